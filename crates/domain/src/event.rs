@@ -1,0 +1,339 @@
+//! The facts of the log. Past tense, self-contained, never rewritten: a new meaning is a new variant or version.
+use crate::{ChunkId, Millis, Pool, pack::Packing};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The version written into every envelope. A reader refuses newer ones.
+pub const VERSION: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    // Lifecycle, on `event.job.<job>`, appended by compare-and-set.
+    JobSubmitted(Submitted),
+    JobRejected(Rejected),
+    JobPlanned(Planned),
+    JobClosing(Closing),
+    JobEnded(Ended),
+    // Chunk and segment facts, on `event.chunk.<job>`, appended with a message id; folding one twice changes nothing.
+    SegmentPlanned(SegmentPlan),
+    ChunkDone(ChunkDone),
+    ChunkFailed(ChunkFailed),
+    SegmentArchived(SegmentArchived),
+    OutputWritten(OutputWritten),
+}
+
+impl Event {
+    /// The event's type as it stands in the envelope's header.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::JobSubmitted(_) => "JobSubmitted",
+            Self::JobRejected(_) => "JobRejected",
+            Self::JobPlanned(_) => "JobPlanned",
+            Self::JobClosing(_) => "JobClosing",
+            Self::JobEnded(_) => "JobEnded",
+            Self::SegmentPlanned(_) => "SegmentPlanned",
+            Self::ChunkDone(_) => "ChunkDone",
+            Self::ChunkFailed(_) => "ChunkFailed",
+            Self::SegmentArchived(_) => "SegmentArchived",
+            Self::OutputWritten(_) => "OutputWritten",
+        }
+    }
+
+    /// Whether it belongs to the job's lifecycle and so is appended by compare-and-set.
+    pub const fn is_lifecycle(&self) -> bool {
+        match self {
+            Self::JobSubmitted(_)
+            | Self::JobRejected(_)
+            | Self::JobPlanned(_)
+            | Self::JobClosing(_)
+            | Self::JobEnded(_) => true,
+            Self::SegmentPlanned(_)
+            | Self::ChunkDone(_)
+            | Self::ChunkFailed(_)
+            | Self::SegmentArchived(_)
+            | Self::OutputWritten(_) => false,
+        }
+    }
+}
+
+/// Where a job's input lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// An object of jetbatch's own store, by its path there: uploaded, or written by intake from inline requests.
+    Stored(String),
+    /// A file under an allowed root or an object by URL. Intake copies it while it validates.
+    Url(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submitted {
+    pub at: Millis,
+    /// Of the submitted body, so that one key with two bodies is a conflict.
+    pub fingerprint: String,
+    pub input: Input,
+    /// Takes the place of a missing `body.model`.
+    pub model: Option<String>,
+    /// Takes the place of a missing `url`; a line with another one is refused.
+    pub endpoint: Option<String>,
+    pub window_ms: u64,
+    pub metadata: BTreeMap<String, String>,
+    pub priority: Priority,
+    /// W3C `traceparent` of the span that all of the job hangs under.
+    pub trace: Option<String>,
+    /// How the input is cut. It stands in the log so that an intake that starts again cuts at the same places.
+    pub packing: Packing,
+}
+
+impl Submitted {
+    pub const fn deadline(&self) -> Millis {
+        self.at.plus(self.window_ms)
+    }
+}
+
+/// A class of urgency: a higher one is served before any deadline of a lower one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rejected {
+    pub at: Millis,
+    /// At most [`crate::limits::ERRORS_REPORTED_MAX`].
+    pub errors: Vec<LineError>,
+    /// All that were found.
+    pub errors_total: u64,
+}
+
+/// One mistake in an input, in the words of the OpenAI batch object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineError {
+    pub code: Code,
+    /// 1-based; absent when the mistake is the file's.
+    pub line: Option<u64>,
+    /// The field, as `body.temperature`.
+    pub param: Option<String>,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    InvalidJsonLine,
+    InvalidUtf8,
+    LineTooLong,
+    MissingRequiredParameter,
+    InvalidType,
+    InvalidValue,
+    DuplicateCustomId,
+    UrlMismatch,
+    InvalidMethod,
+    ModelMismatch,
+    EmptyFile,
+    FileTooLarge,
+    TooManyTasks,
+    InputNotFound,
+    InputNotAllowed,
+    InvalidSubmission,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planned {
+    pub at: Millis,
+    /// The input in jetbatch's own store, as a path there.
+    pub input: String,
+    pub requests: u64,
+    pub segments: u32,
+    pub bytes: u64,
+}
+
+/// A slice of the input in file order and how it is cut into chunks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentPlan {
+    pub segment: u32,
+    /// Bytes `offset .. offset + bytes` of the input.
+    pub offset: u64,
+    pub bytes: u64,
+    /// The 0-based request number of its first request in the job.
+    pub first: u64,
+    pub requests: u32,
+    pub pools: Vec<Pool>,
+    pub chunks: Vec<ChunkPlan>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkPlan {
+    /// Index into the segment's `pools`.
+    pub pool: u16,
+    /// Runs `(first, count)` of requests, numbered within the segment.
+    pub runs: Vec<(u32, u32)>,
+    /// Bytes of its lines.
+    pub bytes: u32,
+}
+
+impl ChunkPlan {
+    pub fn requests(&self) -> u32 {
+        self.runs.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The requests it holds, numbered within the segment, ascending.
+    pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
+        self.runs.iter().flat_map(|&(first, count)| first..first + count)
+    }
+}
+
+/// Tokens as the engine counted them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub prompt: u64,
+    pub completion: u64,
+    pub cached: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt += other.prompt;
+        self.completion += other.completion;
+        self.cached += other.cached;
+    }
+}
+
+/// What became of a number of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    pub completed: u64,
+    /// Error lines: the engine refused the request, or gave it up.
+    pub failed: u64,
+    /// Error lines of requests that the job's end left without an answer (expired or cancelled).
+    pub unanswered: u64,
+    pub usage: Usage,
+}
+
+impl Tally {
+    pub const fn requests(&self) -> u64 {
+        self.completed + self.failed + self.unanswered
+    }
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.unanswered += other.unanswered;
+        self.usage += other.usage;
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChunkDone {
+    pub at: Millis,
+    pub chunk: ChunkId,
+    pub attempt: u32,
+    /// Deliveries of this attempt, the first included: more than one when a worker was lost with it.
+    pub delivered: u32,
+    pub worker: String,
+    /// When the worker began to run it.
+    pub started: Millis,
+    pub tally: Tally,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChunkFailed {
+    pub at: Millis,
+    pub chunk: ChunkId,
+    pub attempt: u32,
+    pub worker: String,
+    pub class: FaultClass,
+    pub reason: String,
+}
+
+/// Why an attempt failed, when it was not the request's fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultClass {
+    Overloaded,
+    OutOfMemory,
+    EngineDied,
+    Timeout,
+    Internal,
+}
+
+impl FaultClass {
+    pub const ALL: [Self; 5] = [Self::Overloaded, Self::OutOfMemory, Self::EngineDied, Self::Timeout, Self::Internal];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::OutOfMemory => "out_of_memory",
+            Self::EngineDied => "engine_died",
+            Self::Timeout => "timeout",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SegmentArchived {
+    pub at: Millis,
+    pub segment: u32,
+    pub tally: Tally,
+    pub output_bytes: u64,
+    pub error_bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputWritten {
+    pub at: Millis,
+    /// Paths in the store; absent when the job has no such lines.
+    pub output: Option<File>,
+    pub errors: Option<File>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    pub path: String,
+    pub bytes: u64,
+}
+
+/// Why a job stops before its last request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    Expired,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Closing {
+    pub at: Millis,
+    pub cause: Cause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Completed,
+    Expired,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    pub at: Millis,
+    pub outcome: Outcome,
+}
+
+impl std::ops::SubAssign for Tally {
+    fn sub_assign(&mut self, other: Self) {
+        self.completed -= other.completed;
+        self.failed -= other.failed;
+        self.unanswered -= other.unanswered;
+        self.usage.prompt -= other.usage.prompt;
+        self.usage.completion -= other.usage.completion;
+        self.usage.cached -= other.usage.cached;
+    }
+}

@@ -1,0 +1,23 @@
+//! The pure core of jetbatch. No I/O, clock, randomness or logging: time, ids and limits arrive inside the command,
+//! so that a replay tomorrow gives today's answer.
+pub mod decide;
+pub mod dedup;
+pub mod eta;
+pub mod event;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod line;
+pub mod pack;
+pub mod rate;
+pub mod retry;
+pub mod routes;
+pub mod schedule;
+pub mod status;
+pub mod submission;
+pub mod time;
+
+pub use event::Event;
+pub use id::{ChunkId, JobId, Pool};
+pub use job::Job;
+pub use time::Millis;

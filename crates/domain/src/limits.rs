@@ -1,0 +1,45 @@
+//! Every maximum of the core, unit last. Settings may lower or raise what a caller passes in; these are the defaults
+//! and the bounds that the wire depends on.
+
+/// One JSONL line of an input.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// One input file.
+pub const INPUT_BYTES_MAX: u64 = 10 << 30;
+/// Requests of one job.
+pub const INPUT_LINES_MAX: u64 = 50_000_000;
+/// A `custom_id`.
+pub const CUSTOM_ID_BYTES_MAX: usize = 512;
+/// Requests of one segment.
+pub const SEGMENT_REQUESTS_MAX: u32 = 10_000;
+/// Bytes of one segment.
+pub const SEGMENT_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of one chunk that holds more than one request.
+pub const CHUNK_BYTES_MAX: u32 = 256 << 10;
+/// Requests of one chunk, whatever a pool asks for.
+pub const CHUNK_REQUESTS_MAX: u32 = 1_000;
+/// Validation errors reported for one job.
+pub const ERRORS_REPORTED_MAX: usize = 100;
+/// Characters of one reported reason.
+pub const REASON_CHARS_MAX: usize = 300;
+/// Any message on NATS; the server's default maximum is 1 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
+/// One part of a request or result that does not fit into a message.
+pub const PART_BYTES_MAX: usize = 384 << 10;
+/// Requests submitted inline, in one `jobs.submit` message.
+pub const INLINE_REQUESTS_MAX: usize = 10_000;
+/// Metadata pairs, characters of a key and of a value: the OpenAI limits.
+pub const METADATA_PAIRS_MAX: usize = 16;
+pub const METADATA_KEY_CHARS_MAX: usize = 64;
+pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// The promised time where a submission names none.
+pub const WINDOW_MS_DEFAULT: u64 = 24 * 3_600_000;
+/// The longest window: thirty days, well inside the age of EVENTS.
+pub const WINDOW_MS_MAX: u64 = 30 * 24 * 3_600_000;
+/// Failed attempts after which a chunk's requests become error lines.
+pub const ATTEMPTS_MAX: u32 = 8;
+/// Bytes of an idempotency key.
+pub const KEY_BYTES_MAX: usize = 255;
+
+const _: () = assert!(CHUNK_BYTES_MAX as usize <= MESSAGE_BYTES_MAX / 2);
+const _: () = assert!(PART_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(SEGMENT_BYTES_MAX >= LINE_BYTES_MAX as u64);

@@ -1,0 +1,72 @@
+//! What is sent next. The scheduler sends by this order, and the ETA is computed from the same order.
+use crate::{ChunkId, Job, JobId, Millis, Pool, event::Priority};
+
+/// Earlier is more urgent: by class, then by deadline, then by submission, then by id so that the order is total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Urgency {
+    pub priority: Priority,
+    pub deadline: Millis,
+    pub submitted: Millis,
+    pub job: JobId,
+}
+
+impl Urgency {
+    pub fn of(job: &Job) -> Self {
+        let submitted = &job.submitted;
+        Self { priority: submitted.priority, deadline: submitted.deadline(), submitted: submitted.at, job: job.id }
+    }
+}
+
+/// A chunk that is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Send {
+    pub job: JobId,
+    pub chunk: ChunkId,
+    pub requests: u32,
+}
+
+/// How far a pool may be ahead of its workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub chunks: u64,
+    pub requests: u64,
+}
+
+impl Room {
+    /// Room for `seconds` of work at `rate` requests/s, at least three chunks for each worker, less what is out
+    /// already. Chunks that are out count whole until they are done.
+    pub fn ahead(rate: f64, seconds: f64, workers: u64, out: Self) -> Self {
+        let chunks = 3 * workers.max(1);
+        let requests = (rate * seconds).max(0.0) as u64;
+        if out.chunks < chunks {
+            return Self { chunks: chunks - out.chunks, requests: u64::MAX };
+        }
+        Self { chunks: u64::MAX, requests: requests.saturating_sub(out.requests) }
+    }
+}
+
+/// The next chunks for `pool`, the most urgent job's first, as long as there is room. `jobs` come in order of
+/// urgency; `out` says what is sent and not done.
+pub fn next<'a>(
+    jobs: impl Iterator<Item = &'a Job>,
+    pool: &Pool,
+    mut room: Room,
+    out: impl Fn(JobId, ChunkId) -> bool,
+    now: Millis,
+) -> Vec<Send> {
+    let mut sends = Vec::new();
+    for job in jobs {
+        for (chunk, _, requests) in job.sendable(now).filter(|(_, p, _)| *p == pool) {
+            if room.chunks == 0 || room.requests == 0 {
+                return sends;
+            }
+            if out(job.id, chunk) {
+                continue;
+            }
+            room.chunks -= 1;
+            room.requests = room.requests.saturating_sub(u64::from(requests));
+            sends.push(Send { job: job.id, chunk, requests });
+        }
+    }
+    sends
+}

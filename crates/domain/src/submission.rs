@@ -1,0 +1,143 @@
+//! What a client sends: a submission on `jobs.submit`, a command on `jobs.control`.
+use crate::{
+    JobId,
+    event::Priority,
+    limits::{
+        INLINE_REQUESTS_MAX, METADATA_KEY_CHARS_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_CHARS_MAX, WINDOW_MS_DEFAULT,
+        WINDOW_MS_MAX,
+    },
+    line::URLS,
+    time,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A job as a client describes it. Exactly one of `requests` and `input` is given.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// The client's own UUID for the job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<JobId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// `90s`, `30m`, `24h`, `7d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_window: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Input lines, inline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Vec<serde_json::Value>>,
+    /// `upload://<id>`, `file:///...` under an allowed root, or an object's URL under an allowed prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Hash of the client's body where that is not this message (the HTTP door uploads first and submits then).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// What is wrong with a submission, in words for its sender.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("give either 'requests' or 'input'")]
+    NoInput,
+    #[error("give 'requests' or 'input', not both")]
+    TwoInputs,
+    #[error("'requests' is empty; give at least one request")]
+    NoRequests,
+    #[error("'requests' holds {0} requests; at most {INLINE_REQUESTS_MAX} go inline, use 'input' for more")]
+    TooManyRequests(usize),
+    #[error("'completion_window' is '{0}'; use a number and s, m, h or d, at most 30d, such as 24h")]
+    Window(String),
+    #[error("'endpoint' is '{0}'; served are {a} and {b}", a = URLS[0], b = URLS[1])]
+    Endpoint(String),
+    #[error("'metadata' holds {0} pairs; at most {METADATA_PAIRS_MAX} are kept")]
+    MetadataPairs(usize),
+    #[error("'metadata.{0}' is too long: a key has at most {METADATA_KEY_CHARS_MAX} characters, a value {METADATA_VALUE_CHARS_MAX}")]
+    MetadataSize(String),
+}
+
+impl Submission {
+    /// Checks all that can be checked without the input. Gives the window in milliseconds.
+    pub fn check(&self) -> Result<u64, Fault> {
+        self.check_input()?;
+        self.check_metadata()?;
+        if let Some(endpoint) = self.endpoint.as_deref().filter(|e| !URLS.contains(e)) {
+            return Err(Fault::Endpoint(endpoint.to_owned()));
+        }
+        let Some(text) = &self.completion_window else { return Ok(WINDOW_MS_DEFAULT) };
+        time::window(text).filter(|ms| *ms <= WINDOW_MS_MAX).ok_or_else(|| Fault::Window(text.clone()))
+    }
+
+    fn check_input(&self) -> Result<(), Fault> {
+        match (&self.requests, &self.input) {
+            (None, None) => Err(Fault::NoInput),
+            (Some(_), Some(_)) => Err(Fault::TwoInputs),
+            (Some(requests), None) if requests.is_empty() => Err(Fault::NoRequests),
+            (Some(requests), None) if requests.len() > INLINE_REQUESTS_MAX => {
+                Err(Fault::TooManyRequests(requests.len()))
+            }
+            (Some(_), None) | (None, Some(_)) => Ok(()),
+        }
+    }
+
+    fn check_metadata(&self) -> Result<(), Fault> {
+        if self.metadata.len() > METADATA_PAIRS_MAX {
+            return Err(Fault::MetadataPairs(self.metadata.len()));
+        }
+        let long = |key: &str, value: &str| {
+            key.chars().count() > METADATA_KEY_CHARS_MAX || value.chars().count() > METADATA_VALUE_CHARS_MAX
+        };
+        match self.metadata.iter().find(|(key, value)| long(key, value)) {
+            Some((key, _)) => Err(Fault::MetadataSize(key.chars().take(METADATA_KEY_CHARS_MAX).collect())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A command for a job, on `jobs.control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    pub command: Order,
+    pub job: JobId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    Cancel,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(json: &str) -> Fault {
+        serde_json::from_str::<Submission>(json).unwrap().check().unwrap_err()
+    }
+
+    #[test]
+    fn the_window_is_a_day_unless_asked_for() {
+        let submission: Submission = serde_json::from_str(r#"{"requests":[{"custom_id":"a"}]}"#).unwrap();
+        assert_eq!(submission.check(), Ok(86_400_000));
+    }
+
+    #[test]
+    fn each_mistake_has_its_word() {
+        assert_eq!(fault("{}"), Fault::NoInput);
+        assert_eq!(fault(r#"{"requests":[],"input":"x"}"#), Fault::TwoInputs);
+        assert_eq!(fault(r#"{"requests":[]}"#), Fault::NoRequests);
+        assert_eq!(fault(r#"{"input":"x","completion_window":"soon"}"#), Fault::Window("soon".into()));
+        assert_eq!(fault(r#"{"input":"x","completion_window":"31d"}"#), Fault::Window("31d".into()));
+        assert_eq!(fault(r#"{"input":"x","endpoint":"/v1/embeddings"}"#), Fault::Endpoint("/v1/embeddings".into()));
+        let long = format!(r#"{{"input":"x","metadata":{{"k":"{}"}}}}"#, "v".repeat(513));
+        assert_eq!(fault(&long), Fault::MetadataSize("k".into()));
+        assert!(serde_json::from_str::<Submission>(r#"{"inputs":"x"}"#).is_err());
+    }
+}

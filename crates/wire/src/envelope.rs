@@ -1,0 +1,50 @@
+//! Payloads are MessagePack with named fields. The headers say type and version, so that a reader knows what it
+//! holds before it decodes, and carry the W3C trace context.
+use crate::{Message, Subject};
+use bytes::Bytes;
+use domain::{Event, JobId, event};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub const TYPE: &str = "Jb-Type";
+pub const VERSION: &str = "Jb-Version";
+pub const TRACEPARENT: &str = "traceparent";
+pub const CONTENT_TYPE: &str = "Content-Type";
+pub const JSON: &str = "application/json";
+pub const MSGPACK: &str = "application/msgpack";
+
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("the message has version {found}; this jetbatch reads up to {known}. Upgrade it before it reads this log")]
+    Newer { found: u32, known: u32 },
+    #[error("the payload is not a valid {what}")]
+    MsgPack { what: &'static str, source: rmp_serde::decode::Error },
+}
+
+/// An event as a message: lifecycle events on their own subject, facts on the job's other one.
+pub fn event(job: JobId, event: &Event, trace: Option<&str>) -> Message {
+    let subject = if event.is_lifecycle() { Subject::JobEvent(job) } else { Subject::ChunkEvent(job) };
+    let message = Message::new(subject, encode(event)).header(TYPE, event.name()).header(VERSION, event::VERSION);
+    match trace {
+        Some(trace) => message.header(TRACEPARENT, trace),
+        None => message,
+    }
+}
+
+/// An event from a message's `Jb-Version` header (none means 1) and payload.
+pub fn read_event(version: Option<&str>, payload: &[u8]) -> Result<Event, DecodeError> {
+    let found = version.and_then(|v| v.parse().ok()).unwrap_or(1);
+    if found > event::VERSION {
+        return Err(DecodeError::Newer { found, known: event::VERSION });
+    }
+    decode("event", payload)
+}
+
+/// MessagePack with named fields. The types of this crate encode without fail: none has a map with odd keys or a
+/// sequence of unknown length.
+pub fn encode<T: Serialize>(value: &T) -> Bytes {
+    rmp_serde::to_vec_named(value).expect("wire types encode").into()
+}
+
+pub fn decode<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, DecodeError> {
+    rmp_serde::from_slice(payload).map_err(|source| DecodeError::MsgPack { what, source })
+}

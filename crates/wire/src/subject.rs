@@ -1,0 +1,187 @@
+//! Every subject of jetbatch. No other file spells one.
+use domain::{ChunkId, JobId, Pool, event::FaultClass, id::Invalid};
+use std::{fmt, str::FromStr};
+
+/// The streams, by the names their files under `streams/` declare.
+pub mod stream {
+    pub const SUBMIT: &str = "SUBMIT";
+    pub const EVENTS: &str = "EVENTS";
+    pub const WORK: &str = "WORK";
+    pub const RESULTS: &str = "RESULTS";
+    pub const ALERTS: &str = "ALERTS";
+    pub const DEAD: &str = "DEAD";
+}
+
+/// The key-value buckets.
+pub mod bucket {
+    pub const STATUS: &str = "status";
+    pub const WORKERS: &str = "workers";
+}
+
+/// A publish address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// `jobs.submit` in SUBMIT: a submission, JSON or MessagePack; written by the doors and by any client.
+    Submit,
+    /// `jobs.control` in SUBMIT: a command for a job; written by the doors and by any client.
+    Control,
+    /// `event.job.<job>` in EVENTS: lifecycle events, by compare-and-set; written by intake and scheduler.
+    JobEvent(JobId),
+    /// `event.chunk.<job>` in EVENTS: chunk and segment facts, by message id; written by intake, worker, archiver.
+    ChunkEvent(JobId),
+    /// `work.<pool>.<job>.<segment>.<chunk>` in WORK: a chunk to run; written by the scheduler.
+    Work { pool: Pool, job: JobId, chunk: ChunkId },
+    /// `result.<job>.<segment>.<chunk>` in RESULTS: a chunk's answers, the first one for ever; written by workers.
+    Result { job: JobId, chunk: ChunkId },
+    /// `result.<job>.<segment>.<chunk>.<tag>-<n>` in RESULTS: a part of an answer too large for one message. The tag is
+    /// the attempt's own, so parts of two attempts never mix; the chunk's result names the tag.
+    ResultPart { job: JobId, chunk: ChunkId, tag: u64, part: u32 },
+    /// `input.<job>.<segment>.<chunk>.<part>` in RESULTS: a part of a request too large for one message; written by
+    /// the scheduler.
+    InputPart { job: JobId, chunk: ChunkId, part: u32 },
+    /// `alert.sla.<job>` in ALERTS: a job's standing against its deadline changed; written by the projector.
+    SlaAlert(JobId),
+    /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>` in DEAD: a chunk given up; written by the scheduler.
+    Dead { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
+}
+
+impl Subject {
+    /// The stream that holds it.
+    pub const fn stream(&self) -> &'static str {
+        match self {
+            Self::Submit | Self::Control => stream::SUBMIT,
+            Self::JobEvent(_) | Self::ChunkEvent(_) => stream::EVENTS,
+            Self::Work { .. } => stream::WORK,
+            Self::Result { .. } | Self::ResultPart { .. } | Self::InputPart { .. } => stream::RESULTS,
+            Self::SlaAlert(_) => stream::ALERTS,
+            Self::Dead { .. } => stream::DEAD,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Submit => f.write_str("jobs.submit"),
+            Self::Control => f.write_str("jobs.control"),
+            Self::JobEvent(job) => write!(f, "event.job.{job}"),
+            Self::ChunkEvent(job) => write!(f, "event.chunk.{job}"),
+            Self::Work { pool, job, chunk: c } => write!(f, "work.{pool}.{job}.{}.{}", c.segment, c.index),
+            Self::Result { job, chunk: c } => write!(f, "result.{job}.{}.{}", c.segment, c.index),
+            Self::ResultPart { job, chunk: c, tag, part } => {
+                write!(f, "result.{job}.{}.{}.{tag:016x}-{part}", c.segment, c.index)
+            }
+            Self::InputPart { job, chunk: c, part } => write!(f, "input.{job}.{}.{}.{part}", c.segment, c.index),
+            Self::SlaAlert(job) => write!(f, "alert.sla.{job}"),
+            Self::Dead { pool, reason, job, chunk: c } => {
+                write!(f, "dead.{pool}.{}.{job}.{}.{}", reason.as_str(), c.segment, c.index)
+            }
+        }
+    }
+}
+
+impl FromStr for Subject {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let tokens: Vec<&str> = text.split('.').collect();
+        Ok(match tokens[..] {
+            ["jobs", "submit"] => Self::Submit,
+            ["jobs", "control"] => Self::Control,
+            ["event", "job", job] => Self::JobEvent(job.parse()?),
+            ["event", "chunk", job] => Self::ChunkEvent(job.parse()?),
+            ["work", pool, job, s, c] => Self::Work { pool: pool.parse()?, job: job.parse()?, chunk: chunk(s, c)? },
+            ["result", job, s, c] => Self::Result { job: job.parse()?, chunk: chunk(s, c)? },
+            ["result", job, s, c, part] => {
+                let (tag, part) = part.split_once('-').ok_or(UNKNOWN)?;
+                let tag = u64::from_str_radix(tag, 16).map_err(|_| UNKNOWN)?;
+                Self::ResultPart { job: job.parse()?, chunk: chunk(s, c)?, tag, part: number(part)? }
+            }
+            ["input", job, s, c, part] => {
+                Self::InputPart { job: job.parse()?, chunk: chunk(s, c)?, part: number(part)? }
+            }
+            ["alert", "sla", job] => Self::SlaAlert(job.parse()?),
+            ["dead", pool, reason, job, s, c] => {
+                let reason = FaultClass::ALL.into_iter().find(|class| class.as_str() == reason).ok_or(UNKNOWN)?;
+                Self::Dead { pool: pool.parse()?, reason, job: job.parse()?, chunk: chunk(s, c)? }
+            }
+            _ => return Err(UNKNOWN),
+        })
+    }
+}
+
+/// A wildcard to read or purge by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Filter {
+    /// Lifecycle events of all jobs.
+    JobEvents,
+    /// All events of all jobs.
+    Events,
+    /// All events of one job.
+    EventsOf(JobId),
+    /// All work.
+    Work,
+    /// The work of one pool.
+    WorkOf(Pool),
+    /// The results of one segment, parts included.
+    SegmentResults(JobId, u32),
+    /// The request parts of one segment.
+    SegmentInputs(JobId, u32),
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JobEvents => f.write_str("event.job.*"),
+            Self::Events => f.write_str("event.*.*"),
+            Self::EventsOf(job) => write!(f, "event.*.{job}"),
+            Self::Work => f.write_str("work.>"),
+            Self::WorkOf(pool) => write!(f, "work.{pool}.>"),
+            Self::SegmentResults(job, segment) => write!(f, "result.{job}.{segment}.>"),
+            Self::SegmentInputs(job, segment) => write!(f, "input.{job}.{segment}.>"),
+        }
+    }
+}
+
+const UNKNOWN: Invalid = Invalid { what: "subject", why: "it is none of jetbatch's subjects" };
+
+fn number(token: &str) -> Result<u32, Invalid> {
+    token.parse().map_err(|_| UNKNOWN)
+}
+
+fn chunk(segment: &str, index: &str) -> Result<ChunkId, Invalid> {
+    Ok(ChunkId::new(number(segment)?, number(index)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_subject_prints_and_parses() {
+        let job = JobId::keyed("default", "k");
+        let pool: Pool = "tiny".parse().unwrap();
+        let chunk = ChunkId::new(3, 17);
+        for subject in [
+            Subject::Submit,
+            Subject::Control,
+            Subject::JobEvent(job),
+            Subject::ChunkEvent(job),
+            Subject::Work { pool: pool.clone(), job, chunk },
+            Subject::Result { job, chunk },
+            Subject::ResultPart { job, chunk, tag: 0xdead_beef, part: 2 },
+            Subject::InputPart { job, chunk, part: 0 },
+            Subject::SlaAlert(job),
+            Subject::Dead { pool, reason: FaultClass::OutOfMemory, job, chunk },
+        ] {
+            assert_eq!(subject.to_string().parse(), Ok(subject));
+        }
+    }
+
+    #[test]
+    fn what_is_no_subject_is_refused() {
+        for bad in ["", "jobs", "jobs.submit.x", "event.job.x", "work.a.b.c.d", "result.x.1.2", "dead.a.b.c.1.2"] {
+            assert!(bad.parse::<Subject>().is_err(), "{bad}");
+        }
+    }
+}
