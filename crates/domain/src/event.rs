@@ -59,7 +59,9 @@ impl Event {
 /// Where a job's input lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
-    /// An object of jetbatch's own store, by its path there: uploaded, or written by intake from inline requests.
+    /// The submission itself carries the requests. Intake writes them to the store while it validates.
+    Inline,
+    /// An object of jetbatch's own store, by its path there: uploaded.
     Stored(String),
     /// A file under an allowed root or an object by URL. Intake copies it while it validates.
     Url(String),

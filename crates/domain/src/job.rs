@@ -169,6 +169,19 @@ impl Job {
         }
     }
 
+    /// A copy without the open segments, which are the bulk of a job.
+    pub fn clone_head(&self) -> Self {
+        Self {
+            id: self.id,
+            submitted: self.submitted.clone(),
+            phase: self.phase.clone(),
+            planned: self.planned.clone(),
+            written: self.written.clone(),
+            open: BTreeMap::new(),
+            ..*self
+        }
+    }
+
     fn plan_segment(&mut self, plan: &SegmentPlan) {
         let fresh = Chunk::Owed { failures: 0, not_before: Millis::default() };
         let chunks = vec![fresh; plan.chunks.len()];

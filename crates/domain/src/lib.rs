@@ -4,6 +4,7 @@ pub mod decide;
 pub mod dedup;
 pub mod eta;
 pub mod event;
+pub mod forecast;
 pub mod id;
 pub mod job;
 pub mod limits;

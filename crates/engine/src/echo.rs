@@ -1,0 +1,231 @@
+//! An engine that answers with what it was asked, for load and fault tests: no model, almost no time.
+//!
+//! The words are never unescaped: the JSON text of the question is the JSON text of the answer.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture};
+use serde::{
+    Deserialize,
+    de::{Deserializer, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{About, Answer, Call, Echo, Endpoint, Engine, Fault, Spec, Usage, openai::Refusal, stamp};
+
+const SLOTS: usize = 256;
+
+pub struct Parrot {
+    echo: Echo,
+    model: String,
+    slots: usize,
+}
+
+impl Parrot {
+    pub fn new(spec: &Spec) -> Self {
+        let model = spec.name.clone().unwrap_or_else(|| "echo".to_owned());
+        Self { echo: spec.echo.clone(), model, slots: spec.slots.unwrap_or(SLOTS) }
+    }
+
+    fn answer(&self, call: &Call) -> Result<Answer, Fault> {
+        let (model, words) = match hear(&call.body) {
+            Ok(heard) => heard,
+            Err(refusal) => return Ok(refusal.into()),
+        };
+        self.act_up(&words)?;
+        if holds(&words, self.echo.refuse_containing.as_deref()) {
+            return Ok(Refusal::invalid("messages", "this text is refused, as configured").into());
+        }
+        let model = model.map_or_else(|| Cow::Owned(quoted(&self.model)), |raw| Cow::Borrowed(raw.get()));
+        Ok(say(call.endpoint, &model, &words))
+    }
+
+    fn act_up(&self, words: &str) -> Result<(), Fault> {
+        if holds(words, self.echo.die_containing.as_deref()) {
+            std::process::abort();
+        }
+        if holds(words, self.echo.fail_containing.as_deref()) {
+            return Err(Fault::Internal { message: "this text fails, as configured".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+impl Engine for Parrot {
+    fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
+        match self.echo.delay_ms {
+            0 => std::future::ready(self.answer(&call)).boxed(),
+            delay => async move {
+                tokio::time::sleep(Duration::from_millis(delay)).await;
+                self.answer(&call)
+            }
+            .boxed(),
+        }
+    }
+
+    fn about(&self) -> About {
+        About { model: self.model.clone(), engine: "echo", slots: self.slots, device: "cpu".to_owned() }
+    }
+}
+
+fn holds(words: &str, mark: Option<&str>) -> bool {
+    mark.is_some_and(|mark| words.contains(mark))
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The JSON text of the answer: `model` and `words` are JSON strings already.
+fn say(endpoint: Endpoint, model: &str, words: &str) -> Answer {
+    // A word is four bytes, as tokens are in English text.
+    let tokens = (words.len() as u64).div_ceil(4);
+    let (id, created, total) = (stamp::id(), stamp::now(), 2 * tokens);
+    let tail = format_args!(
+        r#""usage":{{"prompt_tokens":{tokens},"completion_tokens":{tokens},"total_tokens":{total}}}}}"#
+    );
+    let body = match endpoint {
+        Endpoint::Chat => format!(
+            r#"{{"id":"chatcmpl-{id}","object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{words},"refusal":null}},"logprobs":null,"finish_reason":"stop"}}],{tail}"#
+        ),
+        Endpoint::Completions => format!(
+            r#"{{"id":"cmpl-{id}","object":"text_completion","created":{created},"model":{model},"choices":[{{"index":0,"text":{words},"logprobs":null,"finish_reason":"stop"}}],{tail}"#
+        ),
+    };
+    Answer { status: 200, body, usage: Usage { prompt: tokens, completion: tokens, cached: 0 } }
+}
+
+/// The parts of a body that an echo needs. The rest is skipped, not checked.
+#[derive(Deserialize)]
+struct Peek<'a> {
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    messages: Last<'a>,
+    #[serde(borrow)]
+    prompt: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+}
+
+/// The last element of a list.
+#[derive(Default)]
+struct Last<'a>(Option<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Last<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Last<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Last<'de>, A::Error> {
+                let mut last = None;
+                while let Some(item) = list.next_element()? {
+                    last = Some(item);
+                }
+                Ok(Last(last))
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+/// The model, and the JSON string to answer with.
+fn hear(body: &[u8]) -> Result<(Option<&RawValue>, Cow<'_, str>), Refusal> {
+    let peek: Peek<'_> = serde_json::from_slice(body).map_err(|e| Refusal::json(&e))?;
+    let said = match (peek.messages.0, peek.prompt) {
+        (Some(last), _) => {
+            let message: Message<'_> =
+                serde_json::from_str(last.get()).map_err(|e| Refusal::invalid("messages", e.to_string()))?;
+            message.content
+        }
+        (None, prompt) => prompt,
+    };
+    said.map(|raw| (peek.model, words(raw)))
+        .ok_or_else(|| Refusal::missing("messages"))
+}
+
+fn words(raw: &RawValue) -> Cow<'_, str> {
+    if raw.get().starts_with('"') {
+        return Cow::Borrowed(raw.get());
+    }
+    #[derive(Deserialize)]
+    struct Part {
+        text: String,
+    }
+    let parts: Vec<Part> = serde_json::from_str(raw.get()).unwrap_or_default();
+    Cow::Owned(quoted(&parts.into_iter().map(|part| part.text).collect::<Vec<_>>().join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn parrot(echo: Echo) -> Parrot {
+        Parrot::new(&Spec { echo, ..Spec::echo() })
+    }
+
+    fn chat(text: &str) -> Call {
+        let body = serde_json::json!({"model": "m", "messages": [{"role": "system", "content": "be kind"},
+            {"role": "user", "content": text}], "temperature": 0});
+        Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()) }
+    }
+
+    async fn run(parrot: &Parrot, call: Call) -> (u16, Value) {
+        let answer = parrot.run(call).await.expect("an answer");
+        (answer.status, serde_json::from_str(&answer.body).expect("JSON"))
+    }
+
+    #[tokio::test]
+    async fn says_the_last_message() {
+        let (status, body) = run(&parrot(Echo::default()), chat("a \"b\"\n\u{1f600}")).await;
+        assert_eq!(status, 200);
+        assert_eq!(body["choices"][0]["message"]["content"], "a \"b\"\n\u{1f600}");
+        assert_eq!(body["model"], "m");
+    }
+
+    #[tokio::test]
+    async fn says_parts_and_prompts() {
+        let parts = br#"{"messages":[{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
+        let call = Call { endpoint: Endpoint::Chat, body: Bytes::from_static(parts) };
+        let (_, body) = run(&parrot(Echo::default()), call).await;
+        assert_eq!(body["choices"][0]["message"]["content"], "a\nb");
+        assert_eq!(body["model"], "echo");
+        let call = Call { endpoint: Endpoint::Completions, body: Bytes::from_static(br#"{"prompt":"p"}"#) };
+        assert_eq!(run(&parrot(Echo::default()), call).await.1["choices"][0]["text"], "p");
+    }
+
+    #[tokio::test]
+    async fn fails_and_refuses_as_configured() {
+        let echo = Echo {
+            fail_containing: Some("boom".to_owned()),
+            refuse_containing: Some("rude".to_owned()),
+            ..Echo::default()
+        };
+        let parrot = parrot(echo);
+        assert_eq!(parrot.run(chat("a boom")).await.expect_err("a fault").class(), "internal");
+        assert_eq!(run(&parrot, chat("rude")).await.0, 400);
+        assert_eq!(run(&parrot, chat("fine")).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn refuses_what_is_not_a_request() {
+        for body in ["", "[]", "{", r#"{"messages":[]}"#, r#"{"messages":[1]}"#] {
+            let call = Call { endpoint: Endpoint::Chat, body: Bytes::from(body) };
+            assert_eq!(run(&parrot(Echo::default()), call).await.0, 400, "{body}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What goes wrong: while loading, and instead of an answer.
+
+use std::path::PathBuf;
+
+/// What is not an answer: the chunk is to be tried again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The engine lives, and dropped the request: its cache had no room.
+    #[error("the engine dropped the request: no room in its cache")]
+    Overloaded,
+    #[error("the engine is out of memory: {message}")]
+    OutOfMemory { message: String },
+    /// The engine's thread is gone, or its device is unusable. mistral.rs starts a new thread at the next call over
+    /// the same model; if that dies as well, only a new process helps.
+    #[error("the engine died: {message}")]
+    Died { message: String },
+    #[error("no answer within {seconds} s")]
+    Timeout { seconds: u64 },
+    #[error("the engine failed: {message}")]
+    Internal { message: String },
+}
+
+impl Fault {
+    /// A label for metrics and events.
+    pub const fn class(&self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::OutOfMemory { .. } => "out_of_memory",
+            Self::Died { .. } => "died",
+            Self::Timeout { .. } => "timeout",
+            Self::Internal { .. } => "internal",
+        }
+    }
+}
+
+/// Why there is no engine. One line each.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("this build has no `{feature}`: build with --features {feature}")]
+    NotBuilt { feature: &'static str },
+    #[error("engine.{field}: {why}")]
+    Spec { field: &'static str, why: String },
+    #[error("model folder {} does not exist", .0.display())]
+    NoFolder(PathBuf),
+    #[error("model folder {} has no {file}", folder.display())]
+    NoFile { folder: PathBuf, file: String },
+    #[error("no CUDA device: {message}")]
+    NoCuda { message: String },
+    #[error("cannot load {model}: {message}")]
+    Engine { model: String, message: String },
+}

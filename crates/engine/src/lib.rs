@@ -1,0 +1,137 @@
+//! The engines of jetbatch: mistral.rs, and an echo engine for load and fault tests.
+//!
+//! The only crate that depends on mistral.rs. Without the feature `mistralrs` only the echo engine is built.
+//! An engine turns one request body into one OpenAI answer. It reads no stream, keeps no state between calls and
+//! tries nothing twice: what is not an answer is a [`Fault`], and the caller tries the chunk again.
+
+mod echo;
+mod fault;
+mod limits;
+#[cfg(feature = "mistralrs")]
+mod mistral;
+mod openai;
+mod spec;
+mod stamp;
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+
+pub use fault::{Fault, LoadError};
+pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec};
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `/v1/chat/completions`
+    Chat,
+    /// `/v1/completions`
+    Completions,
+}
+
+impl Endpoint {
+    pub const fn url(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.url())
+    }
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is not an endpoint: use /v1/chat/completions or /v1/completions")]
+pub struct UnknownEndpoint(String);
+
+impl FromStr for Endpoint {
+    type Err = UnknownEndpoint;
+
+    fn from_str(url: &str) -> Result<Self, UnknownEndpoint> {
+        [Self::Chat, Self::Completions]
+            .into_iter()
+            .find(|endpoint| endpoint.url() == url)
+            .ok_or_else(|| UnknownEndpoint(url.to_owned()))
+    }
+}
+
+/// One request: the JSON text of its `body`.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub endpoint: Endpoint,
+    pub body: Bytes,
+}
+
+/// Tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub prompt: u64,
+    pub completion: u64,
+    /// The part of `prompt` that a cache answered. Zero where the engine does not say.
+    pub cached: u64,
+}
+
+/// What goes into the output or the error file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status: 200, or a 4xx for a request that the engine refuses.
+    pub status: u16,
+    /// JSON text: a `chat.completion`, a `text_completion`, or `{"error": {message, type, param, code}}`.
+    pub body: String,
+    pub usage: Usage,
+}
+
+/// What an engine is, for logs, answers and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    pub model: String,
+    /// `mistralrs` or `echo`.
+    pub engine: &'static str,
+    /// Sequences that run together. Keep this many calls in flight, and a few more.
+    pub slots: usize,
+    /// `cpu`, or `cuda:0`.
+    pub device: String,
+}
+
+pub trait Engine: Send + Sync {
+    /// Answers one call. Safe to drop at any await: the engine then finishes the sequence for nobody.
+    fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>>;
+
+    fn about(&self) -> About;
+}
+
+/// Loads the model that `spec` names. Takes from milliseconds to many minutes.
+pub async fn load(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+    match spec.kind {
+        Kind::Echo => Ok(Arc::new(echo::Parrot::new(spec))),
+        Kind::Mistralrs => load_mistral(spec).await,
+    }
+}
+
+#[cfg(feature = "mistralrs")]
+async fn load_mistral(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+    Ok(Arc::new(mistral::load(spec).await?))
+}
+
+#[cfg(not(feature = "mistralrs"))]
+async fn load_mistral(_: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+    Err(LoadError::NotBuilt { feature: "mistralrs" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_print_as_they_parse() {
+        for endpoint in [Endpoint::Chat, Endpoint::Completions] {
+            assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+        }
+        assert!("/v1/embeddings".parse::<Endpoint>().is_err());
+    }
+}

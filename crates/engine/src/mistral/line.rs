@@ -1,0 +1,124 @@
+//! The line to mistral.rs's thread: one request out, one response back, and what its silence means.
+//!
+//! A receiver that is dropped early kills that thread: with nobody listening it panics (`send(..).await.unwrap()` in
+//! its error path), and everything in flight dies with it. So a receiver here outlives its call, until the engine has
+//! let go of the other end.
+
+use std::time::Duration;
+
+use either::Either;
+use mistralrs::{Request, RequestMessage, Response, core::TokenizationRequest};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{Receiver, Sender, channel},
+    time::timeout,
+};
+
+use super::{
+    Mistral, Miss,
+    request::{self, Plan},
+    response,
+};
+use crate::{
+    Fault,
+    openai::{Field, Input},
+};
+
+/// A dying thread drops the sequences a moment before it drops its queue.
+const DEATH_WAIT: Duration = Duration::from_millis(250);
+
+impl Mistral {
+    pub(super) async fn generate(
+        &self,
+        plan: &Plan,
+        prompt: RequestMessage,
+        tokens: usize,
+    ) -> Result<Response, Miss> {
+        let (sender, mut held) = Held::new();
+        let request = plan.request(prompt, tokens, sender);
+        let queue = self.send(Request::Normal(Box::new(request))).await?;
+        match held.receiver.recv().await {
+            Some(response) => Ok(response),
+            None => Err(silence(&queue).await.into()),
+        }
+    }
+
+    /// How many tokens a prompt takes, with its template.
+    pub(super) async fn tokens(&self, prompt: &RequestMessage) -> Result<usize, Miss> {
+        let (sender, mut held) = Held::new();
+        let (text, enable_thinking) = match prompt {
+            RequestMessage::Chat { messages, enable_thinking, .. } => {
+                (Either::Left(messages.clone()), *enable_thinking)
+            }
+            RequestMessage::Completion { text, .. } => (Either::Right(text.clone()), None),
+            _ => return Ok(0),
+        };
+        let request = TokenizationRequest {
+            text,
+            tools: None,
+            add_generation_prompt: true,
+            add_special_tokens: true,
+            enable_thinking,
+            reasoning_effort: None,
+            response: sender,
+        };
+        let queue = self.send(Request::Tokenize(request)).await?;
+        match held.receiver.recv().await {
+            Some(Ok(tokens)) => Ok(tokens.len()),
+            Some(Err(error)) => Err(response::failed(&error.to_string())),
+            None => Err(silence(&queue).await.into()),
+        }
+    }
+
+    /// Learns what the chat template adds. A model without one refuses every chat, so it adds nothing.
+    pub(super) async fn measure(&mut self) {
+        let message = vec![("role".to_owned(), Field::Text("user".to_owned())), ("content".to_owned(), Field::Text(String::new()))];
+        let input = Input::Chat { messages: vec![message], thinking: None };
+        for prompt in request::prompts(input) {
+            self.template = self.tokens(&prompt).await.unwrap_or(0);
+        }
+    }
+
+    /// A dead thread is replaced here, by `get_sender`.
+    async fn send(&self, request: Request) -> Result<Sender<Request>, Fault> {
+        let queue = self.model.inner().get_sender(None).map_err(|error| died(&error.to_string()))?;
+        queue.send(request).await.map_err(|_| died("its thread takes no requests"))?;
+        Ok(queue)
+    }
+}
+
+fn died(message: &str) -> Fault {
+    Fault::Died { message: message.to_owned() }
+}
+
+/// The engine let go of a request without a word: it died, or it had no room.
+async fn silence(queue: &Sender<Request>) -> Fault {
+    match timeout(DEATH_WAIT, queue.closed()).await {
+        Ok(()) => died("its thread ended"),
+        Err(_) => Fault::Overloaded,
+    }
+}
+
+struct Held<T: Send + 'static> {
+    receiver: Receiver<T>,
+    runtime: Handle,
+}
+
+impl<T: Send + 'static> Held<T> {
+    fn new() -> (Sender<T>, Self) {
+        // Room for an error after the answer: the engine waits for room, and everything waits for the engine.
+        let (sender, receiver) = channel(2);
+        (sender, Self { receiver, runtime: Handle::current() })
+    }
+}
+
+impl<T: Send + 'static> Drop for Held<T> {
+    fn drop(&mut self) {
+        if self.receiver.sender_strong_count() == 0 {
+            return;
+        }
+        let (_, nothing) = channel(1);
+        let mut receiver = std::mem::replace(&mut self.receiver, nothing);
+        self.runtime.spawn(async move { while receiver.recv().await.is_some() {} });
+    }
+}

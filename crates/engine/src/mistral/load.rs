@@ -1,0 +1,262 @@
+//! From a spec to a loaded model. What can be known wrong beforehand is told in one line.
+
+use std::{path::Path, time::Duration};
+
+use mistralrs::{
+    GgufModelBuilder, IsqType, MemoryGpuConfig, Model, ModelDType, PagedAttentionConfig, PagedAttentionMetaBuilder,
+    TextModelBuilder, UqffTextModelBuilder, best_device, parse_isq_value,
+};
+
+use super::Mistral;
+use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
+
+const PREFIX_CACHE_CUDA: usize = 16;
+const PAGED_SHARE: f32 = 0.85;
+
+pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
+    let source = spec.model.as_ref().ok_or_else(|| wrong("model", "missing"))?;
+    let name = source_name(source)?;
+    let settings = Settings::new(spec)?;
+    let (device, slots) = (device_name(&settings.device), settings.slots);
+    let builder = Builder::new(source, settings)?;
+    let model = build(name, builder).await?;
+    let made_for = model.max_sequence_length().ok().flatten().unwrap_or(usize::MAX);
+    let about = About {
+        model: spec.name.clone().unwrap_or_else(|| name.to_owned()),
+        engine: "mistralrs",
+        slots,
+        device,
+    };
+    tracing::info!(model = about.model, device = about.device, slots, context = made_for, "model loaded");
+    let context = spec.context.map_or(made_for, |context| context.min(made_for));
+    let patience = spec.call_seconds_max.map(Duration::from_secs);
+    let mut mistral = Mistral { model, about, context, template: 0, patience };
+    mistral.measure().await;
+    Ok(mistral)
+}
+
+/// Loading blocks its thread for as long as it takes, and panics on some broken models.
+async fn build(name: &str, builder: Builder) -> Result<Model, LoadError> {
+    let failed = |message: String| LoadError::Engine { model: name.to_owned(), message: message.replace('\n', " ") };
+    let runtime = tokio::runtime::Handle::current();
+    match tokio::task::spawn_blocking(move || runtime.block_on(builder.build())).await {
+        Ok(Ok(model)) => Ok(model),
+        Ok(Err(message)) => Err(failed(message)),
+        Err(panicked) => Err(failed(panicked.to_string())),
+    }
+}
+
+fn wrong(field: &'static str, why: impl Into<String>) -> LoadError {
+    LoadError::Spec { field, why: why.into() }
+}
+
+/// A spec with every default filled in.
+struct Settings {
+    device: mistralrs::Device,
+    dtype: Option<ModelDType>,
+    isq: Option<IsqType>,
+    slots: usize,
+    prefix_cache: Option<usize>,
+    paged: Option<PagedAttentionConfig>,
+}
+
+impl Settings {
+    fn new(spec: &Spec) -> Result<Self, LoadError> {
+        let device = device(spec.device)?;
+        let cpu = device.is_cpu();
+        let slots = spec.slots.unwrap_or(if cpu { limits::SLOTS_CPU } else { limits::SLOTS_CUDA });
+        if slots == 0 {
+            return Err(wrong("slots", "at least 1"));
+        }
+        let kept = spec.prefix_cache.unwrap_or(if cpu { 0 } else { PREFIX_CACHE_CUDA });
+        Ok(Self {
+            dtype: dtype(spec.dtype, cpu),
+            isq: isq(spec.isq.as_deref(), &device)?,
+            slots,
+            prefix_cache: (kept > 0).then_some(kept),
+            paged: paged(spec, cpu)?,
+            device,
+        })
+    }
+}
+
+fn device(device: Device) -> Result<mistralrs::Device, LoadError> {
+    let found = match device {
+        Device::Cpu => return Ok(mistralrs::Device::Cpu),
+        Device::Cuda if !cfg!(feature = "cuda") => return Err(LoadError::NotBuilt { feature: "cuda" }),
+        Device::Cuda => mistralrs::Device::new_cuda(0),
+        Device::Auto => best_device(!cfg!(feature = "cuda")),
+    };
+    found.map_err(|error| LoadError::NoCuda { message: error.to_string().replace('\n', " ") })
+}
+
+fn device_name(device: &mistralrs::Device) -> String {
+    if device.is_cpu() { "cpu" } else { "cuda:0" }.to_owned()
+}
+
+/// On a CPU mistral.rs's own choice is a half precision, which is the slower one there.
+fn dtype(dtype: Dtype, cpu: bool) -> Option<ModelDType> {
+    match dtype {
+        Dtype::Auto => cpu.then_some(ModelDType::F32),
+        Dtype::F32 => Some(ModelDType::F32),
+        Dtype::F16 => Some(ModelDType::F16),
+        Dtype::Bf16 => Some(ModelDType::BF16),
+    }
+}
+
+fn isq(isq: Option<&str>, device: &mistralrs::Device) -> Result<Option<IsqType>, LoadError> {
+    isq.map(|name| parse_isq_value(name, Some(device)).map_err(|why| wrong("isq", why))).transpose()
+}
+
+fn paged(spec: &Spec, cpu: bool) -> Result<Option<PagedAttentionConfig>, LoadError> {
+    match (spec.paged_attention, cpu) {
+        (PagedAttention::Off, _) | (PagedAttention::Auto, true) => return Ok(None),
+        (PagedAttention::On, true) => return Err(wrong("paged_attention", "on needs a CUDA device")),
+        (PagedAttention::On | PagedAttention::Auto, false) => {}
+    }
+    let mut cache = PagedAttentionMetaBuilder::default().with_gpu_memory(paged_memory(spec)?);
+    if let Some(tokens) = spec.paged_block_tokens {
+        cache = cache.with_block_size(block(tokens)?);
+    }
+    cache.build().map(Some).map_err(|error| wrong("paged_attention", error.to_string()))
+}
+
+fn paged_memory(spec: &Spec) -> Result<MemoryGpuConfig, LoadError> {
+    match (spec.paged_memory_share, spec.paged_memory_mib) {
+        (Some(_), Some(_)) => Err(wrong("paged_memory_mib", "not together with paged_memory_share")),
+        (None, Some(mib)) => Ok(MemoryGpuConfig::MbAmount(mib)),
+        (share, None) => match share.unwrap_or(PAGED_SHARE) {
+            share if share > 0.0 && share <= 1.0 => Ok(MemoryGpuConfig::Utilization(share)),
+            share => Err(wrong("paged_memory_share", format!("{share} is not between 0 and 1"))),
+        },
+    }
+}
+
+fn block(tokens: usize) -> Result<usize, LoadError> {
+    match tokens {
+        8 | 16 | 32 => Ok(tokens),
+        _ => Err(wrong("paged_block_tokens", format!("{tokens} is not 8, 16 or 32"))),
+    }
+}
+
+fn source_name(source: &Source) -> Result<&str, LoadError> {
+    let names = [&source.folder, &source.hub, &source.gguf, &source.uqff];
+    let mut names = names.into_iter().flatten();
+    match (names.next(), names.next()) {
+        (Some(name), None) => Ok(name),
+        _ => Err(wrong("model", "exactly one of folder, hub, gguf and uqff")),
+    }
+}
+
+enum Builder {
+    Text(Box<TextModelBuilder>),
+    Gguf(Box<GgufModelBuilder>),
+}
+
+/// The builders have these methods in common, and no trait.
+macro_rules! common {
+    ($builder:expr, $source:expr, $settings:expr) => {{
+        let mut builder = $builder
+            .with_max_num_seqs($settings.slots)
+            .with_prefix_cache_n($settings.prefix_cache);
+        if let Some(paged) = $settings.paged {
+            builder = builder.with_paged_attn(paged);
+        }
+        if $settings.device.is_cpu() {
+            builder = builder.with_force_cpu();
+        }
+        if let Some(revision) = &$source.revision {
+            builder = builder.with_hf_revision(revision);
+        }
+        if let Some(template) = &$source.chat_template {
+            builder = builder.with_jinja_explicit(existing(template)?);
+        }
+        builder
+    }};
+}
+
+impl Builder {
+    fn new(source: &Source, settings: Settings) -> Result<Self, LoadError> {
+        match source {
+            Source { folder: Some(folder), .. } => {
+                has(folder, &["config.json", "tokenizer.json"])?;
+                text(TextModelBuilder::new(folder), source, settings)
+            }
+            Source { hub: Some(id), .. } => text(TextModelBuilder::new(id), source, settings),
+            Source { uqff: Some(place), .. } => {
+                let first = files(place, source)?.iter().map(Into::into).collect();
+                text(UqffTextModelBuilder::new(place, first).into_inner(), source, settings)
+            }
+            Source { gguf: Some(place), .. } => gguf(place, source, settings),
+            _ => Err(wrong("model", "missing")),
+        }
+    }
+
+    async fn build(self) -> Result<Model, String> {
+        match self {
+            Self::Text(builder) => builder.build().await,
+            Self::Gguf(builder) => builder.build().await,
+        }
+        .map_err(|error| format!("{error:#}"))
+    }
+}
+
+fn text(builder: TextModelBuilder, source: &Source, settings: Settings) -> Result<Builder, LoadError> {
+    let mut builder = common!(builder, source, settings);
+    if let Some(dtype) = settings.dtype {
+        builder = builder.with_dtype(dtype);
+    }
+    if let Some(isq) = settings.isq {
+        builder = builder.with_isq(isq);
+    }
+    if let Some(tokenizer) = &source.tokenizer {
+        builder = builder.with_tokenizer_json(existing(tokenizer)?);
+    }
+    Ok(Builder::Text(Box::new(builder)))
+}
+
+fn gguf(place: &str, source: &Source, settings: Settings) -> Result<Builder, LoadError> {
+    if settings.isq.is_some() {
+        return Err(wrong("isq", "GGUF files are quantised already"));
+    }
+    let builder = GgufModelBuilder::new(place, files(place, source)?.to_vec());
+    let mut builder = common!(builder, source, settings);
+    builder = match &source.tokenizer {
+        Some(file) if file.ends_with(".json") => builder.with_tokenizer_json(existing(file)?),
+        Some(id) => builder.with_tok_model_id(id),
+        None => builder,
+    };
+    Ok(Builder::Gguf(Box::new(builder)))
+}
+
+fn files<'a>(place: &str, source: &'a Source) -> Result<&'a [String], LoadError> {
+    if source.files.is_empty() {
+        return Err(wrong("model", "`files` names no file"));
+    }
+    if Path::new(place).is_dir() {
+        has(place, &source.files)?;
+    }
+    Ok(&source.files)
+}
+
+fn has(folder: &str, files: &[impl AsRef<str>]) -> Result<(), LoadError> {
+    let folder = Path::new(folder);
+    if !folder.is_dir() {
+        return Err(LoadError::NoFolder(folder.to_owned()));
+    }
+    match files.iter().find(|file| !folder.join(file.as_ref()).is_file()) {
+        Some(file) => Err(LoadError::NoFile { folder: folder.to_owned(), file: file.as_ref().to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn existing(file: &str) -> Result<String, LoadError> {
+    let path = Path::new(file);
+    match path.is_file() {
+        true => Ok(file.to_owned()),
+        false => Err(LoadError::NoFile {
+            folder: path.parent().unwrap_or(Path::new(".")).to_owned(),
+            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        }),
+    }
+}

@@ -1,0 +1,49 @@
+//! What happens when mistral.rs's thread dies.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use futures::future::join_all;
+use mistralrs::Request;
+use serde_json::json;
+use tokio::sync::mpsc::channel;
+
+use super::*;
+use crate::Spec;
+
+async fn tiny() -> Mistral {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
+    load(&Spec::folder(folder.to_string_lossy())).await.expect("the bundled model loads")
+}
+
+fn call(tokens: usize) -> Call {
+    let body = json!({"messages": [{"role": "user", "content": "What is the capital of France?"}],
+        "max_tokens": tokens, "temperature": 0, "logit_bias": {"2": if tokens > 16 { -100 } else { 0 }}});
+    Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()) }
+}
+
+/// A request that nobody listens to: mistral.rs panics when it has the answer.
+async fn poison(mistral: &Mistral) {
+    let ask = Ask::read(Endpoint::Chat, &call(4).body).map_err(|_| "a good body").expect("an ask");
+    let plan = Plan::new(&ask);
+    let prompt = request::prompts(ask.input).pop().expect("a prompt");
+    let (sender, receiver) = channel(1);
+    drop(receiver);
+    let queue = mistral.model.inner().get_sender(None).expect("a queue");
+    let request = Request::Normal(Box::new(plan.request(prompt, 4, sender)));
+    queue.send(request).await.expect("a living thread");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn death_is_a_fault_and_not_the_end() {
+    let mistral = tiny().await;
+    for round in 0..3 {
+        let calls = join_all((0..6).map(|_| mistral.run(call(300))));
+        let (faults, ()) = tokio::join!(calls, poison(&mistral));
+        for fault in faults {
+            assert_eq!(fault.expect_err("the thread died").class(), "died", "round {round}");
+        }
+        let answer = mistral.run(call(16)).await.expect("a new thread");
+        assert!(answer.body.contains("Paris"), "{}", answer.body);
+    }
+}

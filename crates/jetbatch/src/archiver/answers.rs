@@ -1,0 +1,81 @@
+//! A chunk's answers, as they come from RESULTS.
+use super::Passing;
+use crate::shared::Shared;
+use bytes::{Bytes, BytesMut};
+use domain::{ChunkId, Job, event::{Cause, FaultClass}, job::{Chunk, Phase}};
+use wire::{Subject, envelope, stream, work::Results};
+
+/// What is known of a chunk when its segment is archived.
+pub enum Answers {
+    Lines(Results),
+    /// Its requests get error lines instead.
+    None(Why),
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    Expired,
+    Cancelled,
+    /// Its chunk failed too often.
+    GivenUp(FaultClass),
+}
+
+impl Why {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Expired => "batch_expired",
+            Self::Cancelled => "batch_cancelled",
+            Self::GivenUp(_) => "engine_failed",
+        }
+    }
+
+    pub fn message(self) -> String {
+        match self {
+            Self::Expired => "This request could not be executed before the completion window expired.".to_owned(),
+            Self::Cancelled => "This request was not executed because the job was cancelled.".to_owned(),
+            Self::GivenUp(class) => {
+                format!("This request's chunk failed too often; the last failure was '{}'.", class.as_str())
+            }
+        }
+    }
+}
+
+/// A chunk's answers, parts put together. In a closing job, a result that is stored counts even if the log does not
+/// tell of it yet.
+pub async fn of(shared: &Shared, job: &Job, id: ChunkId) -> Result<Answers, Passing> {
+    let why = match job.chunk(id) {
+        Some(Chunk::GivenUp(class)) => return Ok(Answers::None(Why::GivenUp(class))),
+        Some(Chunk::Done) | None => None,
+        Some(Chunk::Owed { .. }) => closing(job),
+    };
+    let subject = Subject::Result { job: job.id, chunk: id };
+    match shared.bus.direct(stream::RESULTS, &subject.to_string()).await? {
+        Some(raw) => Ok(Answers::Lines(whole(shared, job, id, envelope::decode("result", &raw.payload)?).await?)),
+        None => why.map(Answers::None).ok_or(Passing::Missing(id)),
+    }
+}
+
+const fn closing(job: &Job) -> Option<Why> {
+    match &job.phase {
+        Phase::Closing(closing) => Some(match closing.cause {
+            Cause::Expired => Why::Expired,
+            Cause::Cancelled => Why::Cancelled,
+        }),
+        Phase::Validating | Phase::Running | Phase::Rejected(_) | Phase::Ended(_) => None,
+    }
+}
+
+async fn whole(shared: &Shared, job: &Job, chunk: ChunkId, mut results: Results) -> Result<Results, Passing> {
+    if results.parts == 0 {
+        return Ok(results);
+    }
+    let mut lines = BytesMut::new();
+    for part in 0..results.parts {
+        let subject = Subject::ResultPart { job: job.id, chunk, tag: results.tag, part };
+        let raw = shared.bus.direct(stream::RESULTS, &subject.to_string()).await?;
+        lines.extend_from_slice(&raw.ok_or(Passing::Missing(chunk))?.payload);
+    }
+    results.lines = Bytes::from(lines);
+    Ok(results)
+}

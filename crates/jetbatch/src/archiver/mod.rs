@@ -1,0 +1,182 @@
+//! The archiver: RESULTS to output files, in input order. A segment whose chunks are all in is written, told of, and
+//! its results are removed, in that order; when all segments are written, the output is put together. It owns the
+//! files of a job. It never decides a job's end.
+mod answers;
+mod compose;
+mod merge;
+mod segment;
+
+use crate::{
+    bus::{PublishError, ReadError},
+    clock,
+    log::{Change, Keep, Log, LogError},
+    shared::Shared,
+    store::{StoreError, paths},
+};
+use domain::{Event, Job, JobId, job::Phase};
+use futures::FutureExt;
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+use tokio::{task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Events folded before the next look at what is owed.
+const EVENTS_AT_ONCE: usize = 512;
+/// What failed is tried again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Parts of jobs that ended longer ago were removed by an earlier run.
+const CLEAN_MS: u64 = 3_600_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the archiver cannot read the log")]
+    Log(#[from] LogError),
+}
+
+/// What may pass: it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum Passing {
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    #[error("NATS could not be read")]
+    Read(#[from] ReadError),
+    #[error("a result could not be read")]
+    Decode(#[from] wire::envelope::DecodeError),
+    #[error("a fact could not be stored")]
+    Publish(#[from] PublishError),
+    #[error("the result of chunk {0} is not in RESULTS, though the log says it was stored")]
+    Missing(domain::ChunkId),
+    #[error("the answers of segment {0} do not fit its plan")]
+    Misfit(u32),
+}
+
+/// A piece of work: one segment of a job, or (none) its output.
+type Piece = (JobId, Option<u32>);
+
+pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let log = Log::open_with(&shared.bus, Keep::Active).await?;
+    let mut archiver = Archiver { shared, log, tasks: JoinSet::new(), busy: HashSet::new(), again: HashMap::new() };
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        done = archiver.work() => done,
+    }
+}
+
+struct Archiver {
+    shared: Shared,
+    log: Log,
+    tasks: JoinSet<(Piece, Result<(), Passing>)>,
+    busy: HashSet<Piece>,
+    /// What failed, and when it may be tried again.
+    again: HashMap<Piece, Instant>,
+}
+
+impl Archiver {
+    async fn work(&mut self) -> Result<(), Error> {
+        while !self.log.caught_up() {
+            let change = self.log.next().await?;
+            self.note(change);
+        }
+        loop {
+            self.begin();
+            tokio::select! {
+                change = self.log.next() => {
+                    let change = change?;
+                    self.note(change);
+                    self.fold_ready()?;
+                }
+                Some(done) = self.tasks.join_next() => {
+                    if let Ok((piece, result)) = done {
+                        self.finish(piece, result);
+                    }
+                }
+                () = tokio::time::sleep(AGAIN), if !self.again.is_empty() => {}
+            }
+        }
+    }
+
+    fn fold_ready(&mut self) -> Result<(), Error> {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Some(change) = self.log.next().now_or_never() else { break };
+            let change = change?;
+            self.note(change);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, change: Change) {
+        let job = change.job;
+        match change.event {
+            // The piece is settled only when its fact is folded, so that it is not begun twice.
+            Event::SegmentArchived(archived) => drop(self.busy.remove(&(job, Some(archived.segment)))),
+            Event::OutputWritten(_) => drop(self.busy.remove(&(job, None))),
+            Event::JobEnded(_) if clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS => {
+                let store = self.shared.store.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = store.delete_under(&paths::parts(job)).await {
+                        tracing::warn!(%job, %error, "the job's part files were not removed");
+                    }
+                });
+            }
+            Event::JobSubmitted(_)
+            | Event::JobRejected(_)
+            | Event::JobPlanned(_)
+            | Event::JobClosing(_)
+            | Event::JobEnded(_)
+            | Event::SegmentPlanned(_)
+            | Event::ChunkDone(_)
+            | Event::ChunkFailed(_) => {}
+        }
+    }
+
+    /// Begins what is owed, as far as there is room.
+    fn begin(&mut self) {
+        let most = self.shared.config.archiver.segments_at_once.max(1);
+        let now = Instant::now();
+        let mut begun = Vec::new();
+        for job in self.log.jobs().map(|folded| &folded.job) {
+            for piece in owed(job) {
+                if self.tasks.len() + begun.len() >= most {
+                    break;
+                }
+                if !self.busy.contains(&piece) && self.again.get(&piece).is_none_or(|at| *at <= now) {
+                    begun.push((piece, snapshot(job, piece.1)));
+                }
+            }
+        }
+        for (piece, job) in begun {
+            self.again.remove(&piece);
+            self.busy.insert(piece);
+            let shared = self.shared.clone();
+            self.tasks.spawn(async move {
+                let result = match piece.1 {
+                    Some(number) => segment::archive(&shared, &job, number).await,
+                    None => compose::compose(&shared, &job).await,
+                };
+                (piece, result)
+            });
+        }
+    }
+
+    fn finish(&mut self, piece: Piece, result: Result<(), Passing>) {
+        let Err(error) = result else { return };
+        tracing::warn!(job = %piece.0, segment = piece.1, error = &error as &dyn std::error::Error, "archiving is tried again");
+        self.busy.remove(&piece);
+        self.again.insert(piece, Instant::now() + AGAIN);
+    }
+}
+
+/// Segments that owe nothing, then, when all are archived, the output.
+fn owed(job: &Job) -> impl Iterator<Item = Piece> + '_ {
+    let active = matches!(job.phase, Phase::Running | Phase::Closing(_));
+    let output = (active && job.is_archived() && job.written.is_none()).then_some((job.id, None));
+    job.archivable().map(|segment| (job.id, Some(segment.plan.segment))).chain(output)
+}
+
+/// What a task needs of a job: all but the other segments.
+fn snapshot(job: &Job, segment: Option<u32>) -> Job {
+    let open = segment.and_then(|number| Some((number, job.open.get(&number)?.clone())));
+    Job { open: open.into_iter().collect(), ..job.clone_head() }
+}

@@ -1,0 +1,100 @@
+//! Requests to the JetStream API in their raw JSON, so that a stream file reaches the server as it is written.
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Bus, limits, rest};
+
+const PREFIX: &str = "$JS.API.";
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("{reason} ({code})")]
+    Refused { code: u64, reason: String },
+    #[error("JetStream did not answer for {seconds} s: {reason}")]
+    Unavailable { seconds: u64, reason: String },
+}
+
+impl ApiError {
+    pub(super) fn code(&self) -> u64 {
+        match self {
+            Self::Refused { code, .. } => *code,
+            Self::Unavailable { .. } => 0,
+        }
+    }
+}
+
+pub(super) mod code {
+    pub const CONSUMER_NOT_FOUND: u64 = 10_014;
+    pub const STREAM_NOT_FOUND: u64 = 10_059;
+    pub const NO_STORAGE: u64 = 10_047;
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    error: Option<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Refusal {
+    #[serde(default)]
+    pub code: u64,
+    #[serde(default)]
+    pub err_code: u64,
+    #[serde(default)]
+    pub description: String,
+}
+
+impl Refusal {
+    /// The cluster has no leader yet, or no room at this moment: the same request may pass later.
+    pub fn is_passing(&self) -> bool {
+        const NOT_AVAILABLE: u64 = 10_008;
+        const NOT_LEADER: u64 = 10_009;
+        const INCOMPLETE: u64 = 10_004;
+        matches!(self.code, 429 | 503) || matches!(self.err_code, NOT_AVAILABLE | NOT_LEADER | INCOMPLETE)
+    }
+}
+
+enum Fault {
+    Passing(String),
+    Final(ApiError),
+}
+
+impl Bus {
+    /// Asks until there is an answer, for the configured retry time.
+    pub(super) async fn api<T: DeserializeOwned>(&self, verb: &str, body: &Value) -> Result<T, ApiError> {
+        let until = Instant::now() + self.inner.retry_for;
+        loop {
+            match self.ask(verb, body).await {
+                Ok(answer) => return Ok(answer),
+                Err(Fault::Final(error)) => return Err(error),
+                Err(Fault::Passing(reason)) if Instant::now() >= until => {
+                    return Err(ApiError::Unavailable { seconds: self.inner.retry_for.as_secs(), reason });
+                }
+                Err(Fault::Passing(reason)) => tracing::debug!(verb, reason, "JetStream request is tried again"),
+            }
+            rest().await;
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value) -> Result<T, Fault> {
+        let timeout = if verb.starts_with("STREAM.PURGE") { limits::PURGE_TIMEOUT } else { limits::TRY_TIMEOUT };
+        let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(timeout));
+        let reply = self.client().send_request(format!("{PREFIX}{verb}"), request).await;
+        let reply = reply.map_err(|error| Fault::Passing(error.to_string()))?;
+        parse(&reply.payload)
+    }
+}
+
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Fault> {
+    let unreadable = |error: serde_json::Error| {
+        Fault::Final(ApiError::Refused { code: 0, reason: format!("unreadable answer: {error}") })
+    };
+    let envelope: Envelope = serde_json::from_slice(payload).map_err(unreadable)?;
+    match envelope.error {
+        Some(refusal) if refusal.is_passing() => Err(Fault::Passing(refusal.description)),
+        Some(refusal) => Err(Fault::Final(ApiError::Refused { code: refusal.err_code, reason: refusal.description })),
+        None => serde_json::from_slice(payload).map_err(unreadable),
+    }
+}

@@ -1,0 +1,269 @@
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::api::{ApiError, code};
+use super::files::StreamFile;
+use super::{Bus, limits};
+
+/// A setting that the server holds otherwise than the file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    pub name: String,
+    pub file: Value,
+    pub server: Value,
+}
+
+/// What was done to bring a stream or consumer (`WORK/small`) to its file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Created { what: String },
+    Updated { what: String, fields: Vec<Field> },
+}
+
+/// What stands between the server and a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Difference {
+    Missing { what: String },
+    Differs { what: String, fields: Vec<Field> },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("the server refuses to create {what}: {reason} ({code})")]
+    Create { what: String, code: u64, reason: String },
+    #[error("the server refuses to change {what} ({}): {reason} ({code})", join(fields))]
+    Update { what: String, fields: Vec<Field>, code: u64, reason: String },
+    #[error("{what} cannot be applied, because JetStream did not answer for {seconds} s: {reason}")]
+    Unavailable { what: String, seconds: u64, reason: String },
+}
+
+/// A stream or consumer file on its way to the server.
+struct Target<'a> {
+    what: String,
+    kind: Kind<'a>,
+    file: Value,
+}
+
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    Stream { name: &'a str },
+    Consumer { stream: &'a str, name: &'a str },
+}
+
+impl Bus {
+    /// Brings streams, buckets and consumers to their files, and says what it changed.
+    pub async fn apply_streams(&self, pools: &[String]) -> Result<Vec<Change>, ApplyError> {
+        let mut changes = Vec::new();
+        for file in &self.files().streams {
+            changes.extend(self.apply(&Target::stream(file)).await?);
+        }
+        for (stream, name, config) in &self.files().consumers(pools) {
+            changes.extend(self.apply(&Target::consumer(stream, name, config)).await?);
+        }
+        Ok(changes)
+    }
+
+    /// What [`Bus::apply_streams`] would change.
+    pub async fn check_streams(&self, pools: &[String]) -> Result<Vec<Difference>, ApplyError> {
+        let mut found = Vec::new();
+        for file in &self.files().streams {
+            found.extend(self.check(&Target::stream(file)).await?);
+        }
+        for (stream, name, config) in &self.files().consumers(pools) {
+            found.extend(self.check(&Target::consumer(stream, name, config)).await?);
+        }
+        Ok(found)
+    }
+
+    /// Creates a consumer that is gone from its file, and its stream if that is a cache.
+    pub(super) async fn restore(&self, stream: &str, consumer: &str) -> Result<(), ApplyError> {
+        self.revive(stream).await;
+        let Some(config) = self.files().consumer(stream, consumer) else { return Ok(()) };
+        let target = Target::consumer(stream, consumer, &config);
+        if self.config(&target).await?.is_none() {
+            self.create(&target).await?;
+            tracing::warn!(what = target.what, "a consumer was gone and is created again");
+        }
+        Ok(())
+    }
+
+    /// Creates a cache that is gone. A stream of truth is never created behind anyone's back: its loss must be seen.
+    pub(super) async fn revive(&self, stream: &str) {
+        let Some(file) = self.files().stream(stream).filter(|file| file.is_cache) else { return };
+        let target = Target::stream(file);
+        match self.config(&target).await {
+            Ok(Some(_)) => {}
+            Ok(None) => match self.create(&target).await {
+                Ok(_) => tracing::warn!(stream, "a stream was gone and is created again"),
+                Err(error) => tracing::error!(%error, "a stream is gone"),
+            },
+            Err(error) => tracing::debug!(%error, "a stream cannot be looked up"),
+        }
+    }
+
+    async fn check(&self, target: &Target<'_>) -> Result<Option<Difference>, ApplyError> {
+        let what = target.what.clone();
+        let Some(have) = self.config(target).await? else { return Ok(Some(Difference::Missing { what })) };
+        let fields = differences(&target.file, &have);
+        Ok((!fields.is_empty()).then_some(Difference::Differs { what, fields }))
+    }
+
+    async fn apply(&self, target: &Target<'_>) -> Result<Option<Change>, ApplyError> {
+        let Some(have) = self.config(target).await? else { return self.create(target).await.map(Some) };
+        let fields = differences(&target.file, &have);
+        if fields.is_empty() { Ok(None) } else { self.update(target, have, fields).await }
+    }
+
+    async fn config(&self, target: &Target<'_>) -> Result<Option<Value>, ApplyError> {
+        let info: Result<Value, ApiError> = self.api(&target.verb("INFO"), &json!({})).await;
+        match info {
+            Ok(info) => Ok(Some(info["config"].clone())),
+            Err(error) if [code::STREAM_NOT_FOUND, code::CONSUMER_NOT_FOUND].contains(&error.code()) => Ok(None),
+            Err(error) => Err(target.refused(Vec::new(), error)),
+        }
+    }
+
+    /// A server with too little storage for `max_bytes` gets the largest half, quarter and so on that fits.
+    async fn create(&self, target: &Target<'_>) -> Result<Change, ApplyError> {
+        let mut file = target.file.clone();
+        let floor = target.file["max_bytes"].as_i64().unwrap_or(0) / limits::SHRINK_MAX;
+        loop {
+            let created: Result<Value, ApiError> = self.api(&target.verb("CREATE"), &target.body(&file)).await;
+            let bytes = file["max_bytes"].as_i64().unwrap_or(0) / 2;
+            match created {
+                Ok(_) => break,
+                Err(error) if error.code() == code::NO_STORAGE && bytes > 0 && bytes >= floor => {
+                    file["max_bytes"] = json!(bytes);
+                }
+                Err(error) => return Err(target.refused(Vec::new(), error)),
+            }
+        }
+        let bytes = &file["max_bytes"];
+        if *bytes != target.file["max_bytes"] {
+            tracing::warn!(what = target.what, %bytes, "the server has little storage; max_bytes is smaller than its file says");
+        }
+        Ok(Change::Created { what: target.what.clone() })
+    }
+
+    async fn update(&self, target: &Target<'_>, have: Value, fields: Vec<Field>) -> Result<Option<Change>, ApplyError> {
+        let what = target.what.clone();
+        let config = merge(have, &fields);
+        let updated: Result<Value, ApiError> = self.api(&target.verb("UPDATE"), &target.body(&config)).await;
+        match updated {
+            Ok(_) => Ok(Some(Change::Updated { what, fields })),
+            Err(error) if error.code() == code::NO_STORAGE && fields.iter().all(Field::is_bytes) => {
+                tracing::warn!(what, "the server has little storage; max_bytes stays smaller than its file says");
+                Ok(None)
+            }
+            Err(error) => Err(target.refused(fields, error)),
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    fn stream(file: &'a StreamFile) -> Self {
+        Self { what: file.name.clone(), kind: Kind::Stream { name: &file.name }, file: file.json.clone() }
+    }
+
+    fn consumer(stream: &'a str, name: &'a str, config: &Value) -> Self {
+        Self { what: format!("{stream}/{name}"), kind: Kind::Consumer { stream, name }, file: config.clone() }
+    }
+
+    /// Consumers have one verb for both creating and updating.
+    fn verb(&self, verb: &str) -> String {
+        match self.kind {
+            Kind::Stream { name } => format!("STREAM.{verb}.{name}"),
+            Kind::Consumer { stream, name } => {
+                format!("CONSUMER.{}.{stream}.{name}", if verb == "UPDATE" { "CREATE" } else { verb })
+            }
+        }
+    }
+
+    fn body(&self, config: &Value) -> Value {
+        match self.kind {
+            Kind::Stream { .. } => config.clone(),
+            Kind::Consumer { stream, .. } => json!({"stream_name": stream, "config": config}),
+        }
+    }
+
+    fn refused(&self, fields: Vec<Field>, error: ApiError) -> ApplyError {
+        let what = self.what.clone();
+        match error {
+            ApiError::Refused { code, reason } if fields.is_empty() => ApplyError::Create { what, code, reason },
+            ApiError::Refused { code, reason } => ApplyError::Update { what, fields, code, reason },
+            ApiError::Unavailable { seconds, reason } => ApplyError::Unavailable { what, seconds, reason },
+        }
+    }
+}
+
+/// The fields that the file sets and the server holds otherwise. What the file leaves out is the operator's.
+fn differences(file: &Value, server: &Value) -> Vec<Field> {
+    let fields = file.as_object().into_iter().flatten().filter_map(|(name, file)| {
+        let held = server.get(name).cloned().unwrap_or(Value::Null);
+        (!same(name, file, &held)).then(|| Field { name: name.clone(), file: file.clone(), server: held })
+    });
+    fields.collect()
+}
+
+fn same(name: &str, file: &Value, server: &Value) -> bool {
+    match (name, file, server) {
+        // The server adds entries of its own.
+        ("metadata", Value::Object(file), _) => file.iter().all(|(key, value)| server.get(key) == Some(value)),
+        (_, Value::Number(file), server) if name.starts_with("max_") => unlimited(file.as_i64()) == unlimited(server.as_i64()),
+        // The server leaves out what is empty.
+        (_, file, Value::Null) => [json!(null), json!(false), json!(0), json!(""), json!([]), json!({})].contains(file),
+        (_, file, server) => file == server,
+    }
+}
+
+/// The server writes -1 where a file may say 0 or nothing.
+fn unlimited(limit: Option<i64>) -> Option<i64> {
+    limit.filter(|limit| *limit > 0)
+}
+
+fn merge(mut config: Value, fields: &[Field]) -> Value {
+    for Field { name, file, .. } in fields {
+        match (name.as_str(), file) {
+            ("metadata", Value::Object(entries)) => entries.iter().for_each(|(key, value)| {
+                config["metadata"][key] = value.clone();
+            }),
+            _ => config[name] = file.clone(),
+        }
+    }
+    config
+}
+
+impl Field {
+    fn is_bytes(&self) -> bool {
+        self.name == "max_bytes"
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.name, self.server, self.file)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created { what } => write!(f, "{what} created"),
+            Self::Updated { what, fields } => write!(f, "{what} updated ({})", join(fields)),
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { what } => write!(f, "{what} is missing"),
+            Self::Differs { what, fields } => write!(f, "{what} differs ({})", join(fields)),
+        }
+    }
+}
+
+fn join(fields: &[Field]) -> String {
+    fields.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

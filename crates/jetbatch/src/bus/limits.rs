@@ -1,0 +1,48 @@
+//! Every limit of the bus, unit last.
+use std::time::Duration;
+
+use super::Version;
+
+/// The first release whose `sync_interval: always` syncs what it acknowledges, on one node and on three.
+pub const SERVER_VERSION_MIN: Version = Version::new(2, 15, 1);
+
+/// One try of a publish, an ack or an API request.
+pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries, before jitter.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// Long enough for an election (5 to 6 s were measured) and for a server to recover its streams.
+pub const RETRY_SECONDS_DEFAULT: u64 = 45;
+pub const CONNECT_SECONDS_DEFAULT: u64 = 10;
+pub const ACK_WAIT_SECONDS_DEFAULT: u64 = 30;
+pub const ACK_TRIES_MAX: u32 = 3;
+/// A purge of a large stream was measured in seconds on older servers.
+pub const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Unacknowledged bytes of one window. The server refuses (10167) at 128 MiB per stream, for all its publishers.
+pub const WINDOW_BYTES_MAX: usize = 32 << 20;
+
+/// One pull of a reader. The server drops a client that leaves 64 MiB unread.
+pub const READ_MESSAGES_MAX: usize = 4_000;
+pub const READ_BYTES_MAX: usize = 8 << 20;
+pub const READ_EXPIRES: Duration = Duration::from_secs(30);
+/// Shorter than the silence of a reader at work, so that a reader which crashed leaves nothing behind for long.
+pub const READER_IDLE: Duration = Duration::from_secs(60);
+
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Two heartbeats missed: the pull is lost.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// What a message costs in a pull's byte count beyond its payload: subjects and headers.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 68 << 10;
+
+/// A server too small for a stream's `max_bytes` gets the half, down to this part of it.
+pub const SHRINK_MAX: i64 = 256;
+
+pub const SERVER_START_SECONDS_MAX: u64 = 60;
+pub const SERVER_STOP_SECONDS_MAX: u64 = 10;
+pub const SERVER_LOG_BYTES_MAX: u64 = 16 << 20;
+
+const _: () = assert!(HEARTBEAT.as_millis() * 2 < SILENCE_MAX.as_millis());
+const _: () = assert!(HEARTBEAT.as_millis() * 2 <= READ_EXPIRES.as_millis());
+const _: () = assert!(READ_EXPIRES.as_millis() < READER_IDLE.as_millis());
+const _: () = assert!(READ_BYTES_MAX * 4 < 64 << 20);
+const _: () = assert!(RETRY_SECONDS_DEFAULT >= 30);

@@ -1,0 +1,249 @@
+use std::sync::atomic::Ordering;
+
+use async_nats::jetstream;
+use futures::StreamExt;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use super::api::ApiError;
+use super::pull::{Arrival, Inbox, Pull, nanos};
+use super::read::millis;
+use super::{Bus, Raw, ReadError, limits, rest};
+
+/// Reads a stream in order and without acknowledgements, over restarts, elections and stalls.
+///
+/// Every message is given once: after a stall the read goes on behind the last sequence given.
+pub struct Reader {
+    bus: Bus,
+    plan: Plan,
+    live: Option<Live>,
+    pending: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub stream: String,
+    pub filters: Vec<String>,
+    pub start: Start,
+    pub headers_only: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    Seq(u64),
+    /// The newest message of each subject, then all that follow.
+    Newest,
+}
+
+/// A consumer on the server and the pull that stands at it.
+struct Live {
+    bus: Bus,
+    stream: String,
+    consumer: String,
+    inbox: Inbox,
+    epoch: watch::Receiver<u64>,
+    /// Number and messages left of the pull that stands.
+    pull: Option<(u64, usize)>,
+    heard: Instant,
+    delivered: u64,
+}
+
+enum Step {
+    Message(Box<Raw>),
+    Nothing,
+    Lost(String),
+}
+
+impl Bus {
+    /// Reads the messages whose subject matches one of `filters` (none: all), from a sequence on.
+    pub async fn read(&self, stream: &str, filters: Vec<String>, from_seq: u64) -> Result<Reader, ReadError> {
+        let start = Start::Seq(from_seq.max(1));
+        Reader::open(self, Plan { stream: stream.to_owned(), filters, start, headers_only: false }).await
+    }
+}
+
+impl Reader {
+    pub(super) async fn open(bus: &Bus, plan: Plan) -> Result<Self, ReadError> {
+        let mut reader = Self { bus: bus.clone(), plan, live: None, pending: 0 };
+        reader.live = Some(reader.start().await?);
+        Ok(reader)
+    }
+
+    /// The next message, waiting for it as long as it takes. May be dropped and called again.
+    pub async fn next(&mut self) -> Result<Raw, ReadError> {
+        loop {
+            let live = match &mut self.live {
+                Some(live) => live,
+                None => self.live.insert(Box::pin(reopen(&self.bus, &self.plan, &mut self.pending)).await?),
+            };
+            match live.step().await {
+                Step::Nothing => {}
+                Step::Lost(reason) => self.lose(&reason),
+                Step::Message(raw) if self.take(&raw) => return Ok(*raw),
+                Step::Message(_) => {}
+            }
+        }
+    }
+
+    /// Messages that were still to come when the last one was given, or when the read began.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    pub fn caught_up(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// Whether a message is new, and if so notes it as given.
+    fn take(&mut self, raw: &Raw) -> bool {
+        if matches!(self.plan.start, Start::Seq(next) if raw.seq < next) {
+            return false;
+        }
+        self.plan.start = Start::Seq(raw.seq + 1);
+        self.pending = raw.pending;
+        true
+    }
+
+    fn lose(&mut self, reason: &str) {
+        tracing::debug!(stream = self.plan.stream, reason, "read is opened again");
+        self.bus.inner.counts.reads_reopened.fetch_add(1, Ordering::Relaxed);
+        self.live = None;
+    }
+
+    async fn start(&mut self) -> Result<Live, ReadError> {
+        reopen(&self.bus, &self.plan, &mut self.pending).await
+    }
+}
+
+/// Opens until it stands; only a stream that is not there, or a refusal, ends a read.
+async fn reopen(bus: &Bus, plan: &Plan, pending: &mut u64) -> Result<Live, ReadError> {
+    loop {
+        let error = match Live::open(bus, plan).await {
+            Ok((live, waiting)) => {
+                *pending = waiting;
+                return Ok(live);
+            }
+            Err(error) => error,
+        };
+        match error {
+            ReadError::Unavailable { .. } => tracing::warn!(%error, "a read waits for JetStream"),
+            ReadError::NoStream { .. } | ReadError::Refused { .. } => return Err(error),
+        }
+        rest().await;
+    }
+}
+
+impl Live {
+    async fn open(bus: &Bus, plan: &Plan) -> Result<(Self, u64), ReadError> {
+        #[derive(Deserialize)]
+        struct Created {
+            num_pending: u64,
+        }
+        let epoch = bus.inner.signals.epoch();
+        let inbox = Inbox::open(bus.client()).await.map_err(|error| plan.unavailable(&error.to_string()))?;
+        let consumer = format!("read-{}", uuid::Uuid::now_v7().simple());
+        let verb = format!("CONSUMER.CREATE.{}.{consumer}", plan.stream);
+        let created: Result<Created, ApiError> = bus.api(&verb, &plan.request(&consumer)).await;
+        let created = created.map_err(|error| ReadError::from_api(&plan.stream, &plan.stream, error))?;
+        let (bus, stream) = (bus.clone(), plan.stream.clone());
+        let heard = Instant::now();
+        let live = Self { bus, stream, consumer, inbox, epoch, pull: None, heard, delivered: 0 };
+        Ok((live, created.num_pending))
+    }
+
+    /// Waits for one arrival. Nothing is lost if it is dropped while it waits.
+    async fn step(&mut self) -> Step {
+        if self.pull.is_none() {
+            let bytes = limits::READ_BYTES_MAX.max(2 * self.bus.client().max_payload());
+            let pull = Pull::new(limits::READ_MESSAGES_MAX, bytes, limits::READ_EXPIRES);
+            match self.inbox.ask(&self.stream, &self.consumer, &pull).await {
+                Ok(number) => self.pull = Some((number, pull.batch)),
+                Err(error) => return Step::Lost(error.to_string()),
+            }
+            self.heard = Instant::now();
+        }
+        let wait = timeout_at(self.heard + limits::SILENCE_MAX, self.inbox.arrivals.next());
+        let arrival = tokio::select! {
+            biased;
+            arrival = wait => arrival,
+            _ = self.epoch.changed() => return Step::Lost("the connection was made anew".to_owned()),
+        };
+        match arrival {
+            Ok(Some(message)) => self.hear(Arrival::of(message)),
+            Ok(None) => Step::Lost("the subscription ended".to_owned()),
+            Err(_) => Step::Lost("no heartbeat came".to_owned()),
+        }
+    }
+
+    fn hear(&mut self, arrival: Arrival) -> Step {
+        self.heard = Instant::now();
+        match arrival {
+            Arrival::Heartbeat => Step::Nothing,
+            Arrival::Lost { reason } => Step::Lost(reason),
+            Arrival::End { pull } => {
+                self.pull.take_if(|(number, _)| *number == pull);
+                Step::Nothing
+            }
+            Arrival::Message(message) => self.receive(message),
+        }
+    }
+
+    fn receive(&mut self, message: async_nats::Message) -> Step {
+        let message = jetstream::Message { message, context: self.bus.js().clone() };
+        let Ok(info) = message.info() else { return Step::Nothing };
+        let (seq, time_ms, pending) = (info.stream_sequence, millis(info.published), info.pending);
+        self.delivered += 1;
+        if info.consumer_sequence != self.delivered {
+            return Step::Lost(format!("message {} of the read is missing", self.delivered));
+        }
+        self.pull = self.pull.take().and_then(|(number, left)| (left > 1).then_some((number, left - 1)));
+        let message = message.message;
+        let headers = message.headers.unwrap_or_default();
+        let (subject, payload) = (message.subject.to_string(), message.payload);
+        Step::Message(Box::new(Raw { subject, seq, headers, payload, time_ms, pending }))
+    }
+}
+
+impl Drop for Live {
+    /// Readers come and go; the server holds a thousand consumers a stream at most.
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{}", self.stream, self.consumer);
+        let client = self.bus.client().clone();
+        runtime.spawn(async move { client.publish(subject, "".into()).await });
+    }
+}
+
+impl Plan {
+    fn request(&self, consumer: &str) -> Value {
+        let mut config = json!({
+            "name": consumer,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "mem_storage": true,
+            "num_replicas": 1,
+            "inactive_threshold": nanos(limits::READER_IDLE),
+            "headers_only": self.headers_only,
+        });
+        match self.start {
+            Start::Seq(seq) => {
+                config["deliver_policy"] = json!("by_start_sequence");
+                config["opt_start_seq"] = json!(seq);
+            }
+            Start::Newest => config["deliver_policy"] = json!("last_per_subject"),
+        }
+        match (self.filters.as_slice(), self.start) {
+            ([], Start::Seq(_)) => {}
+            ([], Start::Newest) => config["filter_subject"] = json!(">"),
+            ([one], _) => config["filter_subject"] = json!(one),
+            (many, _) => config["filter_subjects"] = json!(many),
+        }
+        json!({"stream_name": self.stream, "config": config, "action": "create"})
+    }
+
+    fn unavailable(&self, reason: &str) -> ReadError {
+        ReadError::Unavailable { what: self.stream.clone(), seconds: 0, reason: reason.to_owned() }
+    }
+}

@@ -1,0 +1,293 @@
+//! jetbatch's own nats-server: a child on loopback with its streams under the data folder, for whoever has no NATS.
+mod find;
+mod orphan;
+mod probe;
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::{Settings, limits};
+pub use find::{FindError, find};
+use orphan::Orphan;
+pub(super) use probe::{Running, of as monitor};
+
+const CONFIG: &str = "nats.conf";
+const LOCK: &str = "lock";
+const LOG: &str = "nats-server.log";
+/// What the server says before it opens its log.
+const OUTPUT: &str = "nats-server.out";
+const PORT: &str = "port";
+const POLL: Duration = Duration::from_millis(50);
+/// Restarts of a server that dies, before it is let go.
+const RESTARTS_MAX: u32 = 5;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error(transparent)]
+    Find(#[from] FindError),
+    #[error("cannot use {path}: {source}")]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("cannot start {bin}: {source}")]
+    Spawn { bin: PathBuf, source: io::Error },
+    #[error("nats-server ended at once ({status}): {log}")]
+    Ended { status: String, log: String },
+    #[error("nats-server did not answer within {seconds} s; its log is {log}")]
+    Silent { seconds: u64, log: PathBuf },
+    #[error("nats-server (process {pid}) did not stop within {seconds} s and was killed")]
+    Killed { pid: u32, seconds: u64 },
+}
+
+/// A nats-server under a data folder. Dropped, it is stopped, unless another process started it.
+pub struct Server {
+    dir: PathBuf,
+    bin: PathBuf,
+    url: String,
+    hold: Hold,
+    restarts: u32,
+}
+
+/// How this process stands to the server.
+enum Hold {
+    /// Our child. The lock goes with us, so a second jetbatch on the folder knows that the server has an owner.
+    Child { child: Box<Child>, _lock: File },
+    /// Started by a jetbatch that was killed; now ours.
+    Adopted { orphan: Orphan, _lock: File },
+    /// Another jetbatch owns it.
+    Guest { running: Running },
+    Gone,
+}
+
+impl Server {
+    /// Starts a server on the folder, or takes the one that runs there. Never two servers on one folder.
+    pub async fn start(settings: &Settings) -> Result<Self, ServerError> {
+        let dir = folder(&settings.data_dir)?;
+        let until = Instant::now() + Duration::from_secs(limits::SERVER_START_SECONDS_MAX);
+        loop {
+            if let Some(lock) = lock(&dir)? {
+                return Self::own(dir, settings, lock).await;
+            }
+            if let Some(running) = probe::of(&dir).await {
+                tracing::info!(url = running.url, "using the nats-server of another jetbatch on this folder");
+                let (url, bin, hold) = (running.url.clone(), PathBuf::new(), Hold::Guest { running });
+                return Ok(Self { dir, bin, url, hold, restarts: 0 });
+            }
+            if Instant::now() >= until {
+                return Err(silent(&dir));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn settings(&self, settings: &Settings) -> Settings {
+        settings.with_url(&self.url)
+    }
+
+    /// The server's process, if it is ours.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.hold {
+            Hold::Child { child, .. } => child.id(),
+            Hold::Adopted { orphan, .. } => Some(orphan.pid),
+            Hold::Guest { .. } | Hold::Gone => None,
+        }
+    }
+
+    /// Resolves when the server has ended for good. One of ours that dies is started again on the same port.
+    pub async fn ended(&mut self) {
+        loop {
+            self.gone().await;
+            self.restarts += 1;
+            if matches!(self.hold, Hold::Guest { .. } | Hold::Gone) || self.restarts > RESTARTS_MAX {
+                return;
+            }
+            tracing::error!(log = %self.dir.join(LOG).display(), "nats-server ended; starting it again");
+            if let Err(error) = self.again().await {
+                tracing::error!(%error, "nats-server cannot be started again");
+                return;
+            }
+        }
+    }
+
+    /// Stops the server and waits for its end.
+    pub async fn stop(mut self) -> Result<(), ServerError> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        orphan::terminate(pid);
+        let limit = Duration::from_secs(limits::SERVER_STOP_SECONDS_MAX);
+        let stopped = tokio::time::timeout(limit, self.gone()).await;
+        if stopped.is_err() {
+            orphan::kill(pid);
+            self.gone().await;
+        }
+        self.hold = Hold::Gone;
+        stopped.map_err(|_| ServerError::Killed { pid, seconds: limits::SERVER_STOP_SECONDS_MAX })
+    }
+
+    async fn own(dir: PathBuf, settings: &Settings, lock: File) -> Result<Self, ServerError> {
+        let bin = find(settings.server_bin.as_deref())?;
+        let config = config(&dir, settings);
+        if let Some(orphan) = orphan::settle(&dir, &config).await {
+            tracing::info!(pid = orphan.pid, url = orphan.url, "adopted the nats-server of a jetbatch that was killed");
+            let (url, hold) = (orphan.url.clone(), Hold::Adopted { orphan, _lock: lock });
+            return Ok(Self { dir, bin, url, hold, restarts: 0 });
+        }
+        write(&dir.join(CONFIG), &config)?;
+        let child = Box::new(spawn(&bin, &dir)?);
+        let mut server = Self { dir, bin, url: String::new(), hold: Hold::Child { child, _lock: lock }, restarts: 0 };
+        server.ready().await?;
+        Ok(server)
+    }
+
+    async fn again(&mut self) -> Result<(), ServerError> {
+        let (bin, dir) = (self.bin.clone(), self.dir.clone());
+        let lock = match std::mem::replace(&mut self.hold, Hold::Gone) {
+            Hold::Child { _lock, .. } | Hold::Adopted { _lock, .. } => _lock,
+            Hold::Guest { .. } | Hold::Gone => return Ok(()),
+        };
+        self.hold = Hold::Child { child: Box::new(spawn(&bin, &dir)?), _lock: lock };
+        self.ready().await
+    }
+
+    /// Waits until the child answers, and notes its port for the next start, so that its address stays.
+    async fn ready(&mut self) -> Result<(), ServerError> {
+        let until = Instant::now() + Duration::from_secs(limits::SERVER_START_SECONDS_MAX);
+        loop {
+            let Hold::Child { child, .. } = &mut self.hold else { return Ok(()) };
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(ServerError::Ended { status: status.to_string(), log: tail(&self.dir) });
+            }
+            if let Some(running) = probe::of(&self.dir).await.filter(|running| Some(running.pid) == child.id()) {
+                let port = running.url.rsplit(':').next().unwrap_or_default();
+                write(&self.dir.join(PORT), port)?;
+                self.url = running.url;
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                return Err(silent(&self.dir));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn gone(&mut self) {
+        match &mut self.hold {
+            Hold::Child { child, .. } => {
+                let status = child.wait().await;
+                let signal = status.as_ref().ok().and_then(ExitStatusExt::signal);
+                tracing::debug!(?status, ?signal, "nats-server ended");
+            }
+            Hold::Adopted { orphan, .. } => {
+                while orphan::is_alive(orphan.pid) {
+                    sleep(POLL).await;
+                }
+            }
+            Hold::Guest { running } => {
+                while probe::answers(&running.monitor).await {
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+            Hold::Gone => {}
+        }
+    }
+}
+
+impl Drop for Server {
+    /// Waits, because a start right after must not meet a server that is about to end.
+    fn drop(&mut self) {
+        let Some(pid) = self.pid() else { return };
+        orphan::terminate(pid);
+        let until = std::time::Instant::now() + Duration::from_secs(limits::SERVER_STOP_SECONDS_MAX);
+        while std::time::Instant::now() < until {
+            let gone = match &mut self.hold {
+                Hold::Child { child, .. } => !matches!(child.try_wait(), Ok(None)),
+                _ => !orphan::is_alive(pid),
+            };
+            if gone {
+                return;
+            }
+            std::thread::sleep(POLL);
+        }
+        orphan::kill(pid);
+    }
+}
+
+fn folder(dir: &Path) -> Result<PathBuf, ServerError> {
+    let made = fs::create_dir_all(dir).and_then(|()| fs::canonicalize(dir));
+    made.map_err(|source| ServerError::Folder { path: dir.to_owned(), source })
+}
+
+/// The lock of the folder's owner. It ends with the process, however that ends.
+fn lock(dir: &Path) -> Result<Option<File>, ServerError> {
+    let path = dir.join(LOCK);
+    let failed = |source| ServerError::Folder { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// In a process group of its own: a Ctrl-C at the terminal is for jetbatch, which stops its server last.
+fn spawn(bin: &Path, dir: &Path) -> Result<Child, ServerError> {
+    probe::forget(dir);
+    let failed = |source| ServerError::Spawn { bin: bin.to_owned(), source };
+    let output = File::create(dir.join(OUTPUT)).map_err(failed)?;
+    Command::new(bin)
+        .arg("-c")
+        .arg(dir.join(CONFIG))
+        .arg("-p")
+        .arg(port(dir))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().map_err(failed)?)
+        .stderr(output)
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(failed)
+}
+
+/// The port of the last time where it is free, else any.
+fn port(dir: &Path) -> String {
+    let last = fs::read_to_string(dir.join(PORT)).ok().and_then(|text| text.trim().parse::<u16>().ok());
+    let free = last.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.map_or_else(|| "-1".to_owned(), |port| port.to_string())
+}
+
+fn config(dir: &Path, settings: &Settings) -> String {
+    let quote = |path: PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
+    format!(
+        "# Written by jetbatch at every start.\nserver_name: jetbatch\nhost: \"127.0.0.1\"\nhttp: \"127.0.0.1:-1\"\n\
+         pid_file: {pid}\nports_file_dir: {dir}\nlog_file: {log}\nlogfile_size_limit: {log_bytes}\nlogfile_max_num: 3\n\
+         jetstream {{\n  store_dir: {dir}\n  sync_interval: \"{sync}\"\n}}\n",
+        pid = quote(dir.join(probe::PID)),
+        dir = quote(dir.to_owned()),
+        log = quote(dir.join(LOG)),
+        log_bytes = limits::SERVER_LOG_BYTES_MAX,
+        sync = settings.sync_interval.replace(['"', '\n'], ""),
+    )
+}
+
+fn write(path: &Path, text: &str) -> Result<(), ServerError> {
+    fs::write(path, text).map_err(|source| ServerError::Folder { path: path.to_owned(), source })
+}
+
+fn silent(dir: &Path) -> ServerError {
+    ServerError::Silent { seconds: limits::SERVER_START_SECONDS_MAX, log: dir.join(LOG) }
+}
+
+/// The last words of the server.
+fn tail(dir: &Path) -> String {
+    let texts = [OUTPUT, LOG].map(|name| fs::read_to_string(dir.join(name)).unwrap_or_default());
+    let lines: Vec<&str> = texts.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(3)..].join("; ")
+}

@@ -1,0 +1,153 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::limits;
+
+/// The `[nats]` table of the configuration. Without `url` jetbatch runs its own server under `data_dir`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// One or more server addresses, comma separated.
+    pub url: Option<String>,
+    pub credentials_file: Option<PathBuf>,
+    pub nkey_file: Option<PathBuf>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub tls: Tls,
+    pub replicas: usize,
+    pub storage: Storage,
+    /// Folder of jetbatch's own server: its streams, log and address.
+    pub data_dir: PathBuf,
+    pub server_bin: Option<PathBuf>,
+    /// How often the own server syncs to disk: a duration of nats-server (`1s`) or `always`.
+    pub sync_interval: String,
+    /// A folder whose files replace the built-in stream and consumer files of the same name.
+    pub streams_dir: Option<PathBuf>,
+    pub ack_wait_s: u64,
+    /// How long a publish or request is tried again before it fails.
+    pub retry_s: u64,
+    pub connect_s: u64,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    pub required: bool,
+    pub ca: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    #[default]
+    File,
+    Memory,
+}
+
+impl Settings {
+    pub fn with_url(&self, url: &str) -> Self {
+        Self { url: Some(url.to_owned()), ..self.clone() }
+    }
+}
+
+impl Storage {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// A password: it can be read by name only, and never printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: None,
+            credentials_file: None,
+            nkey_file: None,
+            user: None,
+            password: None,
+            tls: Tls::default(),
+            replicas: 1,
+            storage: Storage::File,
+            data_dir: PathBuf::from("jetbatch-data/nats"),
+            server_bin: None,
+            sync_interval: "1s".to_owned(),
+            streams_dir: None,
+            ack_wait_s: limits::ACK_WAIT_SECONDS_DEFAULT,
+            retry_s: limits::RETRY_SECONDS_DEFAULT,
+            connect_s: limits::CONNECT_SECONDS_DEFAULT,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("url", &self.url.as_deref().map(redact))
+            .field("credentials_file", &self.credentials_file)
+            .field("nkey_file", &self.nkey_file)
+            .field("user", &self.user)
+            .field("tls", &self.tls)
+            .field("replicas", &self.replicas)
+            .field("storage", &self.storage)
+            .field("data_dir", &self.data_dir)
+            .field("streams_dir", &self.streams_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The addresses without the user and password that a NATS URL may carry.
+pub fn redact(url: &str) -> String {
+    let bare = |one: &str| match (one.find("://"), one.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => format!("{}{}", &one[..scheme + 3], &one[at + 1..]),
+        (None, Some(at)) => one[at + 1..].to_owned(),
+        _ => one.to_owned(),
+    };
+    url.split(',').map(|one| bare(one.trim())).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_secret_is_printed() {
+        let mut settings = Settings { url: Some("nats://ann:hunter2@a:4222, b".into()), ..Settings::default() };
+        settings.password = Some(Secret::new("hunter2"));
+        let shown = format!("{settings:?} {:?}", settings.password);
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(shown.contains("nats://a:4222,b"), "{shown}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error() {
+        let err = serde_json::from_str::<Settings>(r#"{"urll":"x"}"#).unwrap_err();
+        assert!(err.to_string().contains("urll"), "{err}");
+    }
+}

@@ -1,0 +1,168 @@
+//! What the way through jetbatch costs: the same requests, the same model, in the same process, in turns.
+use crate::cli::{
+    error::Error,
+    job::Job,
+    local::Local,
+    meter::Meter,
+    text,
+    watch::{Pace, follow, verdict},
+};
+use crate::cli::{demo::Sample, submit::upload};
+use bytes::Bytes;
+use clap::Args;
+use engine::{Call, Endpoint, Engine, Spec};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{cpus, scratch::Scratch};
+
+const POOL: &str = "tiny";
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Calls in flight beyond the slots, as a worker keeps them.
+const SPARE: usize = 4;
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Folder of the model and its sample.jsonl [default: models, here or above the program]
+    #[arg(long, value_name = "DIR")]
+    model_dir: Option<PathBuf>,
+    /// How many times the sample's requests are given in one turn
+    #[arg(long, default_value_t = 10)]
+    repeat: usize,
+    /// Turns of each kind
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Sequences that run together [default: the engine's]
+    #[arg(long)]
+    slots: Option<usize>,
+    /// Where the scratch folder is made, and removed again [default: the system's temporary folder]
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    requests: usize,
+    cpus: usize,
+    rounds: Vec<Round>,
+    /// The median over the rounds of tokens/s through jetbatch over tokens/s of the engine alone.
+    median_ratio: f64,
+}
+
+/// Completion tokens a second.
+#[derive(Serialize)]
+struct Round {
+    alone: f64,
+    jetbatch: f64,
+}
+
+pub async fn bench(args: Bench) -> Result<(), Error> {
+    let sample = Sample::find(args.model_dir.as_deref(), true)?;
+    let scratch = Scratch::new(args.scratch.as_deref())?;
+    let (file, calls) = input(&sample.file, args.repeat, scratch.path())?;
+    let spec = Spec { slots: args.slots, ..Spec::folder(sample.model.to_string_lossy()) };
+    let alone = engine::load(&spec).await.map_err(Error::failed)?;
+    let mut local = Local::start(scratch.path(), POOL, spec).await?;
+    let outcome = rounds(&alone, &mut local, &file, &calls, &args).await;
+    let stopped = local.stop().await;
+    super::print(args.json, &outcome?)?;
+    stopped
+}
+
+async fn rounds(
+    alone: &Arc<dyn Engine>,
+    local: &mut Local,
+    file: &Path,
+    calls: &[Bytes],
+    args: &Bench,
+) -> Result<Report, Error> {
+    // A short turn of each first: models are loaded, caches are warm, connections stand.
+    directly(alone, &calls[..calls.len().min(64)]).await?;
+    through(local, file).await?;
+    let mut rounds = Vec::new();
+    for number in 1..=args.rounds {
+        let round = Round { alone: directly(alone, calls).await?, jetbatch: through(local, file).await? };
+        eprintln!("round {number}: alone {}, jetbatch {} tokens/s", text::rate(round.alone), text::rate(round.jetbatch));
+        rounds.push(round);
+    }
+    Ok(Report { requests: calls.len(), cpus: cpus(), median_ratio: median(&rounds), rounds })
+}
+
+fn median(rounds: &[Round]) -> f64 {
+    let mut ratios: Vec<f64> = rounds.iter().map(|round| round.jetbatch / round.alone).collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Tokens a second of the engine alone.
+async fn directly(engine: &Arc<dyn Engine>, calls: &[Bytes]) -> Result<f64, Error> {
+    let begun = Instant::now();
+    let answers = stream::iter(calls).map(|body| {
+        let call = Call { endpoint: Endpoint::Chat, body: body.clone() };
+        async move { engine.run(call).await.map_err(Error::failed) }
+    });
+    let in_flight = engine.about().slots + SPARE;
+    let add = |sum: u64, answer: engine::Answer| async move { Ok(sum + answer.usage.completion) };
+    let tokens = answers.buffer_unordered(in_flight).try_fold(0, add).await?;
+    Ok(tokens as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Tokens a second of a whole job: from the first byte of its upload to its output file.
+async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
+    let client = local.client.clone();
+    let begun = Instant::now();
+    let job = local.beside(async {
+        let id = upload(&client, file, None).await?;
+        let pace = Pace { every: LOOK_EVERY, look: |_: &Job| {} };
+        follow(&client, &id, &mut Meter::Quiet, pace).await.map(|(_, job)| job)
+    });
+    let job = job.await?;
+    verdict(&job)?;
+    Ok(job.usage.completion_tokens as f64 / begun.elapsed().as_secs_f64())
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+/// The sample `repeat` times over, with ids of their own: as a file, and as the bodies alone.
+fn input(sample: &Path, repeat: usize, folder: &Path) -> Result<(PathBuf, Vec<Bytes>), Error> {
+    let text = std::fs::read_to_string(sample).map_err(Error::file("read", sample))?;
+    let (mut lines, mut bodies) = (String::new(), Vec::new());
+    for (number, line) in std::iter::repeat_n(&text, repeat).flat_map(|text| text.lines()).enumerate() {
+        let mut value: Value = serde_json::from_str(line).map_err(Error::failed)?;
+        value["custom_id"] = format!("request-{number}").into();
+        lines.push_str(&format!("{value}\n"));
+        let line: Line<'_> = serde_json::from_str(line).map_err(Error::failed)?;
+        bodies.push(Bytes::copy_from_slice(line.body.get().as_bytes()));
+    }
+    let path = folder.join("input.jsonl");
+    std::fs::write(&path, lines).map_err(Error::file("write", &path))?;
+    Ok((path, bodies))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requests = text::count(self.requests as u64);
+        writeln!(f, "{requests} requests a turn, {} CPUs; completion tokens/s", self.cpus)?;
+        let heading = ["round", "engine alone", "through jetbatch", "ratio"].map(str::to_owned).to_vec();
+        let rows = self.rounds.iter().enumerate().map(|(i, round)| {
+            let ratio = format!("{:.3}", round.jetbatch / round.alone);
+            vec![(i + 1).to_string(), text::rate(round.alone), text::rate(round.jetbatch), ratio]
+        });
+        writeln!(f, "{}", text::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))?;
+        writeln!(f, "median ratio {:.3} (a whole job, upload to output file, against the bare calls)", self.median_ratio)
+    }
+}

@@ -1,0 +1,110 @@
+//! What a command can end with: a code for scripts, a line for people.
+use domain::status::State;
+use std::{
+    error::Error as StdError,
+    fmt::Write as _,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// What `--help` says of [`Error::code`].
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: an answer was missing, a file could not be written, a room could not go on
+  2  wrong usage, or a configuration that cannot be read
+  3  the job ended without being completed: its input failed validation, it expired, or it was cancelled
+  4  the server cannot be reached
+  5  the server refused: no such job, a conflict, a request it does not take
+
+Environment:
+  JETBATCH_URL               address of the server for client commands (default http://127.0.0.1:8800)
+  JETBATCH__SECTION__KEY     overrides a key of the configuration, as JETBATCH__HTTP__LISTEN=0.0.0.0:8800
+  RUST_LOG                   what `serve` logs";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}")]
+    Usage(String),
+    #[error("no jetbatch answers at {url} ({why}); start one with `jetbatch serve`, or name another with --url")]
+    Unreachable { url: String, why: String },
+    #[error("{message}")]
+    Refused { status: u16, message: String },
+    #[error("the server at {url} answered what this jetbatch does not understand ({why}); are both the same version?")]
+    Strange { url: String, why: String },
+    #[error("the job is {}; `jetbatch status {id}` says why", state.as_str())]
+    Ended { id: String, state: State },
+    #[error("cannot {verb} {}: {source}", path.display())]
+    File { verb: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Error {
+    pub fn file(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::File { verb, path, source }
+    }
+
+    /// A failure of something that has no better word.
+    pub fn failed(error: impl StdError) -> Self {
+        Self::Failed(chain(&error))
+    }
+
+    pub const fn number(&self) -> u8 {
+        match self {
+            Self::Failed(_) | Self::File { .. } | Self::Strange { .. } => 1,
+            Self::Usage(_) => 2,
+            Self::Ended { .. } => 3,
+            Self::Unreachable { .. } => 4,
+            Self::Refused { .. } => 5,
+        }
+    }
+
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    /// The other end of a pipe went away (`jetbatch results ID | head`): no failure of ours.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// An error and its causes on one line. A cause that its parent's words already hold is not said twice.
+pub fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            let _ = write!(text, ": {words}");
+        }
+        next = cause.source();
+    }
+    text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer")]
+        struct Outer(#[source] io::Error);
+        assert_eq!(chain(&Outer(io::Error::other("inner"))), "outer: inner");
+        let file = Error::file("read", Path::new("x"))(io::Error::other("gone"));
+        assert_eq!(chain(&file), "cannot read x: gone");
+    }
+
+    #[test]
+    fn every_code_is_in_the_help() {
+        let refused = Error::Refused { status: 404, message: String::new() };
+        for error in [Error::Failed(String::new()), Error::Usage(String::new()), refused] {
+            assert!(EXIT_CODES.contains(&format!("\n  {}  ", error.number())));
+        }
+    }
+}

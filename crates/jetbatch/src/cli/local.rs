@@ -1,0 +1,78 @@
+//! All rooms in this process, for `demo` and `bench`: a data folder of their own, a free port, their own nats-server.
+use super::{
+    client::Client,
+    error::{Error, chain},
+    job::Job,
+    meter::Meter,
+    submit::upload,
+    watch::watch,
+};
+use crate::{
+    config::{Config, PoolConfig},
+    serve::{self, Roles, Running},
+};
+use domain::Pool;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+pub struct Local {
+    running: Running,
+    pub client: Client,
+    pub data: PathBuf,
+}
+
+impl Local {
+    pub async fn start(data: &Path, pool: &str, engine: engine::Spec) -> Result<Self, Error> {
+        let config = config(data, pool, engine)?;
+        let running = serve::start(config, Roles::all()).await.map_err(Error::failed)?;
+        let address = running.http.ok_or_else(|| Error::Failed("the gateway has no address".to_owned()))?;
+        let client = Client::new(&format!("http://{address}"))?;
+        Ok(Self { running, client, data: data.to_owned() })
+    }
+
+    /// Does `work`, unless a room fails first, or the user ends it: then that is the answer, and the rooms can stop.
+    pub async fn beside<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            error = self.running.failed() => Err(Error::Failed(chain(&error))),
+            _ = tokio::signal::ctrl_c() => Err(Error::Failed("interrupted".to_owned())),
+        }
+    }
+
+    /// Uploads a file and follows its job to the end.
+    pub async fn run(&mut self, file: &Path, model: Option<&str>, meter: &mut Meter) -> Result<Job, Error> {
+        let client = self.client.clone();
+        self.beside(async {
+            let id = upload(&client, file, model).await?;
+            watch(&client, &id, meter).await.map(|(_, job)| job)
+        })
+        .await
+    }
+
+    pub fn server_pid(&self) -> Option<u32> {
+        self.running.server_pid()
+    }
+
+    pub async fn stop(self) -> Result<(), Error> {
+        self.running.stop().await.map_err(Error::failed)
+    }
+}
+
+/// Only warnings are logged: what is on the screen is the command's own.
+pub fn quiet() -> crate::telemetry::Settings {
+    crate::telemetry::Settings { log: "warn".to_owned(), ..Default::default() }
+}
+
+fn config(data: &Path, pool: &str, engine: engine::Spec) -> Result<Config, Error> {
+    let pool: Pool = pool.parse().map_err(Error::failed)?;
+    let mut config = Config::default();
+    config.nats.data_dir = data.join("nats");
+    config.store = crate::store::Settings::local(data.join("store"));
+    // Nobody else's work runs here: what is not done when it stops is not missed.
+    config.worker.drain_s = 2;
+    config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.pools.insert(pool, PoolConfig { models: Vec::new(), chunk_requests: None, engine });
+    Ok(config)
+}

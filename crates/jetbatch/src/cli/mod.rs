@@ -1,0 +1,131 @@
+//! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
+//! `streams`, `rebuild` and `doctor` talk to NATS.
+mod admin;
+mod bench;
+mod client;
+mod config;
+mod demo;
+mod error;
+mod job;
+mod local;
+mod meter;
+mod out;
+mod remote;
+mod run;
+mod submit;
+mod text;
+mod watch;
+
+use clap::{Parser, Subcommand};
+use error::{EXIT_CODES, Error};
+use std::process::ExitCode;
+
+/// Batch inference that keeps its promises: a file of prompts in, every prompt answered exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "jetbatch", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every room here on a sample of prompts, and check every answer
+    Demo(demo::Demo),
+    /// Run the rooms: all of them, or some in each of several processes
+    Serve(run::Serve),
+    /// Submit a file of requests
+    Submit(Box<submit::Submit>),
+    /// Show how a job stands
+    Status(remote::Status),
+    /// List jobs, newest first
+    Jobs(remote::Jobs),
+    /// Read a job's answers, also while it runs: what is archived so far, in input order
+    Results(remote::Download),
+    /// Read a job's error lines
+    Errors(remote::Download),
+    /// Cancel a job: no chunk of it starts afterwards, and what is answered is kept
+    Cancel(remote::Cancel),
+    /// Bring the streams on NATS to their files, or say where they differ
+    Streams(admin::Streams),
+    /// Make every job's status anew from the event log
+    Rebuild(admin::Rebuild),
+    /// Measure
+    Bench(bench::Bench),
+    /// Say what of the NATS set-up endangers data, and how to mend it
+    Doctor(admin::Doctor),
+    /// Look at a configuration
+    Config(config::Config),
+}
+
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(Error::failed(error))),
+    };
+    let outcome = runtime.block_on(run(command));
+    // A read of standard input that blocks, or a model that still loads, must not hold up the exit.
+    runtime.shutdown_background();
+    end(outcome)
+}
+
+fn end(outcome: Result<(), Error>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jetbatch: {error}");
+            error.code()
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Error> {
+    match command {
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Serve(args) => run::serve(args).await,
+        Command::Submit(args) => submit::submit(*args).await,
+        Command::Status(args) => remote::status(args).await,
+        Command::Jobs(args) => remote::jobs(args).await,
+        Command::Results(args) => remote::download(args, "results").await,
+        Command::Errors(args) => remote::download(args, "errors").await,
+        Command::Cancel(args) => remote::cancel(args).await,
+        Command::Streams(args) => admin::streams(args).await,
+        Command::Rebuild(args) => admin::rebuild(args).await,
+        Command::Bench(args) => bench::bench(args).await,
+        Command::Doctor(args) => admin::doctor(args).await,
+        Command::Config(args) => config::config(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_parse() {
+        for line in [
+            "jetbatch demo --engine echo",
+            "jetbatch serve --roles worker --config x.toml",
+            "jetbatch submit - --model m --window 2h --priority high --metadata a=b --metadata c=d=e --key k --watch",
+            "jetbatch jobs --state in_progress --json",
+            "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o out.jsonl",
+            "jetbatch streams check",
+            "jetbatch bench throughput --requests 10 --json",
+            "jetbatch bench memory --requests 1,2",
+            "jetbatch config check x.toml",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in ["jetbatch status 17", "jetbatch serve --roles cook", "jetbatch submit x --metadata a"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

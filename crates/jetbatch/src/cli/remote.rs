@@ -1,0 +1,198 @@
+//! The client commands: each asks a running jetbatch over HTTP.
+use super::{
+    client::Client,
+    error::Error,
+    job::Job,
+    meter::Meter,
+    out,
+    text,
+    watch::{verdict, watch},
+};
+use crate::clock;
+use clap::Args;
+use domain::{JobId, status::State};
+use reqwest::Method;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+/// Where the server is, and how to answer.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Address of a running jetbatch
+    #[arg(long, env = "JETBATCH_URL", default_value = "http://127.0.0.1:8800")]
+    pub url: String,
+    /// Print JSON for scripts, and no progress
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The job's id
+    id: JobId,
+    /// Follow it to its end; exit code 3 unless it completes
+    #[arg(long, short)]
+    watch: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
+pub struct Jobs {
+    /// Only jobs in this state
+    #[arg(long, value_parser = state)]
+    state: Option<State>,
+    /// How many, newest first
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Those after this job: the last one of the page before
+    #[arg(long)]
+    after: Option<JobId>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
+pub struct Download {
+    /// The job's id
+    id: JobId,
+    /// Write to this file instead of standard output
+    #[arg(long, short)]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The job's id
+    id: JobId,
+    #[command(flatten)]
+    server: Server,
+}
+
+fn state(text: &str) -> Result<State, String> {
+    let names = || State::ALL.map(State::as_str).join(", ");
+    State::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("use one of {}", names()))
+}
+
+pub async fn status(args: Status) -> Result<(), Error> {
+    let client = Client::new(&args.server.url)?;
+    let id = args.id.to_string();
+    if args.watch {
+        return follow(&client, &id, args.server.json).await;
+    }
+    let status = client.status(&id).await?;
+    show(&client, &status, args.server.json).map(drop)
+}
+
+/// Watches a job, shows its last status, and answers with what became of it.
+pub async fn follow(client: &Client, id: &str, is_json: bool) -> Result<(), Error> {
+    let mut meter = Meter::job(is_json);
+    let watched = watch(client, id, &mut meter).await;
+    meter.done();
+    let (status, job) = watched?;
+    show(client, &status, is_json)?;
+    verdict(&job)
+}
+
+fn show(client: &Client, status: &Value, is_json: bool) -> Result<(), Error> {
+    if is_json {
+        return out::line(status);
+    }
+    let job: Job = serde_json::from_value(status.clone()).map_err(|e| client.strange(e.to_string()))?;
+    out::page(job.page(clock::now().get()))
+}
+
+pub async fn jobs(args: Jobs) -> Result<(), Error> {
+    let client = Client::new(&args.server.url)?;
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.state.map(|state| ("state", state.as_str().to_owned())));
+    query.extend(args.after.map(|after| ("after", after.to_string())));
+    let page: Value = client.json(client.request(Method::GET, &["jobs"]).query(&query)).await?;
+    if args.server.json {
+        return out::line(page);
+    }
+    let list = page["data"].as_array().cloned().unwrap_or_default();
+    let jobs = list.into_iter().map(serde_json::from_value).collect::<Result<Vec<Job>, _>>();
+    list_jobs(&jobs.map_err(|e| client.strange(e.to_string()))?)
+}
+
+fn list_jobs(jobs: &[Job]) -> Result<(), Error> {
+    if jobs.is_empty() {
+        return out::line("no jobs");
+    }
+    let now = clock::now().get();
+    let heading = ["job", "state", "requests", "completed", "failed", "submitted"].map(str::to_owned).to_vec();
+    let rows = jobs.iter().map(|job| {
+        vec![
+            job.id.clone(),
+            job.state.as_str().to_owned(),
+            text::count(job.requests.total),
+            text::count(job.requests.completed),
+            text::count(job.requests.failed),
+            job.submitted_at.as_ref().map(|at| text::moment(at.ms(), now)).unwrap_or_default(),
+        ]
+    });
+    out::line(text::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))
+}
+
+pub async fn cancel(args: Cancel) -> Result<(), Error> {
+    let client = Client::new(&args.server.url)?;
+    let id = args.id.to_string();
+    let answer: Value = client.json(client.request(Method::POST, &["jobs", &id, "cancel"])).await?;
+    if args.server.json {
+        return out::line(answer);
+    }
+    out::line(answer["state"].as_str().unwrap_or("cancelling"))
+}
+
+/// `results` or `errors`.
+pub async fn download(args: Download, which: &str) -> Result<(), Error> {
+    let client = Client::new(&args.server.url)?;
+    let id = args.id.to_string();
+    match &args.output {
+        Some(path) => save(&client, &id, which, path, args.server.json).await,
+        None => copy(&client, &id, which, &mut out::sink()?, &Meter::Quiet, Path::new("standard output")).await,
+    }?;
+    hint(&client, &id).await
+}
+
+/// Under another name first: a file that bears its name is whole.
+async fn save(client: &Client, id: &str, which: &str, path: &Path, is_quiet: bool) -> Result<(), Error> {
+    let part = PathBuf::from(format!("{}.part", path.display()));
+    let mut file = tokio::fs::File::create(&part).await.map_err(Error::file("create", &part))?;
+    let meter = Meter::bytes(is_quiet, "download", None);
+    copy(client, id, which, &mut file, &meter, &part).await?;
+    meter.clear();
+    file.sync_all().await.map_err(Error::file("write", &part))?;
+    tokio::fs::rename(&part, path).await.map_err(Error::file("write", path))
+}
+
+async fn copy(
+    client: &Client,
+    id: &str,
+    which: &str,
+    to: &mut (impl AsyncWrite + Unpin),
+    meter: &Meter,
+    name: &Path,
+) -> Result<(), Error> {
+    let mut response = client.file(id, which).await?;
+    let pulse = meter.pulse();
+    while let Some(piece) = client.piece(&mut response).await? {
+        to.write_all(&piece).await.map_err(Error::file("write", name))?;
+        pulse.inc(piece.len() as u64);
+    }
+    to.flush().await.map_err(Error::file("write", name))
+}
+
+/// Says that what was read is not all there will be.
+async fn hint(client: &Client, id: &str) -> Result<(), Error> {
+    let job = client.job(id).await?;
+    if !job.state.is_terminal() {
+        let (done, total) = (text::count(job.answered()), text::count(job.requests.total));
+        eprintln!("the job is {}: {done} of {total} requests have an answer so far", job.state.as_str());
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `jetbatch serve`.
+use super::{config, error::Error, out};
+use crate::{
+    serve::{self, Roles, Running},
+    telemetry,
+};
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[command(flatten)]
+    config: config::File,
+    /// The rooms this process runs
+    #[arg(long, default_value = "gateway,intake,scheduler,worker,archiver,projector")]
+    roles: Roles,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Error> {
+        let on = |kind| signal(kind).map_err(Error::failed);
+        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+pub async fn serve(args: Serve) -> Result<(), Error> {
+    let config = args.config.load()?;
+    let role = if args.roles == Roles::all() { "all".to_owned() } else { args.roles.to_string() };
+    let _telemetry = telemetry::init(&config.telemetry, &role).map_err(Error::failed)?;
+    let mut signals = Signals::new()?;
+    let running = tokio::select! {
+        running = serve::start(config, args.roles.clone()) => running.map_err(Error::failed)?,
+        () = signals.next() => return Ok(()),
+    };
+    announce(&running, &args.roles)?;
+    until_told(running, &mut signals).await
+}
+
+fn announce(running: &Running, roles: &Roles) -> Result<(), Error> {
+    match running.http {
+        Some(address) => out::line(format!("jetbatch is up at http://{address} ({roles})")),
+        None => out::line(format!("jetbatch is up ({roles})")),
+    }
+}
+
+/// Until a signal or a failure; then room after room stops. A second signal drops everything: what ran is not
+/// acknowledged, so another worker is given it.
+async fn until_told(mut running: Running, signals: &mut Signals) -> Result<(), Error> {
+    let failure = tokio::select! {
+        failure = running.failed() => Some(failure),
+        () = signals.next() => None,
+    };
+    match &failure {
+        Some(failure) => tracing::error!(error = super::error::chain(failure), "stopping, because a room failed"),
+        None => tracing::info!("stopping; a second signal stops at once"),
+    }
+    let stopped = tokio::select! {
+        stopped = running.stop() => stopped.map_err(Error::failed),
+        () = signals.next() => Err(Error::Failed("stopped at once; what was running is done again".to_owned())),
+    };
+    failure.map_or(stopped, |failure| Err(Error::failed(failure)))
+}

@@ -1,0 +1,157 @@
+//! `jetbatch submit`: streams a file to the HTTP door.
+use super::{
+    client::{Accepted, Client},
+    error::Error,
+    meter::Meter,
+    out,
+    remote::{Server, follow},
+};
+use clap::{Args, ValueEnum};
+use futures::TryStreamExt;
+use reqwest::{
+    Body, Method, RequestBuilder,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use tokio::io::AsyncRead;
+use tokio_util::io::ReaderStream;
+
+/// Read from the file at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+#[derive(Debug, Args)]
+pub struct Submit {
+    /// A JSONL file of requests, `-` for standard input, or a URL that the server may read (s3://..., file:///...)
+    file: PathBuf,
+    /// The model of requests that name none
+    #[arg(long)]
+    model: Option<String>,
+    /// The endpoint of requests that name none
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// The promised time: 90s, 30m, 24h, 7d
+    #[arg(long)]
+    window: Option<String>,
+    /// A higher class is served before any deadline of a lower one
+    #[arg(long, value_enum)]
+    priority: Option<Priority>,
+    /// Kept with the job; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// Idempotency key: the same key and file again is the same job
+    #[arg(long)]
+    key: Option<String>,
+    /// Follow the job to its end; exit code 3 unless it completes
+    #[arg(long, short)]
+    watch: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Priority {
+    High,
+    Normal,
+    Low,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("use KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+pub async fn submit(args: Submit) -> Result<(), Error> {
+    let client = Client::new(&args.server.url)?;
+    let accepted = send(&client, &args).await?;
+    let (id, is_json) = (&accepted["id"], args.server.json);
+    let id = id.as_str().ok_or_else(|| client.strange("no id".to_owned()))?;
+    match (is_json, args.watch) {
+        (true, false) => out::line(&accepted)?,
+        (false, false) => out::line(id)?,
+        (true, true) => {}
+        (false, true) => eprintln!("job {id}"),
+    }
+    if args.watch { follow(&client, id, is_json).await } else { Ok(()) }
+}
+
+async fn send(client: &Client, args: &Submit) -> Result<Value, Error> {
+    let path = args.file.as_path();
+    let text = path.to_string_lossy();
+    if text.contains("://") {
+        return client.json(keyed(client.request(Method::POST, &["jobs"]), args).json(&args.body(&text))).await;
+    }
+    let request = keyed(client.request(Method::POST, &["jobs"]).query(&args.query()), args);
+    if text == "-" {
+        return client.json(streamed(request, out::source()?, &Meter::Quiet)).await;
+    }
+    let (request, meter) = from_file(request, path, args.server.json).await?;
+    let answer = client.json(request).await;
+    meter.clear();
+    answer
+}
+
+fn keyed(request: RequestBuilder, args: &Submit) -> RequestBuilder {
+    match &args.key {
+        Some(key) => request.header("Idempotency-Key", key),
+        None => request,
+    }
+}
+
+async fn from_file(request: RequestBuilder, path: &Path, is_quiet: bool) -> Result<(RequestBuilder, Meter), Error> {
+    let file = tokio::fs::File::open(path).await.map_err(Error::file("read", path))?;
+    let about = file.metadata().await.map_err(Error::file("read", path))?;
+    if about.is_dir() {
+        return Err(Error::Usage(format!("{} is a folder; give a JSONL file", path.display())));
+    }
+    // A pipe has no length to announce.
+    let length = about.is_file().then_some(about.len());
+    let meter = Meter::bytes(is_quiet, "upload", length);
+    let request = streamed(request, file, &meter);
+    Ok(match length {
+        Some(length) => (request.header(CONTENT_LENGTH, length), meter),
+        None => (request, meter),
+    })
+}
+
+fn streamed(request: RequestBuilder, from: impl AsyncRead + Send + 'static, meter: &Meter) -> RequestBuilder {
+    let pulse = meter.pulse();
+    let pieces = ReaderStream::with_capacity(from, PIECE_BYTES).inspect_ok(move |piece| pulse.inc(piece.len() as u64));
+    request.header(CONTENT_TYPE, "application/x-ndjson").body(Body::wrap_stream(pieces))
+}
+
+/// Uploads a file and gives the job's id: what `demo` and `bench` submit with.
+pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result<String, Error> {
+    let query: Vec<(&str, &str)> = model.map(|model| ("model", model)).into_iter().collect();
+    let request = client.request(Method::POST, &["jobs"]).query(&query);
+    let (request, _) = from_file(request, path, true).await?;
+    client.json::<Accepted>(request).await.map(|accepted| accepted.id)
+}
+
+impl Submit {
+    fn options(&self) -> Vec<(&'static str, String)> {
+        let priority = self.priority.and_then(|priority| priority.to_possible_value());
+        let options = [
+            ("model", self.model.clone()),
+            ("endpoint", self.endpoint.clone()),
+            ("completion_window", self.window.clone()),
+            ("priority", priority.map(|priority| priority.get_name().to_owned())),
+        ];
+        options.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+
+    fn query(&self) -> Vec<(String, String)> {
+        let options = self.options().into_iter().map(|(key, value)| (key.to_owned(), value));
+        options.chain(self.metadata.iter().map(|(key, value)| (format!("metadata.{key}"), value.clone()))).collect()
+    }
+
+    fn body(&self, input: &str) -> Value {
+        let mut body: Map<String, Value> =
+            self.options().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        body.insert("input".to_owned(), input.into());
+        let metadata: Map<String, Value> =
+            self.metadata.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+        body.insert("metadata".to_owned(), metadata.into());
+        body.into()
+    }
+}

@@ -1,0 +1,70 @@
+//! The one shell around `decide`: fold, decide, append at the expected sequence; on conflict fold again.
+//!
+//! A crash between any two steps is safe: nothing is done until the append, and an append that was stored is found
+//! by the next fold.
+use crate::{
+    bus::{Append, Bus, PublishError},
+    log::{self, Folded, LogError},
+};
+use domain::{
+    Event, JobId,
+    decide::{Command, Refusal, decide},
+};
+
+/// Conflicts in a row that are taken for contention.
+const TRIES_MAX: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("the job's events could not be read")]
+    Read(#[from] LogError),
+    #[error("the job's event could not be stored")]
+    Store(#[from] PublishError),
+    #[error("too many others change the job at once")]
+    Contended,
+}
+
+/// Carries out a command. False: it was done already. `known` saves the first fold where the caller has one.
+pub async fn execute(
+    bus: &Bus,
+    id: JobId,
+    known: Option<&Folded>,
+    command: Command,
+    trace: Option<&str>,
+) -> Result<bool, Error> {
+    let mut fresh = None;
+    for turn in 0..TRIES_MAX {
+        if turn > 0 || known.is_none() {
+            fresh = log::job(bus, id).await?;
+        }
+        let folded = fresh.as_ref().or(known.filter(|_| turn == 0));
+        let events = decide(folded.map(|f| &f.job), command.clone())?;
+        let Some(event) = events.first() else { return Ok(false) };
+        let expected = folded.map_or(0, |f| f.lifecycle_seq);
+        match bus.append(message(id, event, trace), expected).await? {
+            Append::Stored(_) => return Ok(true),
+            Append::Conflict => tracing::debug!(job = %id, event = event.name(), "another event came first"),
+        }
+    }
+    Err(Error::Contended)
+}
+
+/// Each lifecycle event happens once, so its name names the message; a submission's also names its body, so that two
+/// bodies under one key are a conflict and not a repetition.
+fn message(id: JobId, event: &Event, trace: Option<&str>) -> wire::Message {
+    let message = wire::envelope::event(id, event, trace);
+    match event {
+        Event::JobSubmitted(submitted) => message.id(format!("{id}:{}:{}", event.name(), submitted.fingerprint)),
+        Event::JobClosing(closing) => message.id(format!("{id}:{}:{:?}", event.name(), closing.cause)),
+        Event::JobRejected(_)
+        | Event::JobPlanned(_)
+        | Event::JobEnded(_)
+        | Event::SegmentPlanned(_)
+        | Event::ChunkDone(_)
+        | Event::ChunkFailed(_)
+        | Event::SegmentArchived(_)
+        | Event::OutputWritten(_) => message.id(format!("{id}:{}", event.name())),
+    }
+}

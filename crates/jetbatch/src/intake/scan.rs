@@ -1,0 +1,128 @@
+//! Splits blocks of an input into lines, in memory bounded by the longest line that is taken.
+use bytes::Bytes;
+
+/// One line of an input.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// Number (1-based), offset in the input, bytes with its line end, and the text without.
+    Text { number: u64, offset: u64, bytes: u32, text: &'a [u8] },
+    /// Longer than is taken.
+    TooLong { number: u64 },
+}
+
+#[derive(Debug)]
+pub struct Lines {
+    max: usize,
+    number: u64,
+    /// Where the open line begins.
+    offset: u64,
+    open: Vec<u8>,
+    /// The open line is too long: it is skipped to its end. Its bytes so far.
+    skipped: u64,
+}
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+impl Lines {
+    pub const fn new(max: usize) -> Self {
+        Self { max, number: 0, offset: 0, open: Vec::new(), skipped: 0 }
+    }
+
+    /// Gives every line that ends in this block to `take`. Blank lines are counted and passed over.
+    pub fn feed(&mut self, block: &Bytes, mut take: impl FnMut(Line<'_>)) {
+        let mut rest = &block[..];
+        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            let (line, after) = rest.split_at(end + 1);
+            rest = after;
+            if self.open.is_empty() && self.skipped == 0 {
+                self.line(line, &mut take);
+            } else {
+                self.keep(line);
+                self.close(&mut take);
+            }
+        }
+        if !rest.is_empty() {
+            self.keep(rest);
+        }
+    }
+
+    /// The last line, where it has no line end.
+    pub fn finish(&mut self, mut take: impl FnMut(Line<'_>)) {
+        if !self.open.is_empty() || self.skipped > 0 {
+            self.close(&mut take);
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.skipped == 0 && self.open.len() + bytes.len() <= self.max + 2 {
+            self.open.extend_from_slice(bytes);
+            return;
+        }
+        self.skipped += (self.open.len() + bytes.len()) as u64;
+        self.open = Vec::new();
+    }
+
+    fn close(&mut self, take: &mut impl FnMut(Line<'_>)) {
+        if self.skipped == 0 {
+            let open = std::mem::take(&mut self.open);
+            self.line(&open, take);
+            self.open = open;
+            self.open.clear();
+            return;
+        }
+        self.number += 1;
+        self.offset += std::mem::take(&mut self.skipped);
+        take(Line::TooLong { number: self.number });
+    }
+
+    fn line(&mut self, line: &[u8], take: &mut impl FnMut(Line<'_>)) {
+        self.number += 1;
+        let mark = if self.number == 1 && line.starts_with(BOM) { BOM.len() } else { 0 };
+        let (number, offset) = (self.number, self.offset + mark as u64);
+        self.offset += line.len() as u64;
+        let line = &line[mark..];
+        let text = line.trim_ascii();
+        match text.len() {
+            0 => {}
+            len if len > self.max => take(Line::TooLong { number }),
+            _ => take(Line::Text { number, offset, bytes: line.len() as u32, text }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(input: &[u8], block: usize) -> Vec<(u64, Option<(u64, Vec<u8>)>)> {
+        let mut lines = Lines::new(8);
+        let mut out = Vec::new();
+        let mut take = |line: Line<'_>| match line {
+            Line::Text { number, offset, bytes, text } => {
+                assert!(input[offset as usize..offset as usize + bytes as usize].trim_ascii() == text);
+                out.push((number, Some((offset, text.to_vec()))));
+            }
+            Line::TooLong { number } => out.push((number, None)),
+        };
+        input.chunks(block).for_each(|b| lines.feed(&Bytes::copy_from_slice(b), &mut take));
+        lines.finish(&mut take);
+        out
+    }
+
+    #[test]
+    fn lines_are_the_same_whatever_the_blocks() {
+        let input = b"\xef\xbb\xbfone\r\n\n  \ntwo\n123456789\n12345678\nend";
+        let text = |n, offset, t: &str| (n, Some((offset, t.as_bytes().to_vec())));
+        let expected =
+            [text(1, 3, "one"), text(4, 12, "two"), (5, None), text(6, 26, "12345678"), text(7, 35, "end")];
+        for block in 1..input.len() {
+            assert_eq!(lines(input, block), expected, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_no_line() {
+        assert_eq!(lines(b"", 1), []);
+        assert_eq!(lines(b"\n \n", 1), []);
+    }
+}

@@ -1,0 +1,19 @@
+//! The rooms of jetbatch and what they stand on.
+pub mod archiver;
+pub mod bus;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod gateway;
+pub mod intake;
+pub mod log;
+pub mod metrics;
+pub mod projector;
+pub mod scheduler;
+pub mod serve;
+pub mod shared;
+pub mod spans;
+pub mod store;
+pub mod telemetry;
+pub mod worker;

@@ -1,0 +1,155 @@
+//! EVENTS as jobs: the fold that scheduler, archiver, projector and intake stand on. It only reads.
+use crate::bus::{Bus, Raw, ReadError, Reader};
+use domain::{Event, Job, JobId};
+use std::collections::HashMap;
+use wire::{
+    Filter, Subject,
+    envelope::{self, DecodeError},
+    stream::EVENTS,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("the log cannot be read")]
+    Read(#[from] ReadError),
+    #[error("event {seq} of the log cannot be read")]
+    Decode { seq: u64, source: DecodeError },
+    #[error("message {seq} of the log has the subject '{subject}', which is none of an event")]
+    Subject { seq: u64, subject: String },
+}
+
+/// One job as its events tell it, and how far they were read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folded {
+    pub job: Job,
+    /// The last sequence on `event.job.<job>`, which a lifecycle event is appended against.
+    pub lifecycle_seq: u64,
+    /// Its last event of either kind.
+    pub seq: u64,
+}
+
+/// One event that was folded in.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub job: JobId,
+    pub seq: u64,
+    pub event: Event,
+    /// When it was stored.
+    pub at_ms: u64,
+    /// Whether it is the newest there is.
+    pub caught_up: bool,
+    /// The `traceparent` it was written with.
+    pub trace: Option<String>,
+}
+
+/// Which jobs stay in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keep {
+    #[default]
+    All,
+    /// A job that ended is dropped at once.
+    Active,
+}
+
+/// The jobs of all events read so far.
+pub struct Log {
+    reader: Reader,
+    keep: Keep,
+    jobs: HashMap<JobId, Folded>,
+    seq: u64,
+}
+
+impl Log {
+    /// All jobs, from the first event on.
+    pub async fn open(bus: &Bus) -> Result<Self, LogError> {
+        Self::open_with(bus, Keep::All).await
+    }
+
+    pub async fn open_with(bus: &Bus, keep: Keep) -> Result<Self, LogError> {
+        let reader = bus.read(EVENTS, vec![Filter::Events.to_string()], 1).await?;
+        Ok(Self { reader, keep, jobs: HashMap::new(), seq: 0 })
+    }
+
+    /// Folds the next event, waiting for it as long as it takes. May be dropped and called again: what was read is
+    /// folded before anything else is waited for.
+    pub async fn next(&mut self) -> Result<Change, LogError> {
+        let raw = self.reader.next().await?;
+        self.take(raw)
+    }
+
+    pub fn job(&self, id: &JobId) -> Option<&Folded> {
+        self.jobs.get(id)
+    }
+
+    pub fn jobs(&self) -> impl Iterator<Item = &Folded> {
+        self.jobs.values()
+    }
+
+    /// Drops a job that nobody asks for any more. What is written of it later is not folded: a job begins once.
+    pub fn forget(&mut self, id: &JobId) {
+        self.jobs.remove(id);
+    }
+
+    /// The last event read.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Whether every event that stood when the newest one was read is folded; also of a log without events.
+    pub fn caught_up(&self) -> bool {
+        self.reader.caught_up()
+    }
+
+    fn take(&mut self, raw: Raw) -> Result<Change, LogError> {
+        let (job, event) = decode(&raw)?;
+        self.seq = raw.seq;
+        fold(&mut self.jobs, job, &event, raw.seq);
+        self.sweep(job, &event);
+        let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
+        Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
+    }
+
+    fn sweep(&mut self, id: JobId, event: &Event) {
+        let ends = self.keep == Keep::Active && event.is_lifecycle();
+        if ends && self.jobs.get(&id).is_some_and(|folded| folded.job.is_terminal()) {
+            self.forget(&id);
+        }
+    }
+}
+
+/// One job as its events up to now tell it. Intake and whoever decides start from it.
+pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
+    let mut reader = bus.read(EVENTS, vec![Filter::EventsOf(id).to_string()], 1).await?;
+    let mut jobs = HashMap::with_capacity(1);
+    while !reader.caught_up() {
+        let raw = reader.next().await?;
+        let (job, event) = decode(&raw)?;
+        fold(&mut jobs, job, &event, raw.seq);
+    }
+    Ok(jobs.remove(&id))
+}
+
+fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
+    let job = match raw.subject.parse() {
+        Ok(Subject::JobEvent(job) | Subject::ChunkEvent(job)) => job,
+        Ok(_) | Err(_) => return Err(LogError::Subject { seq: raw.seq, subject: raw.subject.clone() }),
+    };
+    let event = envelope::read_event(raw.header(envelope::VERSION), &raw.payload);
+    Ok((job, event.map_err(|source| LogError::Decode { seq: raw.seq, source })?))
+}
+
+/// Facts of a job that was not begun, or was forgotten, are not folded: the compare-and-set on a job's first event
+/// lets there be one beginning only.
+fn fold(jobs: &mut HashMap<JobId, Folded>, id: JobId, event: &Event, seq: u64) {
+    if !jobs.contains_key(&id) {
+        let Some(job) = Job::begin(id, event) else { return };
+        jobs.insert(id, Folded { job, lifecycle_seq: seq, seq });
+        return;
+    }
+    let Some(folded) = jobs.get_mut(&id) else { return };
+    folded.job.evolve(event);
+    folded.seq = seq;
+    if event.is_lifecycle() {
+        folded.lifecycle_seq = seq;
+    }
+}

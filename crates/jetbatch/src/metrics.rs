@@ -1,0 +1,382 @@
+//! What `/metrics` shows. Labels are few and bounded: pools, states, outcomes, routes; never a job.
+use domain::{
+    Pool,
+    eta::Sla,
+    event::{FaultClass, Tally},
+    status::State,
+};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Metric, Registry},
+};
+use std::fmt::{self, Write};
+
+type Counters<L> = Family<L, Counter>;
+type Gauges<L> = Family<L, Gauge>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Counters of one process. Cheap to touch from many tasks.
+pub struct Metrics {
+    registry: Registry,
+    jobs: Gauges<StateLabel>,
+    sla: Counters<SlaLabel>,
+    requests: Counters<OutcomeLabel>,
+    tokens: Counters<TokenLabel>,
+    chunks: Counters<ChunkLabel>,
+    faults: Counters<FaultLabel>,
+    run_seconds: Histograms<PoolLabel>,
+    queue_seconds: Histograms<PoolLabel>,
+    slots: Gauges<PoolLabel>,
+    busy: Gauges<PoolLabel>,
+    status_delay: Histogram,
+    status_writes: Counter,
+    events: Counter,
+    intake_lines: Counter,
+    intake_errors: Counter,
+    intake_jobs: Counters<ResultLabel>,
+    segments: Counter,
+    archive_bytes: Counters<FileLabel>,
+    http: Counters<HttpLabel>,
+    http_seconds: Histograms<RouteLabel>,
+    publish_retries: Gauge,
+    reconnects: Gauge,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChunkFate {
+    /// The scheduler put it into WORK.
+    Sent,
+    Done,
+    Failed,
+    /// Delivered once more, because a worker was lost with it.
+    Redelivered,
+    /// Not run: its result was there, or its job no longer wants it.
+    Skipped,
+    /// Handed back by a worker that is draining.
+    Returned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabel {
+    pool: Text<Pool>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SlaLabel {
+    to: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    pool: Text<Pool>,
+    outcome: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabel {
+    pool: Text<Pool>,
+    kind: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChunkLabel {
+    pool: Text<Pool>,
+    fate: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabel {
+    pool: Text<Pool>,
+    class: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FileLabel {
+    file: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabel {
+    route: Text<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpLabel {
+    route: Text<String>,
+    status: u16,
+}
+
+/// A label's value of a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Word(&'static str);
+
+/// A label's value that prints itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Text<T>(T);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        encoder.write_str(self.0)
+    }
+}
+
+impl<T: fmt::Display + fmt::Debug> EncodeLabelValue for Text<T> {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        write!(encoder, "{}", self.0)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut on = Register(Registry::with_prefix("jetbatch"));
+        Self {
+            jobs: on.add("jobs", "Jobs that the status bucket knows, by state", Family::default()),
+            sla: on.add("sla_transitions", "Changes of a job's standing against its deadline", Family::default()),
+            requests: on.add("requests", "Requests answered, by pool and outcome", Family::default()),
+            tokens: on.add("tokens", "Tokens as the engine counted them", Family::default()),
+            chunks: on.add("chunks", "Chunks by what became of them", Family::default()),
+            faults: on.add("chunk_faults", "Failed attempts by the class of their cause", Family::default()),
+            run_seconds: on.add("chunk_run_seconds", "From a chunk's start to its answers", histograms(slow)),
+            queue_seconds: on.add("chunk_queue_seconds", "From a chunk's sending to its start", histograms(slow)),
+            slots: on.add("worker_slots", "Requests that this process's workers run at once", Family::default()),
+            busy: on.add("worker_slots_busy", "Slots in use", Family::default()),
+            status_delay: on.add("status_delay_seconds", "From an event's storing to its status", fast()),
+            status_writes: on.add("status_writes", "Statuses written", Counter::default()),
+            events: on.add("events_folded", "Events folded by the projector", Counter::default()),
+            intake_lines: on.add("intake_lines", "Input lines validated", Counter::default()),
+            intake_errors: on.add("intake_line_errors", "Mistakes found in input lines", Counter::default()),
+            intake_jobs: on.add("intake_jobs", "Submissions by what intake made of them", Family::default()),
+            segments: on.add("archive_segments", "Segments archived", Counter::default()),
+            archive_bytes: on.add("archive_bytes", "Bytes of archived lines", Family::default()),
+            http: on.add("http_requests", "HTTP requests by route and status", Family::default()),
+            http_seconds: on.add("http_request_seconds", "Time to an HTTP answer's head", histograms(fast)),
+            publish_retries: on.add("publish_retries", "Publishes tried again since the start", Gauge::default()),
+            reconnects: on.add("nats_reconnects", "Connections to NATS made anew since the start", Gauge::default()),
+            registry: on.0,
+        }
+    }
+
+    /// In the OpenMetrics text form.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry).expect("a String takes all that is written");
+        text
+    }
+
+    // Projector.
+
+    pub fn jobs(&self, state: State, count: u64) {
+        self.jobs.get_or_create(&StateLabel { state: Word(state.as_str()) }).set(signed(count));
+    }
+
+    pub fn sla_changed(&self, to: Sla) {
+        self.sla.get_or_create(&SlaLabel { to: Word(sla_word(to)) }).inc();
+    }
+
+    pub fn events_folded(&self, count: u64) {
+        self.events.inc_by(count);
+    }
+
+    /// A status was written this long after the oldest event in it was stored.
+    pub fn status_written(&self, delay_seconds: f64) {
+        self.status_writes.inc();
+        self.status_delay.observe(delay_seconds);
+    }
+
+    /// Requests of an archived segment that its job's end left without an answer.
+    pub fn unanswered(&self, pool: &Pool, count: u64) {
+        self.outcome(pool, "unanswered", count);
+    }
+
+    // Scheduler.
+
+    pub fn chunk_sent(&self, pool: &Pool) {
+        self.chunk(pool, ChunkFate::Sent);
+    }
+
+    // Worker.
+
+    pub fn chunk_done(&self, pool: &Pool, tally: &Tally, run_seconds: f64) {
+        self.chunk(pool, ChunkFate::Done);
+        self.run_seconds.get_or_create(&label(pool)).observe(run_seconds);
+        self.outcome(pool, "completed", tally.completed);
+        self.outcome(pool, "failed", tally.failed);
+        self.token(pool, "prompt", tally.usage.prompt);
+        self.token(pool, "completion", tally.usage.completion);
+        self.token(pool, "cached", tally.usage.cached);
+    }
+
+    pub fn chunk_failed(&self, pool: &Pool, class: FaultClass) {
+        self.chunk(pool, ChunkFate::Failed);
+        self.faults.get_or_create(&FaultLabel { pool: Text(pool.clone()), class: Word(class.as_str()) }).inc();
+    }
+
+    pub fn chunk(&self, pool: &Pool, fate: ChunkFate) {
+        self.chunks.get_or_create(&ChunkLabel { pool: Text(pool.clone()), fate: Word(fate.as_str()) }).inc();
+    }
+
+    pub fn queued(&self, pool: &Pool, seconds: f64) {
+        self.queue_seconds.get_or_create(&label(pool)).observe(seconds);
+    }
+
+    pub fn slots(&self, pool: &Pool, slots: u64, busy: u64) {
+        self.slots.get_or_create(&label(pool)).set(signed(slots));
+        self.busy.get_or_create(&label(pool)).set(signed(busy));
+    }
+
+    // Intake.
+
+    pub fn lines_read(&self, lines: u64, errors: u64) {
+        self.intake_lines.inc_by(lines);
+        self.intake_errors.inc_by(errors);
+    }
+
+    /// `result`: `planned`, `rejected`, `duplicate` or `conflict`.
+    pub fn submission(&self, result: &'static str) {
+        self.intake_jobs.get_or_create(&ResultLabel { result: Word(result) }).inc();
+    }
+
+    // Archiver.
+
+    pub fn segment_archived(&self, output_bytes: u64, error_bytes: u64) {
+        self.segments.inc();
+        self.archive_bytes.get_or_create(&FileLabel { file: Word("output") }).inc_by(output_bytes);
+        self.archive_bytes.get_or_create(&FileLabel { file: Word("errors") }).inc_by(error_bytes);
+    }
+
+    // Gateway.
+
+    /// `route` is the path's pattern (`/jobs/{id}`), so that ids make no labels.
+    pub fn http(&self, route: &str, status: u16, seconds: f64) {
+        self.http.get_or_create(&HttpLabel { route: Text(route.to_owned()), status }).inc();
+        self.http_seconds.get_or_create(&RouteLabel { route: Text(route.to_owned()) }).observe(seconds);
+    }
+
+    /// Takes over what the bus counted. Called before [`Metrics::encode`].
+    pub fn bus(&self, publish_retries: u64, reconnects: u64) {
+        self.publish_retries.set(signed(publish_retries));
+        self.reconnects.set(signed(reconnects));
+    }
+
+    fn outcome(&self, pool: &Pool, outcome: &'static str, count: u64) {
+        if count > 0 {
+            let label = OutcomeLabel { pool: Text(pool.clone()), outcome: Word(outcome) };
+            self.requests.get_or_create(&label).inc_by(count);
+        }
+    }
+
+    fn token(&self, pool: &Pool, kind: &'static str, count: u64) {
+        if count > 0 {
+            self.tokens.get_or_create(&TokenLabel { pool: Text(pool.clone()), kind: Word(kind) }).inc_by(count);
+        }
+    }
+}
+
+impl ChunkFate {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Redelivered => "redelivered",
+            Self::Skipped => "skipped",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+struct Register(Registry);
+
+impl Register {
+    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+}
+
+const fn sla_word(sla: Sla) -> &'static str {
+    match sla {
+        Sla::OnTrack => "on_track",
+        Sla::AtRisk => "at_risk",
+        Sla::Met => "met",
+        Sla::Missed => "missed",
+    }
+}
+
+fn label(pool: &Pool) -> PoolLabel {
+    PoolLabel { pool: Text(pool.clone()) }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histograms<L> {
+    Family::new_with_constructor(make)
+}
+
+/// 1 ms to 4 s, with the promised 250 ms of a status as a bound.
+fn fast() -> Histogram {
+    Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 4.0])
+}
+
+/// 5 ms to 80 min.
+fn slow() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.5, 16))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::event::Usage;
+
+    #[test]
+    fn what_rooms_count_is_shown_by_pool() {
+        let metrics = Metrics::new();
+        let pool: Pool = "tiny".parse().unwrap();
+        let usage = Usage { prompt: 10, completion: 7, cached: 0 };
+        metrics.chunk_done(&pool, &Tally { completed: 3, failed: 1, unanswered: 0, usage }, 0.2);
+        metrics.chunk_failed(&pool, FaultClass::OutOfMemory);
+        metrics.jobs(State::InProgress, 2);
+        metrics.http("/jobs/{id}", 200, 0.001);
+        metrics.status_written(0.03);
+        let text = metrics.encode();
+        for line in [
+            "jetbatch_requests_total{pool=\"tiny\",outcome=\"completed\"} 3",
+            "jetbatch_requests_total{pool=\"tiny\",outcome=\"failed\"} 1",
+            "jetbatch_tokens_total{pool=\"tiny\",kind=\"completion\"} 7",
+            "jetbatch_chunks_total{pool=\"tiny\",fate=\"done\"} 1",
+            "jetbatch_chunk_faults_total{pool=\"tiny\",class=\"out_of_memory\"} 1",
+            "jetbatch_jobs{state=\"in_progress\"} 2",
+            "jetbatch_http_requests_total{route=\"/jobs/{id}\",status=\"200\"} 1",
+            "jetbatch_status_delay_seconds_bucket{le=\"0.05\"} 1",
+            "jetbatch_chunk_run_seconds_count{pool=\"tiny\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(!text.contains("kind=\"cached\""), "what never was is not shown\n{text}");
+    }
+}

@@ -1,0 +1,189 @@
+//! From a planned chunk to the message a worker takes.
+use super::Passing;
+use crate::{
+    bus::{Bus, PublishError},
+    clock,
+    spans,
+    store::{Store, StoreError},
+    telemetry,
+};
+use bytes::{Bytes, BytesMut};
+use domain::{
+    ChunkId, Job, JobId, Pool,
+    event::{ChunkFailed, ChunkPlan, SegmentPlan},
+    job::Chunk,
+    limits::PART_BYTES_MAX,
+};
+use std::collections::HashMap;
+use tracing::Instrument;
+use wire::{Message, Subject, envelope, work::{DeadChunk, Work}};
+
+/// Segments whose lines are kept in memory: those being sent.
+const SEGMENTS_MAX: usize = 4;
+
+pub struct Segments {
+    store: Store,
+    held: HashMap<(JobId, u32), Lines>,
+    /// In the order of their last use, the latest last.
+    order: Vec<(JobId, u32)>,
+}
+
+/// A segment's bytes and where its lines are: `(start, end)` with the line end, blank lines left out.
+struct Lines {
+    bytes: Bytes,
+    at: Vec<(u32, u32)>,
+}
+
+/// A chunk ready to be sent.
+pub struct Prepared {
+    pub pool: Pool,
+    parts: Vec<Message>,
+    work: Message,
+    span: tracing::Span,
+}
+
+impl Segments {
+    pub fn new(store: Store) -> Self {
+        Self { store, held: HashMap::new(), order: Vec::new() }
+    }
+
+    /// The message for a chunk that is owed; none if it is not owed any more.
+    pub async fn work(
+        &mut self,
+        job: &Job,
+        chunk: ChunkId,
+        generation: u32,
+        failed: Option<String>,
+    ) -> Result<Option<Prepared>, Passing> {
+        let (Some(segment), Some(planned)) = (job.open.get(&chunk.segment), &job.planned) else { return Ok(None) };
+        let (Some(Chunk::Owed { failures, .. }), Some(plan)) =
+            (job.chunk(chunk), segment.plan.chunks.get(chunk.index as usize))
+        else {
+            return Ok(None);
+        };
+        let lines = self.lines(job.id, &planned.input, &segment.plan).await?;
+        let lines = lines.join(plan).ok_or(Passing::Changed { job: job.id, segment: chunk.segment })?;
+        let pool = segment.plan.pools[usize::from(plan.pool)].clone();
+        let attempt = failures + 1;
+        let submitted = &job.submitted;
+        let work = Work {
+            job: job.id,
+            pool: pool.clone(),
+            chunk,
+            attempt,
+            sent: clock::now(),
+            deadline: submitted.deadline(),
+            endpoint: submitted.endpoint.clone(),
+            model: submitted.model.clone(),
+            runs: plan.runs.clone(),
+            first: segment.plan.first,
+            lines,
+            parts: 0,
+        };
+        let span = spans::schedule(job, chunk, &pool, attempt);
+        telemetry::link(&span, failed.as_deref());
+        let id = format!("{}:{chunk}:{attempt}.{generation}", job.id);
+        Ok(Some(Prepared::new(work, pool, id, span)))
+    }
+
+    /// The dead-letter message of a chunk that was given up.
+    pub async fn dead(&mut self, job: &Job, failed: &ChunkFailed) -> Result<Option<Message>, Passing> {
+        let chunk = failed.chunk;
+        let (Some(segment), Some(planned)) = (job.open.get(&chunk.segment), &job.planned) else { return Ok(None) };
+        let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { return Ok(None) };
+        let lines = self.lines(job.id, &planned.input, &segment.plan).await?.join(plan).unwrap_or_default();
+        let lines = lines.slice(..lines.len().min(PART_BYTES_MAX));
+        let pool = segment.plan.pools[usize::from(plan.pool)].clone();
+        let dead = DeadChunk { job: job.id, chunk, attempts: failed.attempt, reason: failed.reason.clone(), lines };
+        let subject = Subject::Dead { pool, reason: failed.class, job: job.id, chunk };
+        Ok(Some(Message::new(subject, envelope::encode(&dead)).id(format!("{}:{chunk}:dead", job.id))))
+    }
+
+    pub fn forget(&mut self, job: JobId, segment: u32) {
+        self.held.remove(&(job, segment));
+        self.order.retain(|key| *key != (job, segment));
+    }
+
+    pub fn forget_job(&mut self, job: JobId) {
+        self.held.retain(|(id, _), _| *id != job);
+        self.order.retain(|(id, _)| *id != job);
+    }
+
+    async fn lines(&mut self, job: JobId, input: &str, plan: &SegmentPlan) -> Result<&Lines, StoreError> {
+        let key = (job, plan.segment);
+        if !self.held.contains_key(&key) {
+            let bytes = self.store.range(input, plan.offset..plan.offset + plan.bytes).await?;
+            if self.order.len() >= SEGMENTS_MAX {
+                let oldest = self.order.remove(0);
+                self.held.remove(&oldest);
+            }
+            self.held.insert(key, Lines::of(bytes));
+        } else {
+            self.order.retain(|other| *other != key);
+        }
+        self.order.push(key);
+        Ok(&self.held[&key])
+    }
+}
+
+impl Lines {
+    fn of(bytes: Bytes) -> Self {
+        let mut at = Vec::new();
+        let mut start = 0;
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            let end = start + line.len();
+            if !line.trim_ascii().is_empty() {
+                at.push((start as u32, end as u32));
+            }
+            start = end;
+        }
+        Self { bytes, at }
+    }
+
+    /// The lines of a chunk, one after the other. Nothing, if the segment has fewer lines than were planned.
+    fn join(&self, plan: &ChunkPlan) -> Option<Bytes> {
+        let mut joined = BytesMut::with_capacity(plan.bytes as usize + 1);
+        for index in plan.indices() {
+            let &(start, end) = self.at.get(index as usize)?;
+            joined.extend_from_slice(&self.bytes[start as usize..end as usize]);
+            if joined.last() != Some(&b'\n') {
+                joined.extend_from_slice(b"\n");
+            }
+        }
+        Some(joined.freeze())
+    }
+}
+
+impl Prepared {
+    fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span) -> Self {
+        let (job, chunk) = (work.job, work.chunk);
+        let mut parts = Vec::new();
+        if work.lines.len() > PART_BYTES_MAX {
+            let lines = std::mem::take(&mut work.lines);
+            for (part, n) in lines.chunks(PART_BYTES_MAX).zip(0..) {
+                parts.push(Message::new(Subject::InputPart { job, chunk, part: n }, lines.slice_ref(part)));
+            }
+            work.parts = parts.len() as u32;
+        }
+        let subject = Subject::Work { pool: pool.clone(), job, chunk };
+        let mut message = Message::new(subject, envelope::encode(&work)).id(id);
+        if let Some(trace) = span.in_scope(telemetry::traceparent) {
+            message = message.header(envelope::TRACEPARENT, trace);
+        }
+        Self { pool, parts, work: message, span }
+    }
+
+    pub async fn publish(self, bus: &Bus) -> Result<(), PublishError> {
+        async move {
+            for part in self.parts {
+                match bus.publish(part).await {
+                    Ok(_) | Err(PublishError::Taken { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            bus.publish(self.work).await.map(drop)
+        }
+        .instrument(self.span)
+        .await
+    }
+}

@@ -1,0 +1,362 @@
+//! The scheduler: keeps each pool's WORK a little ahead of its workers, the most urgent job first; ends, expires and
+//! cancels jobs; sends again what WORK has lost. It owns what is sent. What is owed it derives from the log, so
+//! nothing is lost with it, and two of it do no harm: sends deduplicate, results are stored once, lifecycle events are
+//! compared and set.
+mod control;
+mod lines;
+mod reconcile;
+mod sent;
+
+use crate::{
+    bus::{PublishError, ReadError},
+    clock, command,
+    log::{Change, Keep, Log, LogError},
+    shared::Shared,
+    spans,
+    store::StoreError,
+};
+use domain::{
+    ChunkId, Event, JobId, Millis, Pool,
+    decide::Command,
+    event::ChunkFailed,
+    job::Phase,
+    limits::ATTEMPTS_MAX,
+    rate::Rate,
+    schedule::{self, Room, Send, Urgency},
+};
+use futures::{FutureExt, StreamExt};
+use lines::Segments;
+use sent::{Out, Sent};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// How often deadlines and retries are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// Events folded before the next decision.
+const EVENTS_AT_ONCE: usize = 512;
+/// Older failures were told of by an earlier run.
+const DEAD_MS: u64 = 60_000;
+/// Sends on their way at a time; each holds one chunk in memory.
+const SENDS_AT_ONCE: usize = 16;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the scheduler cannot read the log")]
+    Log(#[from] LogError),
+    #[error("the scheduler cannot pull commands")]
+    Control(#[from] control::Error),
+}
+
+/// What may pass: it is tried again at the next tick.
+#[derive(Debug, thiserror::Error)]
+enum Passing {
+    #[error("work could not be stored")]
+    Publish(#[from] PublishError),
+    #[error("NATS could not be read")]
+    Read(#[from] ReadError),
+    #[error("the input could not be read")]
+    Store(#[from] StoreError),
+    #[error("a lifecycle event could not be stored")]
+    Command(#[from] command::Error),
+    #[error("segment {segment} of job {job} is not the one that was planned: the input has changed")]
+    Changed { job: JobId, segment: u32 },
+}
+
+pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let commands = tokio::spawn(control::run(shared.clone(), stop.clone()));
+    let mut scheduler = Scheduler::open(shared).await?;
+    let done = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        done = scheduler.work() => done,
+    };
+    match commands.now_or_never() {
+        Some(Ok(Err(error))) => Err(error.into()),
+        _ => done,
+    }
+}
+
+struct Scheduler {
+    shared: Shared,
+    log: Log,
+    sent: Sent,
+    segments: Segments,
+    rates: HashMap<Pool, Rate>,
+    workers: HashMap<Pool, u64>,
+    tick: Interval,
+    reconcile: Interval,
+    /// The trace of a chunk's failed attempt, for the link from its next one.
+    failed: HashMap<(JobId, ChunkId), String>,
+    /// Chunks given up since the last decision, for the dead-letter stream.
+    dead: Vec<(JobId, ChunkFailed)>,
+}
+
+impl Scheduler {
+    async fn open(shared: Shared) -> Result<Self, Error> {
+        let log = Log::open_with(&shared.bus, Keep::Active).await?;
+        let every = |period| {
+            let mut interval = interval(period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let reconcile = every(Duration::from_secs(shared.config.scheduler.reconcile_s.max(1)));
+        Ok(Self {
+            segments: Segments::new(shared.store.clone()),
+            shared,
+            log,
+            sent: Sent::default(),
+            rates: HashMap::new(),
+            workers: HashMap::new(),
+            tick: every(TICK),
+            reconcile,
+            failed: HashMap::new(),
+            dead: Vec::new(),
+        })
+    }
+
+    /// Nothing is sent before the whole log is folded and WORK was looked at: what stands there is not sent again.
+    async fn work(&mut self) -> Result<(), Error> {
+        while !self.log.caught_up() {
+            self.fold().await?;
+        }
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.reconcile.tick() => self.reconcile_now().await?,
+                change = self.log.next() => {
+                    let change = change?;
+                    self.note(change);
+                    self.fold_ready().await?;
+                }
+                _ = self.tick.tick() => {}
+            }
+            if let Err(error) = self.act().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the scheduler tries again");
+                self.fold_until_tick().await?;
+            }
+        }
+    }
+
+    async fn fold(&mut self) -> Result<(), Error> {
+        let change = self.log.next().await?;
+        self.note(change);
+        Ok(())
+    }
+
+    /// All that is there already, up to a bound, so that one decision serves many events.
+    async fn fold_ready(&mut self) -> Result<(), Error> {
+        for _ in 0..EVENTS_AT_ONCE {
+            match self.log.next().now_or_never() {
+                Some(change) => {
+                    let change = change?;
+                    self.note(change);
+                }
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// After a failure: events are folded on, decisions wait for the tick.
+    async fn fold_until_tick(&mut self) -> Result<(), Error> {
+        self.tick.reset();
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.tick.tick() => return Ok(()),
+                change = self.log.next() => {
+                    let change = change?;
+                    self.note(change);
+                }
+            }
+        }
+    }
+
+    fn note(&mut self, change: Change) {
+        let now = Millis::new(change.at_ms);
+        match &change.event {
+            Event::ChunkDone(done) => {
+                self.failed.remove(&(change.job, done.chunk));
+                if let Some(out) = self.sent.remove(change.job, done.chunk) {
+                    self.rates.entry(out.pool).or_default().add(now, done.tally.requests());
+                }
+            }
+            Event::ChunkFailed(failed) => {
+                self.sent.remove(change.job, failed.chunk);
+                if failed.attempt >= ATTEMPTS_MAX && clock::now().since(now) < DEAD_MS {
+                    self.dead.push((change.job, failed.clone()));
+                }
+                if let Some(trace) = change.trace {
+                    self.failed.insert((change.job, failed.chunk), trace);
+                }
+            }
+            Event::SegmentArchived(archived) => self.segments.forget(change.job, archived.segment),
+            Event::JobClosing(_) | Event::JobEnded(_) | Event::JobRejected(_) => self.drop_job(change.job),
+            Event::JobSubmitted(_) | Event::JobPlanned(_) | Event::SegmentPlanned(_) | Event::OutputWritten(_) => {}
+        }
+        self.rest_idle();
+    }
+
+    fn drop_job(&mut self, job: JobId) {
+        self.sent.drop_job(job);
+        self.segments.forget_job(job);
+        self.failed.retain(|(id, _), _| *id != job);
+    }
+
+    /// A pool with nothing out has no speed to measure.
+    fn rest_idle(&mut self) {
+        for (pool, rate) in &mut self.rates {
+            if self.sent.room(pool).chunks == 0 {
+                rate.sleep();
+            }
+        }
+    }
+
+    async fn act(&mut self) -> Result<(), Passing> {
+        self.close().await?;
+        self.bury().await?;
+        let sends = self.due(clock::now());
+        self.send(sends).await
+    }
+
+    /// Expires and ends what is due.
+    async fn close(&mut self) -> Result<(), Passing> {
+        let now = clock::now();
+        let due = |job: &domain::Job| match &job.phase {
+            Phase::Validating | Phase::Running if now >= job.submitted.deadline() && (job.remaining() > 0 || job.planned.is_none()) => {
+                Some(Command::Expire { at: now })
+            }
+            Phase::Running | Phase::Closing(_) if job.written.is_some() && job.is_archived() => {
+                Some(Command::End { at: now })
+            }
+            Phase::Validating | Phase::Running | Phase::Closing(_) | Phase::Rejected(_) | Phase::Ended(_) => None,
+        };
+        let due: Vec<_> = self.log.jobs().filter_map(|f| due(&f.job).map(|command| (f.job.id, command))).collect();
+        for (id, command) in due {
+            self.end(id, command).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells of chunks that were given up. Their requests become error lines whether or not this is stored.
+    async fn bury(&mut self) -> Result<(), Passing> {
+        while let Some((id, failed)) = self.dead.pop() {
+            let Some(folded) = self.log.job(&id) else { continue };
+            if let Some(message) = self.segments.dead(&folded.job, &failed).await? {
+                self.shared.bus.publish(message).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, id: JobId, command: Command) -> Result<(), Passing> {
+        let Some(folded) = self.log.job(&id) else { return Ok(()) };
+        let (job, ends) = (folded.job.clone(), matches!(command, Command::End { .. }));
+        let trace = job.submitted.trace.clone();
+        match command::execute(&self.shared.bus, id, Some(folded), command, trace.as_deref()).await {
+            Ok(true) if ends => {
+                let outcome = job.outcome();
+                tracing::info!(job = %id, ?outcome, completed = job.tally.completed, failed = job.tally.failed, "job ended");
+                spans::ended(&job, clock::now());
+            }
+            Ok(_) | Err(command::Error::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// The chunks to send now, over all pools.
+    fn due(&mut self, now: Millis) -> Vec<Send> {
+        let mut jobs: Vec<_> = self.log.jobs().map(|f| &f.job).filter(|job| job.phase == Phase::Running).collect();
+        jobs.sort_unstable_by_key(|job| Urgency::of(job));
+        let mut sends = Vec::new();
+        for pool in self.shared.config.pools.keys() {
+            let rate = self.rates.entry(pool.clone()).or_default();
+            let speed = rate.speed().map_or(0.0, |speed| speed.mean);
+            let workers = self.workers.get(pool).copied().unwrap_or(1);
+            let room = Room::ahead(speed, self.shared.config.scheduler.ahead_s, workers, self.sent.room(pool));
+            let out = |job, chunk| self.sent.has(job, chunk);
+            let next = schedule::next(jobs.iter().copied(), pool, room, out, now);
+            if !next.is_empty() {
+                rate.wake(now);
+            }
+            sends.extend(next);
+        }
+        sends
+    }
+
+    async fn send(&mut self, sends: Vec<Send>) -> Result<(), Passing> {
+        let mut works = Vec::new();
+        for send in sends {
+            if let Some(work) = self.prepare(&send).await? {
+                works.push((send, work));
+            }
+            if works.len() == SENDS_AT_ONCE {
+                self.publish(std::mem::take(&mut works)).await?;
+            }
+        }
+        self.publish(works).await
+    }
+
+    async fn prepare(&mut self, send: &Send) -> Result<Option<lines::Prepared>, Passing> {
+        let Some(folded) = self.log.job(&send.job) else { return Ok(None) };
+        let generation = self.sent.generation(send.job, send.chunk);
+        let failed = self.failed.get(&(send.job, send.chunk)).cloned();
+        self.segments.work(&folded.job, send.chunk, generation, failed).await
+    }
+
+    async fn publish(&mut self, works: Vec<(Send, lines::Prepared)>) -> Result<(), Passing> {
+        let bus = &self.shared.bus;
+        let mut results = futures::stream::iter(works)
+            .map(|(send, work)| async move { (send, work.pool.clone(), work.publish(bus).await) })
+            .buffer_unordered(SENDS_AT_ONCE);
+        while let Some((send, pool, result)) = results.next().await {
+            result?;
+            self.shared.metrics.chunk_sent(&pool);
+            self.sent.insert(send.job, send.chunk, Out { pool, requests: send.requests, at: clock::now() });
+        }
+        Ok(())
+    }
+
+    async fn reconcile_now(&mut self) -> Result<(), Error> {
+        match reconcile::held(&self.shared).await {
+            Ok(held) => {
+                // A worker stores the fact before it acks: what is not in WORK and has no fact by `until` is lost.
+                while self.log.seq() < held.until {
+                    self.fold().await?;
+                }
+                self.workers = held.workers.clone();
+                self.settle(&held);
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "WORK could not be looked at"),
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, held: &reconcile::Held) {
+        let lost = self.sent.lost(&held.chunks, held.at);
+        if !lost.is_empty() {
+            tracing::warn!(chunks = lost.len(), "WORK has lost chunks; they are sent again");
+        }
+        for (job, chunk) in lost {
+            self.sent.resend(job, chunk);
+        }
+        let mut found: BTreeMap<Pool, u64> = BTreeMap::new();
+        for (&(job, chunk), pool) in &held.chunks {
+            let Some(folded) = self.log.job(&job) else { continue };
+            let Some(segment) = folded.job.open.get(&chunk.segment) else { continue };
+            let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { continue };
+            if !self.sent.has(job, chunk) && matches!(folded.job.chunk(chunk), Some(domain::job::Chunk::Owed { .. })) {
+                *found.entry(pool.clone()).or_default() += 1;
+                self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.at });
+            }
+        }
+        for (pool, chunks) in found {
+            tracing::info!(%pool, chunks, "WORK holds chunks sent before");
+            self.rates.entry(pool).or_default().wake(held.at);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What is sent and not done: a cache. What it forgets, reconciling finds again.
+use domain::{ChunkId, JobId, Millis, Pool, schedule::Room};
+use std::collections::{HashMap, HashSet};
+
+pub struct Out {
+    pub pool: Pool,
+    pub requests: u32,
+    pub at: Millis,
+}
+
+#[derive(Default)]
+pub struct Sent {
+    out: HashMap<(JobId, ChunkId), Out>,
+    rooms: HashMap<Pool, (u64, u64)>,
+    /// How often a chunk was lost from WORK: the message id of its next send must be a new one.
+    lost: HashMap<(JobId, ChunkId), u32>,
+}
+
+impl Sent {
+    pub fn has(&self, job: JobId, chunk: ChunkId) -> bool {
+        self.out.contains_key(&(job, chunk))
+    }
+
+    pub fn insert(&mut self, job: JobId, chunk: ChunkId, out: Out) {
+        self.remove_out(job, chunk);
+        let room = self.rooms.entry(out.pool.clone()).or_default();
+        *room = (room.0 + 1, room.1 + u64::from(out.requests));
+        self.out.insert((job, chunk), out);
+    }
+
+    /// The chunk is done or has failed.
+    pub fn remove(&mut self, job: JobId, chunk: ChunkId) -> Option<Out> {
+        self.lost.remove(&(job, chunk));
+        self.remove_out(job, chunk)
+    }
+
+    pub fn resend(&mut self, job: JobId, chunk: ChunkId) {
+        self.remove_out(job, chunk);
+        *self.lost.entry((job, chunk)).or_default() += 1;
+    }
+
+    pub fn generation(&self, job: JobId, chunk: ChunkId) -> u32 {
+        self.lost.get(&(job, chunk)).copied().unwrap_or(0)
+    }
+
+    pub fn drop_job(&mut self, job: JobId) {
+        let gone: Vec<_> = self.out.keys().filter(|(id, _)| *id == job).copied().collect();
+        for (job, chunk) in gone {
+            self.remove(job, chunk);
+        }
+        self.lost.retain(|(id, _), _| *id != job);
+    }
+
+    /// What is out in a pool.
+    pub fn room(&self, pool: &Pool) -> Room {
+        let (chunks, requests) = self.rooms.get(pool).copied().unwrap_or_default();
+        Room { chunks, requests }
+    }
+
+    /// What was sent before `at` and is not among the chunks that WORK held then.
+    pub fn lost<V>(&self, held: &HashMap<(JobId, ChunkId), V>, at: Millis) -> HashSet<(JobId, ChunkId)> {
+        let lost = self.out.iter().filter(|(key, out)| out.at < at && !held.contains_key(key));
+        lost.map(|(key, _)| *key).collect()
+    }
+
+    fn remove_out(&mut self, job: JobId, chunk: ChunkId) -> Option<Out> {
+        let out = self.out.remove(&(job, chunk))?;
+        if let Some(room) = self.rooms.get_mut(&out.pool) {
+            *room = (room.0 - 1, room.1 - u64::from(out.requests));
+        }
+        Some(out)
+    }
+}

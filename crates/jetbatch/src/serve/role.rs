@@ -1,0 +1,89 @@
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+/// A room that can run alone. They stop in this order: first what brings work in, then what works, last what keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    Gateway,
+    Intake,
+    Scheduler,
+    Worker,
+    Archiver,
+    Projector,
+}
+
+impl Role {
+    pub const ALL: [Self; 6] =
+        [Self::Gateway, Self::Intake, Self::Scheduler, Self::Worker, Self::Archiver, Self::Projector];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Intake => "intake",
+            Self::Scheduler => "scheduler",
+            Self::Worker => "worker",
+            Self::Archiver => "archiver",
+            Self::Projector => "projector",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// At least one role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles(BTreeSet<Role>);
+
+impl Roles {
+    pub fn all() -> Self {
+        Self(Role::ALL.into())
+    }
+
+    pub fn has(&self, role: Role) -> bool {
+        self.0.contains(&role)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Role> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.iter().map(Role::as_str).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is no role; use some of gateway,intake,scheduler,worker,archiver,projector")]
+pub struct UnknownRole(String);
+
+impl FromStr for Roles {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        let find = |name: &str| Role::ALL.into_iter().find(|role| role.as_str() == name);
+        let names = text.split(',').map(str::trim);
+        names.map(|name| find(name).ok_or_else(|| UnknownRole(name.to_owned()))).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_parse_as_they_print() {
+        let roles: Roles = "worker, gateway".parse().unwrap();
+        assert!(roles.has(Role::Worker) && roles.has(Role::Gateway) && !roles.has(Role::Intake));
+        assert_eq!(roles.to_string(), "gateway,worker");
+        assert_eq!(Roles::all().to_string().parse::<Roles>().unwrap(), Roles::all());
+        for bad in ["", "gateway,", "workers"] {
+            assert!(bad.parse::<Roles>().is_err(), "{bad}");
+        }
+    }
+}

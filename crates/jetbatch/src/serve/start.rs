@@ -1,0 +1,114 @@
+use super::{Error, Role, Roles, Running};
+use crate::{
+    archiver,
+    bus::{self, Bus, server::Server},
+    config::{Config, PoolConfig},
+    gateway, intake,
+    metrics::Metrics,
+    projector, scheduler,
+    shared::Shared,
+    store::Store,
+    worker,
+};
+use domain::Pool;
+use std::{collections::{BTreeMap, HashMap}, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Brings up NATS where none is configured, the streams, the store, and then the rooms. It does not wait for models:
+/// a worker loads its own before it takes work.
+pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
+    if config.pools.is_empty() {
+        return Err(Error::NoPools);
+    }
+    let (server, nats) = nats(&config.nats).await?;
+    // The address is taken before anything is promised to anyone.
+    let door = if roles.has(Role::Gateway) { Some(listen(config.http.listen).await?) } else { None };
+    let shared = shared(config, &nats, &roles).await?;
+    let http = door.as_ref().and_then(|door| door.local_addr().ok());
+    let mut running = Running::new(http, &shared.config, server);
+    for role in roles.iter().filter(|role| *role != Role::Gateway) {
+        running.open(role, &shared);
+    }
+    if let Some(door) = door {
+        let (shared, stop) = (shared, running.token(Role::Gateway));
+        running.spawn(Role::Gateway, async move { gateway::run(shared, door, stop).await });
+    }
+    Ok(running)
+}
+
+async fn nats(settings: &bus::Settings) -> Result<(Option<Server>, bus::Settings), Error> {
+    if settings.url.is_some() {
+        return Ok((None, settings.clone()));
+    }
+    let server = Server::start(settings).await.map_err(|e| Error::Server(e.into()))?;
+    let settings = server.settings(settings);
+    Ok((Some(server), settings))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+async fn shared(config: Config, nats: &bus::Settings, roles: &Roles) -> Result<Shared, Error> {
+    let bus = Bus::connect(nats, &format!("jetbatch {roles}")).await?;
+    let pools: Vec<String> = config.pools.keys().map(Pool::to_string).collect();
+    for change in bus.apply_streams(&pools).await? {
+        tracing::debug!(?change, "brought to its file");
+    }
+    let store = Store::open(&config.store)?;
+    Ok(Shared { config: Arc::new(config), bus, store, metrics: Arc::new(Metrics::default()) })
+}
+
+impl Running {
+    fn new(http: Option<SocketAddr>, config: &Config, server: Option<Server>) -> Self {
+        let drain = Duration::from_secs(config.worker.drain_s);
+        Self { http, rooms: JoinSet::new(), live: HashMap::new(), stops: BTreeMap::new(), drain, server }
+    }
+
+    fn token(&mut self, role: Role) -> CancellationToken {
+        self.stops.entry(role).or_default().clone()
+    }
+
+    fn open(&mut self, role: Role, shared: &Shared) {
+        let (stop, shared) = (self.token(role), shared.clone());
+        match role {
+            Role::Gateway => {}
+            Role::Intake => self.spawn(role, async move { intake::run(shared, stop).await }),
+            Role::Scheduler => self.spawn(role, async move { scheduler::run(shared, stop).await }),
+            Role::Worker => self.open_pools(&shared, &stop),
+            Role::Archiver => self.spawn(role, async move { archiver::run(shared, stop).await }),
+            Role::Projector => self.spawn(role, async move { projector::run(shared, stop).await }),
+        }
+    }
+
+    fn open_pools(&mut self, shared: &Shared, stop: &CancellationToken) {
+        for pool in shared.config.worker_pools() {
+            let Some(settings) = shared.config.pools.get(&pool).cloned() else { continue };
+            let (shared, stop) = (shared.clone(), stop.clone());
+            let id = self.rooms.spawn(work(shared, pool, settings, stop)).id();
+            self.live.insert(id, Role::Worker);
+        }
+    }
+
+    fn spawn<E>(&mut self, role: Role, room: impl Future<Output = Result<(), E>> + Send + 'static)
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let room = async move { room.await.map_err(|e| Error::Room { role, source: e.into() }) };
+        let id = self.rooms.spawn(room).id();
+        self.live.insert(id, role);
+    }
+}
+
+async fn work(shared: Shared, pool: Pool, settings: PoolConfig, stop: CancellationToken) -> Result<(), Error> {
+    let loading = engine::load(&settings.engine);
+    let engine = tokio::select! {
+        engine = loading => engine.map_err(|source| Error::Engine { pool: pool.clone(), source })?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let about = engine.about();
+    tracing::info!(%pool, model = about.model, device = about.device, slots = about.slots, "the engine is loaded");
+    let role = Role::Worker;
+    worker::run(shared, pool, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
+}

@@ -1,0 +1,57 @@
+//! Objects that are not in jetbatch's own store. Whether they may be read is the caller's to decide.
+use super::{OpenError, Settings, Store, StoreError, open};
+use bytes::Bytes;
+use futures::Stream;
+use object_store::{local::LocalFileSystem, path::Path};
+use std::sync::Arc;
+use url::Url;
+
+/// An object and its size when it was opened. One that shrinks while it is read is an error.
+pub struct External {
+    pub bytes: u64,
+    store: Store,
+    path: String,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExternalError {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it is no regular file")]
+    NotAFile,
+}
+
+/// Opens an object by its URL: `file://`, `s3://`, `gs://`, `az://`. Credentials and endpoints come from the
+/// environment. None: there is no such object.
+pub async fn external(url: &str) -> Result<Option<External>, ExternalError> {
+    let parsed = Url::parse(url).map_err(|source| OpenError::Url { url: url.to_owned(), source })?;
+    let (store, path) = if parsed.scheme() == "file" { file(&parsed).await? } else { object(&parsed)? };
+    let bytes = store.size(&path).await?;
+    Ok(bytes.map(|bytes| External { bytes, store, path }))
+}
+
+/// A pipe or device would block a thread for ever.
+async fn file(url: &Url) -> Result<(Store, String), ExternalError> {
+    let path = url.to_file_path().map_err(|()| OpenError::Scheme { url: url.to_string() })?;
+    if tokio::fs::metadata(&path).await.is_ok_and(|meta| !meta.is_file()) {
+        return Err(ExternalError::NotAFile);
+    }
+    let invalid = |e: object_store::path::Error| StoreError::new(url.path(), e.into());
+    let path = Path::from_absolute_path(&path).map_err(invalid)?;
+    let store = Store { inner: Arc::new(LocalFileSystem::new()), prefix: Path::default(), root: Some("/".into()) };
+    Ok((store, path.into()))
+}
+
+fn object(url: &Url) -> Result<(Store, String), OpenError> {
+    let mut store = open::remote(url, &Settings::default())?;
+    let path = std::mem::take(&mut store.prefix);
+    Ok((store, path.into()))
+}
+
+impl External {
+    pub fn stream(&self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static {
+        self.store.stream(self.path.clone(), 0..self.bytes)
+    }
+}

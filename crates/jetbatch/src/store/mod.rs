@@ -1,0 +1,116 @@
+//! Where inputs and outputs lie: a local folder by default, S3, GCS or Azure by URL. Whoever reads sees a whole file
+//! or none. Nothing outside this folder names `object_store`.
+mod external;
+mod open;
+pub mod paths;
+mod read;
+mod settings;
+mod write;
+
+pub use external::{External, external};
+pub use open::{OpenError, OpenError as Error};
+pub use paths::Kind;
+pub use settings::Settings;
+pub use write::Writer;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use std::{path::PathBuf, sync::Arc};
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<dyn ObjectStore>,
+    /// What comes before every path: empty for a folder, the prefix within a bucket otherwise.
+    prefix: Path,
+    /// The folder, if it is one.
+    root: Option<PathBuf>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("there is no {path} in the store")]
+    NotFound { path: String },
+    #[error("the store failed at {path}")]
+    Io { path: String, source: object_store::Error },
+}
+
+impl StoreError {
+    fn new(path: &str, source: object_store::Error) -> Self {
+        match source {
+            object_store::Error::NotFound { .. } => Self::NotFound { path: path.to_owned() },
+            source => Self::Io { path: path.to_owned(), source },
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NotFound { .. })
+    }
+}
+
+impl Store {
+    /// Writes a small object whole.
+    pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let put = self.inner.put(&self.at(path)?, bytes.into()).await;
+        put.map(drop).map_err(|e| StoreError::new(path, e))
+    }
+
+    /// An object that is already absent is fine.
+    pub async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        match self.inner.delete(&self.at(path)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(StoreError::new(path, e)),
+        }
+    }
+
+    /// Deletes every object below a folder.
+    pub async fn delete_under(&self, prefix: &str) -> Result<(), StoreError> {
+        let found = self.inner.list(Some(&self.at(prefix)?)).map_ok(|meta| meta.location).boxed();
+        let mut deleted = self.inner.delete_stream(found);
+        while let Some(one) = deleted.next().await {
+            match one {
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(e) => return Err(StoreError::new(prefix, e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Paths and sizes of all objects below a folder, in no particular order.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
+        let found = self.inner.list(Some(&self.at(prefix)?));
+        let found = found.map_ok(|meta| (self.name(&meta.location), meta.size));
+        found.try_collect().await.map_err(|e| StoreError::new(prefix, e))
+    }
+
+    /// Where a local store keeps an object, for messages to people.
+    pub fn local_path(&self, path: &str) -> Option<PathBuf> {
+        self.root.as_ref().map(|root| root.join(path))
+    }
+
+    /// Whether it can be written to. A remote store is asked for an object that is not there, which shows that it
+    /// answers and knows us, and costs no write.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        const PATH: &str = "probe";
+        if self.root.is_none() {
+            return self.size(PATH).await.map(drop);
+        }
+        let path = format!("{PATH}/{}", uuid::Uuid::now_v7());
+        self.put(&path, Bytes::new()).await?;
+        self.delete(&path).await
+    }
+
+    fn at(&self, path: &str) -> Result<Path, StoreError> {
+        let relative = Path::parse(path).map_err(|e| StoreError::new(path, e.into()))?;
+        Ok(self.prefix.parts().chain(relative.parts()).collect())
+    }
+
+    fn name(&self, location: &Path) -> String {
+        let name = location.prefix_match(&self.prefix).map(|parts| parts.collect::<Path>());
+        name.unwrap_or_else(|| location.clone()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

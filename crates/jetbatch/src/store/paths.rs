@@ -1,0 +1,67 @@
+//! Every path of the store. No other file spells one.
+use domain::JobId;
+use uuid::Uuid;
+
+/// Of the two files of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Output,
+    Errors,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Output => "output",
+            Self::Errors => "errors",
+        }
+    }
+}
+
+pub const UPLOADS: &str = "uploads";
+
+/// A file that came over HTTP.
+pub fn upload(id: Uuid) -> String {
+    format!("{UPLOADS}/{}.jsonl", id.hyphenated())
+}
+
+/// A job's input where jetbatch had to copy it.
+pub fn input(job: JobId) -> String {
+    format!("jobs/{job}/input.jsonl")
+}
+
+/// The folder of a job's parts.
+pub fn parts(job: JobId) -> String {
+    format!("jobs/{job}/parts")
+}
+
+/// The lines of one segment. Ordered by name, parts are in input order.
+pub fn part(job: JobId, segment: u32, kind: Kind) -> String {
+    format!("jobs/{job}/parts/{segment:010}.{}.jsonl", kind.as_str())
+}
+
+/// The segment and kind that a path of [`part`] names.
+pub fn parse_part(path: &str) -> Option<(u32, Kind)> {
+    let (segment, rest) = path.rsplit('/').next()?.split_once('.')?;
+    let kind = [Kind::Output, Kind::Errors].into_iter().find(|kind| rest.strip_suffix(".jsonl") == Some(kind.as_str()))?;
+    Some((segment.parse().ok()?, kind))
+}
+
+/// What a job leaves.
+pub fn file(job: JobId, kind: Kind) -> String {
+    format!("jobs/{job}/{}.jsonl", kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_sort_by_segment_and_parse_back() {
+        let job = JobId::keyed("default", "k");
+        assert!(part(job, 9, Kind::Output) < part(job, 10, Kind::Output));
+        assert!(part(job, 0, Kind::Output).starts_with(&parts(job)));
+        assert_eq!(parse_part(&part(job, u32::MAX, Kind::Errors)), Some((u32::MAX, Kind::Errors)));
+        assert_eq!(parse_part(&file(job, Kind::Output)), None);
+    }
+}

@@ -1,0 +1,193 @@
+//! W3C trace context on spans. Without a tracer a span remembers the context it was given and hands that one on.
+use super::{Attribute, TRACER};
+use domain::Millis;
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{
+        Span as _, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
+    },
+};
+use opentelemetry_sdk::trace::SdkTracer;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing::{Dispatch, Span, Subscriber, span};
+use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
+use tracing_subscriber::{
+    Registry,
+    registry::{LookupSpan, SpanData},
+};
+
+/// The context a span was given, in its extensions.
+struct Remote(String);
+
+/// A span's own time and place are known; what else the layer would add is noise in every span.
+pub(super) fn layer<S>(tracer: SdkTracer) -> OpenTelemetryLayer<S, SdkTracer>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_target(false)
+}
+
+/// The W3C `traceparent` of the current span. Without a tracer: the one that came in with it, if any.
+pub fn traceparent() -> Option<String> {
+    of(&Span::current())
+}
+
+/// Puts the span under a remote parent. Call it before the span is entered.
+pub fn parent(span: &Span, traceparent: Option<&str>) {
+    let Some(context) = traceparent.and_then(parse) else { return };
+    if TRACER.get().is_some() {
+        // A span that is filtered out has no parent to set, and one that was entered has begun under another.
+        let _ = span.set_parent(Context::new().with_remote_span_context(context));
+        return;
+    }
+    span.with_subscriber(|(id, dispatch)| {
+        let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) else { return };
+        span.extensions_mut().replace(Remote(print(&context)));
+    });
+}
+
+/// Links the span to another one: an earlier attempt, or the message that caused it.
+pub fn link(span: &Span, traceparent: Option<&str>) {
+    if TRACER.get().is_some()
+        && let Some(context) = traceparent.and_then(parse)
+    {
+        span.add_link(context);
+    }
+}
+
+/// Sets attributes that belong into the trace and not into log lines. They are made only where spans are sent.
+pub fn set<const N: usize>(span: &Span, attributes: impl FnOnce() -> [Attribute; N]) {
+    if TRACER.get().is_some() {
+        attributes().into_iter().for_each(|(name, value)| span.set_attribute(name, value));
+    }
+}
+
+/// Marks the span as failed.
+pub fn fail(span: &Span, why: &str) {
+    if TRACER.get().is_some() {
+        span.set_status(Status::error(why.to_owned()));
+    }
+}
+
+/// Records a span that is over, such as the time a chunk lay in the queue, and gives its `traceparent`. Without a
+/// tracer that is the parent's, so that what follows still hangs under it.
+pub fn past(
+    name: &'static str,
+    parent: Option<&str>,
+    from: Millis,
+    to: Millis,
+    attributes: &[Attribute],
+) -> Option<String> {
+    let remote = parent.and_then(parse);
+    let Some(tracer) = TRACER.get() else { return remote.as_ref().map(print) };
+    let attributes = attributes.iter().map(|(name, value)| KeyValue::new(*name, value.clone()));
+    let builder = SpanBuilder::from_name(name).with_start_time(time(from)).with_attributes(attributes);
+    let context = remote.map_or_else(Context::new, |remote| Context::new().with_remote_span_context(remote));
+    let mut span = tracer.build_with_context(builder, &context);
+    span.end_with_timestamp(time(to.max(from)));
+    Some(print(span.span_context()))
+}
+
+/// The id of the trace that a span belongs to.
+pub(super) fn trace_id(id: &span::Id, dispatch: &Dispatch) -> Option<String> {
+    if TRACER.get().is_some() {
+        let context = tracing_opentelemetry::get_otel_context(id, dispatch)?;
+        let trace = context.span().span_context().trace_id();
+        return (trace != TraceId::INVALID).then(|| trace.to_string());
+    }
+    remote(id, dispatch).and_then(|parent| parent.get(3..35).map(str::to_owned))
+}
+
+fn of(span: &Span) -> Option<String> {
+    if TRACER.get().is_some() {
+        let context = span.context();
+        let context = context.span().span_context().clone();
+        return context.is_valid().then(|| print(&context));
+    }
+    span.with_subscriber(|(id, dispatch)| remote(id, dispatch)).flatten()
+}
+
+/// The nearest context given to a span or to one around it.
+fn remote(id: &span::Id, dispatch: &Dispatch) -> Option<String> {
+    let mut next = Some(id.clone());
+    let registry = dispatch.downcast_ref::<Registry>()?;
+    while let Some(span) = next.and_then(|id| registry.span_data(&id)) {
+        if let Some(Remote(parent)) = span.extensions().get::<Remote>() {
+            return Some(parent.clone());
+        }
+        next = span.parent().cloned();
+    }
+    None
+}
+
+fn time(at: Millis) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(at.get())
+}
+
+fn print(context: &SpanContext) -> String {
+    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
+}
+
+/// Nothing where the text is no valid context: a client's mistake there costs it its trace, not its job.
+fn parse(text: &str) -> Option<SpanContext> {
+    let mut parts = text.trim().split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &str, digits| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let shaped = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    if !shaped || version == "ff" || (version == "00" && parts.next().is_some()) {
+        return None;
+    }
+    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
+    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
+    let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+    context.is_valid().then_some(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::info_span;
+
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_valid_context_prints_and_parses() {
+        assert_eq!(parse(PARENT).map(|context| print(&context)).as_deref(), Some(PARENT));
+        for bad in [
+            "",
+            "00",
+            "00-x-y-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
+            "00-4bf92f3577b34da6a3ce929d0e0é736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn without_a_tracer_the_incoming_context_is_handed_on() {
+        tracing::subscriber::with_default(Registry::default(), || {
+            assert_eq!(traceparent(), None);
+            let outer = info_span!("outer");
+            parent(&outer, Some(PARENT));
+            outer.in_scope(|| {
+                let inner = info_span!("inner");
+                assert_eq!(inner.in_scope(traceparent).as_deref(), Some(PARENT));
+                parent(&inner, Some("not a context"));
+                link(&inner, Some(PARENT));
+                assert_eq!(inner.in_scope(traceparent).as_deref(), Some(PARENT));
+            });
+        });
+        let now = Millis::new(5);
+        assert_eq!(past("queue chunk", Some(PARENT), now, now, &[]).as_deref(), Some(PARENT));
+        assert_eq!(past("queue chunk", None, now, now, &[]), None);
+    }
+}

@@ -1,0 +1,136 @@
+//! The worker: pulls chunks, runs them on the engine, stores the answers, says so, and acknowledges, in that order. It
+//! talks to NATS alone. It never decides what is retried and never writes output.
+mod beat;
+mod chunk;
+mod render;
+mod report;
+mod slots;
+
+use crate::{
+    bus::{Delivery, PullError},
+    shared::Shared,
+};
+use chunk::Runner;
+use domain::{JobId, Pool};
+use engine::Engine;
+use slots::{Announced, Slots};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use wire::stream;
+
+/// The longest wait of one pull.
+const WAIT: Duration = Duration::from_secs(20);
+/// A WORK message is at most the server's maximum payload.
+const PULL_BYTES: usize = 2 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the worker cannot pull work")]
+    Pull(#[from] PullError),
+}
+
+/// Serves one pool until `stop`, then drains: what runs may end within `worker.drain_s`, the rest is handed back.
+pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: CancellationToken) -> Result<(), Error> {
+    let name = shared.config.worker.name.clone().unwrap_or_else(name);
+    let about = engine.about();
+    tracing::info!(worker = name, %pool, model = about.model, engine = about.engine, device = about.device, slots = about.slots, "worker ready");
+    let mut puller = shared.bus.puller(stream::WORK, pool.as_str()).await?;
+    let slots = Slots::new(about.slots);
+    let abandon = CancellationToken::new();
+    let runner = Arc::new(Runner::new(shared.clone(), name, pool, engine, slots.clone()));
+    let tasks = TaskTracker::new();
+    let beats = tokio::spawn(beat::run(runner.clone(), stop.clone()));
+    let pulled = pull(&mut puller, &runner, &slots, &tasks, &stop, &abandon).await;
+    drain(&shared, tasks, abandon).await;
+    // A heartbeat that panicked has nothing to say.
+    drop(beats.await);
+    pulled
+}
+
+async fn pull(
+    puller: &mut crate::bus::Puller,
+    runner: &Arc<Runner>,
+    slots: &Slots,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+    abandon: &CancellationToken,
+) -> Result<(), Error> {
+    loop {
+        let pulled = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            pulled = async { slots.hungry().await; puller.fetch(1, PULL_BYTES, WAIT).await } => pulled?,
+        };
+        for delivery in pulled {
+            tasks.spawn(attend(runner.clone(), delivery, slots.announce(), abandon.clone()));
+        }
+    }
+}
+
+/// Runs one chunk and answers for it once: acknowledged when it is settled, handed back when it is not.
+async fn attend(runner: Arc<Runner>, delivery: Delivery, announced: Announced, abandon: CancellationToken) {
+    let settled = tokio::select! {
+        biased;
+        () = abandon.cancelled() => None,
+        settled = settle(&runner, &delivery, announced) => Some(settled),
+    };
+    let answered = match settled {
+        Some(Ok(())) => delivery.ack().await,
+        None => delivery.nak(None).await,
+        Some(Err(chunk::Error::Decode(error))) => {
+            tracing::error!(%error, subject = delivery.subject, "a message in WORK is no chunk; it is removed");
+            delivery.term("not a chunk").await
+        }
+        Some(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a chunk could not be settled; it comes again");
+            delivery.nak(Some(Duration::from_secs(1))).await
+        }
+    };
+    if let Err(error) = answered {
+        tracing::warn!(%error, "a chunk's delivery was not answered; it may come again, and its result is recognised");
+    }
+}
+
+/// Tells the server every third of `ack_wait` that the chunk is in progress.
+async fn settle(runner: &Runner, delivery: &Delivery, announced: Announced) -> Result<(), chunk::Error> {
+    let work = runner.settle(delivery, announced);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            settled = &mut work => return settled,
+            () = tokio::time::sleep(runner.progress_every()) => {
+                if let Err(error) = delivery.progress().await {
+                    tracing::warn!(%error, "the server was not told that a chunk is in progress");
+                }
+            }
+        }
+    }
+}
+
+async fn drain(shared: &Shared, tasks: TaskTracker, abandon: CancellationToken) {
+    tasks.close();
+    let limit = Duration::from_secs(shared.config.worker.drain_s);
+    if tokio::time::timeout(limit, tasks.wait()).await.is_err() {
+        tracing::warn!(chunks = tasks.len(), "the worker hands back what it could not finish");
+        abandon.cancel();
+        tasks.wait().await;
+    }
+}
+
+/// Host, process and start: two workers never share it.
+fn name() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let host: String = host.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{host}-{}-{:x}", std::process::id(), since.as_millis())
+}
+
+/// Appends the error line of a request that was not run. `line` is its input line.
+pub fn error_line(out: &mut Vec<u8>, job: JobId, number: u64, line: &bytes::Bytes, code: &str, message: &str) {
+    let custom_id = render::request(line, None).map(|request| request.custom_id);
+    let custom_id = custom_id.unwrap_or_else(|_| bytes::Bytes::from_static(b"null"));
+    render::error(out, job, number, &custom_id, code, message);
+}

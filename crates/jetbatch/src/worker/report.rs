@@ -1,0 +1,102 @@
+//! The order that makes a crash safe: result, fact, ack. The first result stored wins, whoever's it is, and the fact
+//! tells of that one.
+use super::chunk::Error;
+use crate::{
+    bus::{Bus, PublishError},
+    clock, spans, telemetry,
+};
+use bytes::Bytes;
+use domain::{
+    ChunkId, Event, JobId,
+    event::{ChunkDone, ChunkFailed, FaultClass},
+    limits::{PART_BYTES_MAX, REASON_CHARS_MAX},
+};
+use tracing::Instrument;
+use uuid::Uuid;
+use wire::{
+    Message, Subject, envelope, stream,
+    work::{Results, Work},
+};
+
+/// The result that stands for a chunk, if there is one.
+pub async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
+    let raw = bus.last(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?;
+    Ok(raw.map(|raw| envelope::decode("result", &raw.payload)).transpose()?)
+}
+
+/// Stores a chunk's result. Gives the one that stands: this one, or the one that was first.
+pub async fn store(bus: &Bus, work: &Work, results: Results) -> Result<Results, Error> {
+    let span = spans::store(results.lines.len());
+    async move {
+        let (parts, results) = cut(work, results);
+        for part in parts {
+            bus.publish(part).await?;
+        }
+        let subject = Subject::Result { job: work.job, chunk: work.chunk };
+        let mut message = Message::new(subject, envelope::encode(&results));
+        if let Some(trace) = telemetry::traceparent() {
+            message = message.header(envelope::TRACEPARENT, trace);
+        }
+        match bus.publish(message).await {
+            Ok(_) => Ok(results),
+            Err(PublishError::Taken { .. }) => Ok(stored(bus, work.job, work.chunk).await?.unwrap_or(results)),
+            Err(error) => Err(error.into()),
+        }
+    }
+    .instrument(span)
+    .await
+}
+
+/// Lines too long for one message go out as parts before it. Their tag is this attempt's own.
+fn cut(work: &Work, mut results: Results) -> (Vec<Message>, Results) {
+    if results.lines.len() <= PART_BYTES_MAX {
+        return (Vec::new(), results);
+    }
+    let lines: Bytes = std::mem::take(&mut results.lines);
+    results.tag = Uuid::now_v7().as_u64_pair().1;
+    let subject = |part| Subject::ResultPart { job: work.job, chunk: work.chunk, tag: results.tag, part };
+    let parts: Vec<_> =
+        lines.chunks(PART_BYTES_MAX).zip(0..).map(|(p, n)| Message::new(subject(n), lines.slice_ref(p))).collect();
+    results.parts = parts.len() as u32;
+    (parts, results)
+}
+
+/// The fact that a chunk's result is stored.
+pub async fn done(bus: &Bus, work: &Work, results: &Results, delivered: u64) -> Result<(), Error> {
+    let done = ChunkDone {
+        at: clock::now(),
+        chunk: work.chunk,
+        attempt: results.attempt,
+        delivered: u32::try_from(delivered).unwrap_or(u32::MAX).max(1),
+        worker: results.worker.clone(),
+        started: results.started,
+        tally: results.tally,
+    };
+    let id = format!("{}:{}", work.job, work.chunk);
+    fact(bus, work.job, &Event::ChunkDone(done), id).await
+}
+
+/// The fact that an attempt failed.
+pub async fn failed(
+    bus: &Bus,
+    work: &Work,
+    worker: &str,
+    class: FaultClass,
+    reason: String,
+) -> Result<(), Error> {
+    let failed = ChunkFailed {
+        at: clock::now(),
+        chunk: work.chunk,
+        attempt: work.attempt,
+        worker: worker.to_owned(),
+        class,
+        reason: reason.chars().take(REASON_CHARS_MAX).collect(),
+    };
+    let id = format!("{}:{}:failed:{}", work.job, work.chunk, work.attempt);
+    fact(bus, work.job, &Event::ChunkFailed(failed), id).await
+}
+
+async fn fact(bus: &Bus, job: JobId, event: &Event, id: String) -> Result<(), Error> {
+    bus.publish(envelope::event(job, event, telemetry::traceparent().as_deref()).id(id)).await?;
+    Ok(())
+}

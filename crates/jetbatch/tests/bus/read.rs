@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use jetbatch::bus::{Bus, ReadError, Reader};
+use testkit::wait_for;
+use wire::Message;
+
+use super::{WAIT, stand};
+
+async fn fill(bus: &Bus, subject: &str, numbers: std::ops::Range<usize>, size: usize) {
+    let mut window = bus.window(64);
+    for n in numbers {
+        window.push(Message::new(subject, vec![0; size]).id(format!("{subject}:{n}"))).await.unwrap();
+    }
+    window.flush().await.unwrap();
+}
+
+async fn take(reader: &mut Reader, count: usize) -> Vec<u64> {
+    let mut seqs = Vec::new();
+    for _ in 0..count {
+        let next = tokio::time::timeout(WAIT, reader.next());
+        seqs.push(next.await.expect("a message comes").unwrap().seq);
+    }
+    seqs
+}
+
+#[tokio::test]
+async fn an_empty_stream_is_caught_up_at_once() {
+    let (_server, bus) = stand().await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 0).await.unwrap();
+    assert!(reader.caught_up());
+    fill(&bus, "event.job.a", 0..1, 1).await;
+    let raw = reader.next().await.unwrap();
+    assert_eq!((raw.seq, raw.pending, raw.subject.as_str()), (1, 0, "event.job.a"));
+}
+
+#[tokio::test]
+async fn a_read_starts_where_it_is_told_and_filters() {
+    let (_server, bus) = stand().await;
+    fill(&bus, "event.job.a", 0..3, 1).await;
+    fill(&bus, "event.job.b", 0..3, 1).await;
+    fill(&bus, "event.chunk.a", 0..3, 1).await;
+    let filters = vec!["event.job.a".to_owned(), "event.chunk.a".to_owned()];
+    let mut reader = bus.read("EVENTS", filters, 2).await.unwrap();
+    assert_eq!(reader.pending(), 5);
+    assert_eq!(take(&mut reader, 5).await, [2, 3, 7, 8, 9]);
+    assert!(reader.caught_up());
+}
+
+#[tokio::test]
+async fn a_missing_stream_is_an_error() {
+    let (_server, bus) = stand().await;
+    assert!(matches!(bus.read("NOWHERE", Vec::new(), 1).await, Err(ReadError::NoStream { .. })));
+    assert!(matches!(bus.last_seq("NOWHERE").await, Err(ReadError::NoStream { .. })));
+    assert!(matches!(bus.last("NOWHERE", "a").await, Err(ReadError::NoStream { .. })));
+    assert!(bus.last("EVENTS", "event.job.none").await.unwrap().is_none());
+}
+
+/// Large messages at the default batch made the library's ordered consumer hang.
+#[tokio::test]
+async fn large_messages_do_not_stall_a_slow_reader() {
+    const COUNT: usize = 500;
+    let (_server, bus) = stand().await;
+    fill(&bus, "event.chunk.a", 0..COUNT, 256 << 10).await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    assert_eq!(take(&mut reader, COUNT).await, (1..=COUNT as u64).collect::<Vec<_>>());
+    assert!(reader.caught_up());
+    assert_eq!(bus.counts().reads_reopened, 0);
+}
+
+#[tokio::test]
+async fn a_read_survives_the_server() {
+    const PART: usize = 3_000;
+    let (mut server, bus) = stand().await;
+    fill(&bus, "event.chunk.a", 0..PART, 64).await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let mut seqs = take(&mut reader, PART / 2).await;
+    server.kill().await;
+    server.restart().await;
+    fill(&bus, "event.chunk.a", PART..2 * PART, 64).await;
+    seqs.extend(take(&mut reader, 3 * PART / 2).await);
+    assert_eq!(seqs, (1..=2 * PART as u64).collect::<Vec<_>>());
+    assert!(reader.caught_up());
+}
+
+/// A reader at the end of its stream waits, over a restart too.
+#[tokio::test]
+async fn a_waiting_read_survives_the_server() {
+    let (mut server, bus) = stand().await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let waiting = tokio::spawn(async move { take(&mut reader, 1).await });
+    server.kill().await;
+    server.restart().await;
+    fill(&bus, "event.job.a", 0..1, 1).await;
+    assert_eq!(waiting.await.unwrap(), [1]);
+}
+
+/// In a `select!` the future of `next` is dropped again and again.
+#[tokio::test]
+async fn a_dropped_next_loses_nothing() {
+    let (_server, bus) = stand().await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let writer = tokio::spawn({
+        let bus = bus.clone();
+        async move { fill(&bus, "event.chunk.a", 0..500, 1).await }
+    });
+    let mut seqs = Vec::new();
+    while seqs.len() < 500 {
+        let next = tokio::time::timeout(Duration::from_micros(50), reader.next());
+        seqs.extend(next.await.into_iter().map(|raw| raw.unwrap().seq));
+    }
+    writer.await.unwrap();
+    assert_eq!(seqs, (1..=500).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_dropped_reader_leaves_no_consumer() {
+    let (_server, bus) = stand().await;
+    let reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let count = || async { bus.js().get_stream("EVENTS").await.unwrap().cached_info().state.consumer_count };
+    assert_eq!(count().await, 1);
+    drop(reader);
+    wait_for("the consumer to go", WAIT, || async { (count().await == 0).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn subjects_are_counted_over_all_pages() {
+    let (_server, bus) = stand().await;
+    let mut window = bus.window(512);
+    for n in 0..150_000 {
+        window.push(Message::new(format!("dead.p.{n}"), "")).await.unwrap();
+    }
+    window.flush().await.unwrap();
+    bus.publish(Message::new("dead.p.7", "")).await.unwrap();
+    let all = bus.subjects("DEAD", "dead.p.*").await.unwrap();
+    assert_eq!((all.len(), all["dead.p.7"], all["dead.p.8"]), (150_000, 2, 1));
+    assert_eq!(bus.subjects("DEAD", "dead.q.*").await.unwrap().len(), 0);
+    assert_eq!(bus.purge("DEAD", "dead.p.*").await.unwrap(), 150_001);
+}

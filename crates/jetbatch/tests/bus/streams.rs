@@ -1,0 +1,127 @@
+use std::fs;
+use std::path::Path;
+
+use async_nats::jetstream::stream::{Config, RetentionPolicy};
+use jetbatch::bus::{ApplyError, Bus, Change, ConnectError, Difference, FileError, Settings, doctor};
+use serde_json::{Value, json};
+use testkit::nats::Server;
+
+use super::{POOL, connect, pools, settings, stand};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../streams");
+
+/// Connects with one stream file changed.
+async fn altered(server: &Server, file: &str, change: impl FnOnce(&mut Value)) -> (tempfile::TempDir, Bus) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(Path::new(FOLDER).join(file)).unwrap()).unwrap();
+    change(&mut json);
+    let path = dir.path().join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, json.to_string()).unwrap();
+    let bus = connect(&Settings { streams_dir: Some(dir.path().to_owned()), ..settings(server) }).await;
+    (dir, bus)
+}
+
+#[tokio::test]
+async fn a_second_apply_changes_nothing() {
+    let server = Server::start().await;
+    let bus = connect(&settings(&server)).await;
+    assert!(bus.check_streams(&pools()).await.unwrap().iter().all(|d| matches!(d, Difference::Missing { .. })));
+    let first = bus.apply_streams(&pools()).await.unwrap();
+    assert!(first.contains(&Change::Created { what: format!("WORK/{POOL}") }), "{first:?}");
+    assert_eq!(first.len(), bus.files().streams.len() + bus.files().consumers(&pools()).len());
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
+    assert_eq!(bus.check_streams(&pools()).await.unwrap(), []);
+}
+
+/// The server completes a configuration; every field that a file sets must come back as it was set.
+#[tokio::test]
+async fn the_client_reads_back_what_the_files_say() {
+    let (_server, bus) = stand().await;
+    for file in &bus.files().streams {
+        let said: Config = serde_json::from_value(file.json.clone()).unwrap();
+        let held = bus.js().get_stream(&file.name).await.unwrap().cached_info().config.clone();
+        assert_eq!((held.retention, held.discard, held.max_age), (said.retention, said.discard, said.max_age));
+        assert_eq!((held.subjects, held.max_bytes), (said.subjects, said.max_bytes), "{}", file.name);
+    }
+    let work = bus.js().get_stream("WORK").await.unwrap().cached_info().config.clone();
+    assert_eq!(work.retention, RetentionPolicy::WorkQueue);
+}
+
+#[tokio::test]
+async fn a_changed_file_updates() {
+    let (server, _) = stand().await;
+    let (_dir, bus) = altered(&server, "DEAD.json", |json| json["max_age"] = json!(1_000_000_000_000_u64)).await;
+    let changes = bus.apply_streams(&pools()).await.unwrap();
+    assert!(matches!(changes.as_slice(), [Change::Updated { what, fields }]
+        if what == "DEAD" && fields.len() == 1 && fields[0].name == "max_age"), "{changes:?}");
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_changed_consumer_updates() {
+    let (server, _) = stand().await;
+    let bus = connect(&Settings { ack_wait_s: 12, ..settings(&server) }).await;
+    assert_eq!(bus.check_streams(&pools()).await.unwrap().len(), 3);
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap().len(), 3);
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
+}
+
+/// What an operator sets beyond the files stays.
+#[tokio::test]
+async fn an_update_keeps_what_the_file_leaves_out() {
+    let (server, bus) = stand().await;
+    let mut config = bus.js().get_stream("DEAD").await.unwrap().cached_info().config.clone();
+    config.metadata.insert("owner".to_owned(), "ops".to_owned());
+    bus.js().update_stream(&config).await.unwrap();
+    assert_eq!(bus.check_streams(&pools()).await.unwrap(), []);
+    let (_dir, bus) = altered(&server, "DEAD.json", |json| json["max_msgs"] = json!(77)).await;
+    bus.apply_streams(&pools()).await.unwrap();
+    let held = bus.js().get_stream("DEAD").await.unwrap().cached_info().config.clone();
+    assert_eq!((held.max_messages, held.metadata["owner"].as_str()), (77, "ops"));
+}
+
+#[tokio::test]
+async fn a_refused_change_names_stream_field_and_reason() {
+    let (server, _) = stand().await;
+    let (_dir, bus) = altered(&server, "WORK.json", |json| json["retention"] = json!("limits")).await;
+    let error = bus.apply_streams(&pools()).await.unwrap_err();
+    assert!(matches!(&error, ApplyError::Update { what, code: 10_052, .. } if what == "WORK"));
+    let text = error.to_string();
+    assert!(text.contains("retention") && text.contains("can not change retention policy"), "{text}");
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_refused_before_anything_is_applied() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { streams_dir: Some(dir.path().to_owned()), url: Some("nats://x".into()), ..Settings::default() };
+    let connect = || async { Bus::connect(&settings, "test").await.err().unwrap() };
+    fs::write(dir.path().join("EVENST.json"), "{}").unwrap();
+    assert!(matches!(connect().await, ConnectError::Streams(FileError::Stray { .. })));
+    fs::rename(dir.path().join("EVENST.json"), dir.path().join("EVENTS.json")).unwrap();
+    assert!(matches!(connect().await, ConnectError::Streams(FileError::Parse { .. })));
+    fs::copy(Path::new(FOLDER).join("DEAD.json"), dir.path().join("EVENTS.json")).unwrap();
+    assert!(matches!(connect().await, ConnectError::Streams(FileError::Name { .. })));
+}
+
+/// `nats-server` with 2 GiB cannot reserve the 18 GiB of the files.
+#[tokio::test]
+async fn a_small_server_gets_smaller_streams() {
+    let server = Server::start_with("jetstream { max_file_store: 2GB, store_dir: store }").await;
+    let bus = connect(&settings(&server)).await;
+    bus.apply_streams(&pools()).await.unwrap();
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
+    let differing = bus.check_streams(&pools()).await.unwrap();
+    assert!(!differing.is_empty());
+    assert!(differing.iter().all(|d| d.to_string().contains("max_bytes")), "{differing:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_reads_a_real_server() {
+    let (server, bus) = stand().await;
+    let facts = doctor::gather(&bus, &settings(&server), &pools()).await.unwrap();
+    assert_eq!(facts.streams.len(), bus.files().streams.len());
+    assert_eq!((facts.consumers.len(), facts.servers, facts.max_payload_bytes), (3, Some(1), 1 << 20));
+    let grave = doctor::judge(&facts).into_iter().filter(|f| f.severity == doctor::Severity::Danger);
+    assert_eq!(grave.collect::<Vec<_>>(), []);
+}

@@ -1,0 +1,9 @@
+#!/bin/sh
+# From a fresh clone to answers: set up, build, run every room in one process on a sample of prompts.
+# Arguments go to `jetbatch demo`.
+set -eu
+# shellcheck source=deploy/setup.sh
+. "$(dirname "$0")/setup.sh"
+cd "$root"
+cargo build --release -p jetbatch
+exec "${CARGO_TARGET_DIR:-target}/release/jetbatch" demo "$@"

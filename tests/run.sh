@@ -1,0 +1,25 @@
+#!/bin/sh
+# Every test: units, properties, and end to end with a real nats-server, the `nats` command and Jaeger.
+# The last two are built where Go is present; elsewhere their tests are skipped, and this says so.
+# Arguments go to `cargo test`.
+set -eu
+# shellcheck source=deploy/setup.sh
+. "$(dirname "$0")/../deploy/setup.sh"
+cd "$root"
+
+# tool NAME: the path of a tool built from tests/tools, or nothing where there is no Go for it.
+tool() {
+    code=0
+    JETBATCH_TOOLS_DIR=$tools sh tests/tools/build.sh "$1" || code=$?
+    [ "$code" -eq 0 ] && return 0
+    [ "$code" -eq 3 ] || exit "$code"
+    printf '\n*** SKIPPED: the end-to-end tests with %s, for want of Go. ***\n\n' "$1" >&2
+}
+nats_cli=$(tool nats)
+jaeger=$(tool jaeger)
+[ -z "$nats_cli" ] || export JETBATCH_TEST_NATS_CLI="$nats_cli"
+[ -z "$jaeger" ] || export JETBATCH_TEST_JAEGER="$jaeger"
+
+# The binary first: the end-to-end tests start it, and all targets together fix one set of features.
+cargo build --workspace --all-targets
+cargo test --workspace "$@"
