@@ -1,1 +1,23 @@
-#[test] fn placeholder(){}
+//! End to end: real processes, a real nats-server, real files. One binary, so that every test can share the room it
+//! has on the machine; each starts what it needs and waits for conditions, never for time to pass.
+//!
+//! `JETBATCH_BIN` names the jetbatch that is tested (default: the one built beside this binary).
+//! `JETBATCH_TEST_ENGINE=echo` takes the echo engine where the bundled model would run, for a jetbatch built without
+//! mistral.rs. `JETBATCH_TEST_NATS_CLI` and `JETBATCH_TEST_JAEGER` name the `nats` command and Jaeger's all-in-one.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod boundaries;
+mod caches;
+mod cli;
+mod crashes;
+mod doors;
+mod endings;
+mod engine_faults;
+mod idempotency;
+mod jaeger;
+mod nats_cli;
+mod streams;
+mod support;
+mod traces;
+mod urgency;

@@ -81,9 +81,8 @@ fn say(endpoint: Endpoint, model: &str, words: &str) -> Answer {
     // A word is four bytes, as tokens are in English text.
     let tokens = (words.len() as u64).div_ceil(4);
     let (id, created, total) = (stamp::id(), stamp::now(), 2 * tokens);
-    let tail = format_args!(
-        r#""usage":{{"prompt_tokens":{tokens},"completion_tokens":{tokens},"total_tokens":{total}}}}}"#
-    );
+    let tail =
+        format_args!(r#""usage":{{"prompt_tokens":{tokens},"completion_tokens":{tokens},"total_tokens":{total}}}}}"#);
     let body = match endpoint {
         Endpoint::Chat => format!(
             r#"{{"id":"chatcmpl-{id}","object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{words},"refusal":null}},"logprobs":null,"finish_reason":"stop"}}],{tail}"#
@@ -151,8 +150,7 @@ fn hear(body: &[u8]) -> Result<(Option<&RawValue>, Cow<'_, str>), Refusal> {
         }
         (None, prompt) => prompt,
     };
-    said.map(|raw| (peek.model, words(raw)))
-        .ok_or_else(|| Refusal::missing("messages"))
+    said.map(|raw| (peek.model, words(raw))).ok_or_else(|| Refusal::missing("messages"))
 }
 
 fn words(raw: &RawValue) -> Cow<'_, str> {

@@ -1,5 +1,4 @@
 //! Bounds on what one request may ask for.
-#![cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
 
 /// Choices of one answer: prompts times `n`.
 pub const CHOICES_MAX: usize = 128;

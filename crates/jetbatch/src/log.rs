@@ -24,7 +24,7 @@ pub struct Folded {
     pub job: Job,
     /// The last sequence on `event.job.<job>`, which a lifecycle event is appended against.
     pub lifecycle_seq: u64,
-    /// Its last event of either kind.
+    /// Its last event of either kind, up to its end.
     pub seq: u64,
 }
 
@@ -73,8 +73,25 @@ impl Log {
     /// Folds the next event, waiting for it as long as it takes. May be dropped and called again: what was read is
     /// folded before anything else is waited for.
     pub async fn next(&mut self) -> Result<Change, LogError> {
+        let change = self.read().await?;
+        self.fold(&change);
+        Ok(change)
+    }
+
+    /// Reads the next event without folding it, for who must see the job before and after. [`Log::fold`] it next.
+    pub async fn read(&mut self) -> Result<Change, LogError> {
         let raw = self.reader.next().await?;
-        self.take(raw)
+        let (job, event) = decode(&raw)?;
+        let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
+        Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
+    }
+
+    pub fn fold(&mut self, change: &Change) {
+        self.seq = change.seq;
+        fold(&mut self.jobs, change.job, &change.event, change.seq);
+        if self.keep == Keep::Active && self.job(&change.job).is_some_and(|folded| folded.job.is_terminal()) {
+            self.forget(&change.job);
+        }
     }
 
     pub fn job(&self, id: &JobId) -> Option<&Folded> {
@@ -98,22 +115,6 @@ impl Log {
     /// Whether every event that stood when the newest one was read is folded; also of a log without events.
     pub fn caught_up(&self) -> bool {
         self.reader.caught_up()
-    }
-
-    fn take(&mut self, raw: Raw) -> Result<Change, LogError> {
-        let (job, event) = decode(&raw)?;
-        self.seq = raw.seq;
-        fold(&mut self.jobs, job, &event, raw.seq);
-        self.sweep(job, &event);
-        let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
-        Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
-    }
-
-    fn sweep(&mut self, id: JobId, event: &Event) {
-        let ends = self.keep == Keep::Active && event.is_lifecycle();
-        if ends && self.jobs.get(&id).is_some_and(|folded| folded.job.is_terminal()) {
-            self.forget(&id);
-        }
     }
 }
 
@@ -147,6 +148,11 @@ fn fold(jobs: &mut HashMap<JobId, Folded>, id: JobId, event: &Event, seq: u64) {
         return;
     }
     let Some(folded) = jobs.get_mut(&id) else { return };
+    // What comes after a job's end changes nothing, not even how far it was read: who drops ended jobs and who keeps
+    // them must come to the same.
+    if folded.job.is_terminal() {
+        return;
+    }
     folded.job.evolve(event);
     folded.seq = seq;
     if event.is_lifecycle() {

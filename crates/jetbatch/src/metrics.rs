@@ -37,10 +37,11 @@ pub struct Metrics {
     status_delay: Histogram,
     status_writes: Counter,
     events: Counter,
-    intake_lines: Counter,
+    intake_requests: Counter,
     intake_errors: Counter,
     intake_jobs: Counters<ResultLabel>,
     segments: Counter,
+    unanswered: Counter,
     archive_bytes: Counters<FileLabel>,
     http: Counters<HttpLabel>,
     http_seconds: Histograms<RouteLabel>,
@@ -166,9 +167,10 @@ impl Metrics {
             status_delay: on.add("status_delay_seconds", "From an event's storing to its status", fast()),
             status_writes: on.add("status_writes", "Statuses written", Counter::default()),
             events: on.add("events_folded", "Events folded by the projector", Counter::default()),
-            intake_lines: on.add("intake_lines", "Input lines validated", Counter::default()),
+            intake_requests: on.add("intake_requests", "Requests read from inputs", Counter::default()),
             intake_errors: on.add("intake_line_errors", "Mistakes found in input lines", Counter::default()),
             intake_jobs: on.add("intake_jobs", "Submissions by what intake made of them", Family::default()),
+            unanswered: on.add("requests_unanswered", "Requests that a job's end left without an answer", Counter::default()),
             segments: on.add("archive_segments", "Segments archived", Counter::default()),
             archive_bytes: on.add("archive_bytes", "Bytes of archived lines", Family::default()),
             http: on.add("http_requests", "HTTP requests by route and status", Family::default()),
@@ -206,11 +208,6 @@ impl Metrics {
         self.status_delay.observe(delay_seconds);
     }
 
-    /// Requests of an archived segment that its job's end left without an answer.
-    pub fn unanswered(&self, pool: &Pool, count: u64) {
-        self.outcome(pool, "unanswered", count);
-    }
-
     // Scheduler.
 
     pub fn chunk_sent(&self, pool: &Pool) {
@@ -234,23 +231,33 @@ impl Metrics {
         self.faults.get_or_create(&FaultLabel { pool: Text(pool.clone()), class: Word(class.as_str()) }).inc();
     }
 
+    /// Not run: its result was there, or its job wants no more work.
+    pub fn chunk_skipped(&self, pool: &Pool) {
+        self.chunk(pool, ChunkFate::Skipped);
+    }
+
+    /// A chunk that was delivered for the `delivered`th time begins to run, `waited_ms` after it was sent.
+    pub fn chunk_started(&self, pool: &Pool, delivered: u64, waited_ms: u64) {
+        if delivered > 1 {
+            self.chunk(pool, ChunkFate::Redelivered);
+        }
+        self.queue_seconds.get_or_create(&label(pool)).observe(waited_ms as f64 / 1_000.0);
+    }
+
     pub fn chunk(&self, pool: &Pool, fate: ChunkFate) {
         self.chunks.get_or_create(&ChunkLabel { pool: Text(pool.clone()), fate: Word(fate.as_str()) }).inc();
     }
 
-    pub fn queued(&self, pool: &Pool, seconds: f64) {
-        self.queue_seconds.get_or_create(&label(pool)).observe(seconds);
-    }
-
-    pub fn slots(&self, pool: &Pool, slots: u64, busy: u64) {
+    pub fn worker(&self, pool: &Pool, slots: usize, busy: usize) {
         self.slots.get_or_create(&label(pool)).set(signed(slots));
         self.busy.get_or_create(&label(pool)).set(signed(busy));
     }
 
     // Intake.
 
-    pub fn lines_read(&self, lines: u64, errors: u64) {
-        self.intake_lines.inc_by(lines);
+    /// An input was read: requests that it holds, and mistakes found in it.
+    pub fn intake(&self, requests: u64, errors: u64) {
+        self.intake_requests.inc_by(requests);
         self.intake_errors.inc_by(errors);
     }
 
@@ -265,6 +272,10 @@ impl Metrics {
         self.segments.inc();
         self.archive_bytes.get_or_create(&FileLabel { file: Word("output") }).inc_by(output_bytes);
         self.archive_bytes.get_or_create(&FileLabel { file: Word("errors") }).inc_by(error_bytes);
+    }
+
+    pub fn unanswered(&self, requests: u64) {
+        self.unanswered.inc_by(requests);
     }
 
     // Gateway.
@@ -330,8 +341,8 @@ fn label(pool: &Pool) -> PoolLabel {
     PoolLabel { pool: Text(pool.clone()) }
 }
 
-fn signed(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
 }
 
 fn histograms<L: Clone + std::hash::Hash + Eq>(make: fn() -> Histogram) -> Histograms<L> {

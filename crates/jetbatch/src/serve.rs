@@ -4,7 +4,7 @@ mod start;
 mod stop;
 
 pub use role::{Role, Roles};
-pub use start::start;
+pub use start::{nats, pools, start};
 
 use crate::{bus, store};
 use domain::Pool;
@@ -19,7 +19,7 @@ pub enum Error {
     #[error("no pool is configured, so no request could be answered; give a configuration such as config/jetbatch.toml")]
     NoPools,
     #[error("cannot run a nats-server of our own")]
-    Server(#[source] Cause),
+    Server(#[from] bus::server::ServerError),
     #[error("the nats-server that jetbatch started ended by itself")]
     ServerEnded,
     #[error(transparent)]

@@ -18,8 +18,18 @@ pub struct Server {
     child: Child,
     port: u16,
     dir: TempDir,
-    extra: String,
-    login: Option<(String, String)>,
+    options: Options,
+}
+
+/// What a test wants of its server beyond the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Settings of the `jetstream` block.
+    pub jetstream: String,
+    /// Other lines of the configuration.
+    pub lines: String,
+    /// User and password of someone who may do everything, where `lines` ask for a login.
+    pub login: Option<(String, String)>,
 }
 
 /// The server that tests run. Panics where there is none.
@@ -30,24 +40,14 @@ pub fn binary() -> PathBuf {
 
 impl Server {
     pub async fn start() -> Self {
-        Self::start_with("").await
+        Self::start_with(Options::default()).await
     }
 
-    /// A server with lines added to its configuration.
-    pub async fn start_with(extra: &str) -> Self {
-        Self::launch(extra, None).await
-    }
-
-    /// A server that asks for a login, and one that may do everything.
-    pub async fn start_with_login(extra: &str, user: &str, password: &str) -> Self {
-        Self::launch(extra, Some((user.to_owned(), password.to_owned()))).await
-    }
-
-    async fn launch(extra: &str, login: Option<(String, String)>) -> Self {
+    pub async fn start_with(options: Options) -> Self {
         let dir = TempDir::with_prefix("jetbatch-nats-").expect("a temporary folder");
         let port = free_port();
-        write_config(dir.path(), port, extra);
-        let server = Self { child: spawn(dir.path()), port, dir, extra: extra.to_owned(), login };
+        write_config(dir.path(), port, &options);
+        let server = Self { child: spawn(dir.path()), port, dir, options };
         server.ready().await;
         server
     }
@@ -68,7 +68,7 @@ impl Server {
     /// Starts it again on the same port and store, after stopping it gently if it still runs.
     pub async fn restart(&mut self) {
         self.stop().await;
-        write_config(self.dir.path(), self.port, &self.extra);
+        write_config(self.dir.path(), self.port, &self.options);
         self.child = spawn(self.dir.path());
         self.ready().await;
     }
@@ -87,7 +87,7 @@ impl Server {
     }
 
     async fn connect(&self) -> Option<async_nats::Client> {
-        let options = match self.login.clone() {
+        let options = match self.options.login.clone() {
             Some((user, password)) => async_nats::ConnectOptions::with_user_and_password(user, password),
             None => async_nats::ConnectOptions::new(),
         };
@@ -101,9 +101,83 @@ impl Server {
     }
 }
 
-fn write_config(dir: &Path, port: u16, extra: &str) {
+/// Three servers on this machine. Dropped, they are killed.
+pub struct Cluster {
+    nodes: Vec<Node>,
+    _dir: TempDir,
+}
+
+struct Node {
+    child: Option<Child>,
+    port: u16,
+    dir: PathBuf,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        let dir = TempDir::with_prefix("jetbatch-cluster-").expect("a temporary folder");
+        let routes = [free_port(), free_port(), free_port()];
+        let node = |(n, route): (usize, &u16)| {
+            let (port, dir) = (free_port(), dir.path().join(format!("node{n}")));
+            fs::create_dir_all(&dir).expect("the folder can be written");
+            let peers: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
+            let cluster = format!("cluster {{ name: test, host: \"127.0.0.1\", port: {route}, routes: {peers:?} }}");
+            let lines = format!("server_name: node{n}\n{cluster}");
+            write_config(&dir, port, &Options { lines, ..Options::default() });
+            Node { child: Some(spawn(&dir)), port, dir }
+        };
+        let nodes = routes.iter().enumerate().map(node).collect();
+        let cluster = Self { nodes, _dir: dir };
+        cluster.ready().await;
+        cluster
+    }
+
+    /// The addresses of all servers.
+    pub fn url(&self) -> String {
+        let urls: Vec<String> = self.nodes.iter().map(|node| format!("nats://127.0.0.1:{}", node.port)).collect();
+        urls.join(",")
+    }
+
+    /// The number of the server that leads a stream.
+    pub async fn leader(&self, stream: &str) -> usize {
+        let js = async_nats::jetstream::new(self.connect().await.expect("a server runs"));
+        let ask = || async {
+            let stream = js.get_stream(stream).await.ok()?;
+            let leader = stream.cached_info().cluster.as_ref()?.leader.clone()?;
+            leader.strip_prefix("node")?.parse().ok()
+        };
+        wait_for("the stream to have a leader", START_TIMEOUT, ask).await
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub async fn kill(&mut self, node: usize) {
+        if let Some(mut child) = self.nodes[node].child.take() {
+            child.kill().await.expect("the server is a child");
+        }
+    }
+
+    pub async fn restart(&mut self, node: usize) {
+        self.kill(node).await;
+        self.nodes[node].child = Some(spawn(&self.nodes[node].dir));
+        self.ready().await;
+    }
+
+    async fn connect(&self) -> Option<async_nats::Client> {
+        let urls: Vec<String> = self.url().split(',').map(str::to_owned).collect();
+        async_nats::connect(urls.as_slice()).await.ok()
+    }
+
+    async fn ready(&self) {
+        let ask = || async { async_nats::jetstream::new(self.connect().await?).query_account().await.ok() };
+        wait_for("the cluster to answer", START_TIMEOUT, ask).await;
+    }
+}
+
+fn write_config(dir: &Path, port: u16, options: &Options) {
     let store = dir.join("store");
-    let text = format!("host: \"127.0.0.1\"\nport: {port}\njetstream {{ store_dir: {store:?} }}\n{extra}\n");
+    let Options { jetstream, lines, .. } = options;
+    let text =
+        format!("host: \"127.0.0.1\"\nport: {port}\njetstream {{ store_dir: {store:?}\n{jetstream} }}\n{lines}\n");
     fs::write(dir.join("nats.conf"), text).expect("the folder can be written");
 }
 

@@ -138,3 +138,26 @@ fn text(value: &AnyValue) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_sent_is_kept() {
+        let receiver = Receiver::start().await;
+        let value = Some(AnyValue { value: Some(Value::IntValue(7)) });
+        let attributes = vec![KeyValue { key: "chunk".into(), value, ..KeyValue::default() }];
+        let span = Span { name: "run".into(), trace_id: vec![0xab; 16], attributes, ..Span::default() };
+        let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+        let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+        let mut client = TraceServiceClient::connect(receiver.url().to_owned()).await.unwrap();
+        client.export(ExportTraceServiceRequest { resource_spans }).await.unwrap();
+        let spans = receiver.wait("the span", Duration::from_secs(5), |spans| !spans.is_empty()).await;
+        assert_eq!((spans[0].name(), spans[0].trace_id()), ("run", "ab".repeat(16)));
+        assert_eq!((spans[0].attribute("chunk").as_deref(), spans[0].parent_id().as_str()), (Some("7"), ""));
+    }
+}

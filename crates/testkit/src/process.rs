@@ -9,7 +9,6 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-
 /// A jetbatch process with its output in files. Dropped, it is killed.
 pub struct Jetbatch {
     child: Child,
@@ -149,7 +148,37 @@ impl Jetbatch {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    fn story(&self) -> String {
+    /// All that it said, for a test that fails.
+    pub fn story(&self) -> String {
         format!("--- stdout\n{}\n--- stderr\n{}", self.stdout(), self.stderr())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn shell(script: &str) -> Jetbatch {
+        Start::new("/bin/sh").args(["-c", script]).env("WORD", "hello").spawn()
+    }
+
+    #[tokio::test]
+    async fn a_process_is_heard_and_ended() {
+        let mut process = shell("echo $WORD; echo trouble >&2; trap 'exit 3' TERM; while :; do sleep 0.05; done");
+        assert_eq!(process.line("hel", WAIT).await, "hello");
+        assert_eq!(process.line("trouble", WAIT).await, "trouble");
+        process.term();
+        assert_eq!(process.exit(WAIT).await.code(), Some(3));
+        let mut process = shell("exec sleep 100");
+        process.kill9().await;
+        assert_eq!(process.exit(WAIT).await.code(), None);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "ended before it said")]
+    async fn a_line_that_cannot_come_is_not_waited_for() {
+        shell("echo other").line("hello", WAIT).await;
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Mistral, Miss,
+    Miss, Mistral,
     request::{self, Plan},
     response,
 };
@@ -28,12 +28,7 @@ use crate::{
 const DEATH_WAIT: Duration = Duration::from_millis(250);
 
 impl Mistral {
-    pub(super) async fn generate(
-        &self,
-        plan: &Plan,
-        prompt: RequestMessage,
-        tokens: usize,
-    ) -> Result<Response, Miss> {
+    pub(super) async fn generate(&self, plan: &Plan, prompt: RequestMessage, tokens: usize) -> Result<Response, Miss> {
         let (sender, mut held) = Held::new();
         let request = plan.request(prompt, tokens, sender);
         let queue = self.send(Request::Normal(Box::new(request))).await?;
@@ -72,7 +67,10 @@ impl Mistral {
 
     /// Learns what the chat template adds. A model without one refuses every chat, so it adds nothing.
     pub(super) async fn measure(&mut self) {
-        let message = vec![("role".to_owned(), Field::Text("user".to_owned())), ("content".to_owned(), Field::Text(String::new()))];
+        let message = vec![
+            ("role".to_owned(), Field::Text("user".to_owned())),
+            ("content".to_owned(), Field::Text(String::new())),
+        ];
         let input = Input::Chat { messages: vec![message], thinking: None };
         for prompt in request::prompts(input) {
             self.template = self.tokens(&prompt).await.unwrap_or(0);

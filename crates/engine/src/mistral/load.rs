@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use mistralrs::{
     GgufModelBuilder, IsqType, MemoryGpuConfig, Model, ModelDType, PagedAttentionConfig, PagedAttentionMetaBuilder,
-    TextModelBuilder, UqffTextModelBuilder, best_device, parse_isq_value,
+    TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
 };
 
 use super::Mistral;
@@ -21,12 +21,8 @@ pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
     let builder = Builder::new(source, settings)?;
     let model = build(name, builder).await?;
     let made_for = model.max_sequence_length().ok().flatten().unwrap_or(usize::MAX);
-    let about = About {
-        model: spec.name.clone().unwrap_or_else(|| name.to_owned()),
-        engine: "mistralrs",
-        slots,
-        device,
-    };
+    let about =
+        About { model: spec.name.clone().unwrap_or_else(|| name.to_owned()), engine: "mistralrs", slots, device };
     tracing::info!(model = about.model, device = about.device, slots, context = made_for, "model loaded");
     let context = spec.context.map_or(made_for, |context| context.min(made_for));
     let patience = spec.call_seconds_max.map(Duration::from_secs);
@@ -81,13 +77,19 @@ impl Settings {
 }
 
 fn device(device: Device) -> Result<mistralrs::Device, LoadError> {
-    let found = match device {
-        Device::Cpu => return Ok(mistralrs::Device::Cpu),
-        Device::Cuda if !cfg!(feature = "cuda") => return Err(LoadError::NotBuilt { feature: "cuda" }),
-        Device::Cuda => mistralrs::Device::new_cuda(0),
-        Device::Auto => best_device(!cfg!(feature = "cuda")),
-    };
-    found.map_err(|error| LoadError::NoCuda { message: error.to_string().replace('\n', " ") })
+    match device {
+        Device::Cuda if !cfg!(feature = "cuda") => Err(LoadError::NotBuilt { feature: "cuda" }),
+        Device::Cuda => cuda().map_err(|message| LoadError::NoCuda { message }),
+        Device::Auto if cfg!(feature = "cuda") => Ok(cuda().unwrap_or_else(|message| {
+            tracing::warn!(message, "no CUDA device: on the CPU instead");
+            mistralrs::Device::Cpu
+        })),
+        Device::Cpu | Device::Auto => Ok(mistralrs::Device::Cpu),
+    }
+}
+
+fn cuda() -> Result<mistralrs::Device, String> {
+    mistralrs::Device::new_cuda(0).map_err(|error| error.to_string().replace('\n', " "))
 }
 
 fn device_name(device: &mistralrs::Device) -> String {
@@ -156,9 +158,7 @@ enum Builder {
 /// The builders have these methods in common, and no trait.
 macro_rules! common {
     ($builder:expr, $source:expr, $settings:expr) => {{
-        let mut builder = $builder
-            .with_max_num_seqs($settings.slots)
-            .with_prefix_cache_n($settings.prefix_cache);
+        let mut builder = $builder.with_max_num_seqs($settings.slots).with_prefix_cache_n($settings.prefix_cache);
         if let Some(paged) = $settings.paged {
             builder = builder.with_paged_attn(paged);
         }

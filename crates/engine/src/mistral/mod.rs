@@ -85,13 +85,7 @@ impl Mistral {
     }
 
     /// The engine's own `n` counts the tokens of one choice only, and loses all of them when one fails.
-    async fn choices(
-        &self,
-        prompt: RequestMessage,
-        bound: usize,
-        n: usize,
-        plan: &Plan,
-    ) -> Result<Vec<Reply>, Miss> {
+    async fn choices(&self, prompt: RequestMessage, bound: usize, n: usize, plan: &Plan) -> Result<Vec<Reply>, Miss> {
         let tokens = self.room(&prompt, bound, plan.max_tokens()).await?;
         let each = iter::repeat_n(prompt, n).map(|prompt| self.generate(plan, prompt, tokens));
         let replies = try_join_all(each).await?;
@@ -100,12 +94,7 @@ impl Mistral {
 
     /// How many tokens may be generated. mistral.rs counts only those against its limit, not the prompt, and a
     /// sequence that outgrows the model fails every sequence that runs beside it.
-    async fn room(
-        &self,
-        prompt: &RequestMessage,
-        bound: usize,
-        wanted: Option<usize>,
-    ) -> Result<usize, Miss> {
+    async fn room(&self, prompt: &RequestMessage, bound: usize, wanted: Option<usize>) -> Result<usize, Miss> {
         let bound = bound.saturating_add(self.template + limits::TEMPLATE_SLACK_TOKENS);
         if let Some(wanted) = wanted
             && bound.saturating_add(wanted) <= self.context

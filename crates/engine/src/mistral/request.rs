@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mistralrs::{
-    Constraint, CustomLogitsProcessor, Device, MessageContent, NormalRequest, RequestMessage, Response,
-    SamplingParams, StopTokens, Tensor,
+    Constraint, CustomLogitsProcessor, Device, MessageContent, NormalRequest, RequestMessage, Response, SamplingParams,
+    StopTokens, Tensor,
 };
 use tokio::sync::mpsc::Sender;
 

@@ -160,8 +160,15 @@ impl Draft {
 
 /// Fields that cannot change the answer.
 const HARMLESS: &[&str] = &[
-    "user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key",
-    "prompt_cache_retention", "parallel_tool_calls", "stream_options",
+    "user",
+    "store",
+    "metadata",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "parallel_tool_calls",
+    "stream_options",
 ];
 
 /// Fields that would change the answer, with what is harmless about them as JSON text.
@@ -183,8 +190,21 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
 ];
 
 const SERVED: &[&str] = &[
-    "model", "n", "max_tokens", "seed", "grammar", "temperature", "top_p", "top_k", "min_p", "stop",
-    "frequency_penalty", "presence_penalty", "repetition_penalty", "logit_bias", "logprobs",
+    "model",
+    "n",
+    "max_tokens",
+    "seed",
+    "grammar",
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "stop",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "logit_bias",
+    "logprobs",
 ];
 const SERVED_CHAT: &[&str] =
     &["messages", "enable_thinking", "max_completion_tokens", "response_format", "top_logprobs"];

@@ -57,11 +57,7 @@ pub fn count(name: &str, raw: &RawValue, range: RangeInclusive<u64>) -> Result<u
     usize::try_from(value).map_err(|_| Refusal::invalid(name, "too large"))
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(
-    name: &str,
-    value: T,
-    range: RangeInclusive<T>,
-) -> Result<T, Refusal> {
+fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, range: RangeInclusive<T>) -> Result<T, Refusal> {
     if range.contains(&value) {
         return Ok(value);
     }

@@ -87,9 +87,7 @@ fn role(at: usize, role: &str) -> Result<&str, Refusal> {
 fn unsupported(at: usize, raw: &Raw<'_>) -> Result<(), Refusal> {
     let fields = [("refusal", raw.refusal), ("audio", raw.audio), ("function_call", raw.function_call)];
     match fields.into_iter().find(|(_, value)| value.is_some()) {
-        Some((name, _)) => {
-            Err(Refusal::unsupported(format!("messages[{at}].{name}"), "chat templates do not take it"))
-        }
+        Some((name, _)) => Err(Refusal::unsupported(format!("messages[{at}].{name}"), "chat templates do not take it")),
         None => Ok(()),
     }
 }

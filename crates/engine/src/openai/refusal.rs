@@ -28,10 +28,7 @@ impl Refusal {
         let message = format!("Invalid value for `{param}`: {why}");
         Self::new(Some(param), Some("invalid_value"), message)
     }
-}
 
-#[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
-impl Refusal {
     pub fn missing(param: &str) -> Self {
         let message = format!("Missing required parameter: `{param}`");
         Self::new(Some(param.to_owned()), Some("missing_required_parameter"), message)

@@ -102,7 +102,14 @@ pub fn write(endpoint: Endpoint, model: &str, choices: &[Choice], usage: Usage) 
 }
 
 fn body<C: Serialize>(id: &str, object: &'static str, model: &str, choices: Vec<C>, usage: Usage) -> String {
-    let body = Body { id: format!("{id}{}", stamp::id()), object, created: stamp::now(), model, choices, usage: counts(usage) };
+    let body = Body {
+        id: format!("{id}{}", stamp::id()),
+        object,
+        created: stamp::now(),
+        model,
+        choices,
+        usage: counts(usage),
+    };
     serde_json::to_string(&body).expect("strings and finite numbers are JSON")
 }
 

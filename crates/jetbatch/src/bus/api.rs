@@ -81,7 +81,14 @@ impl Bus {
     async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value) -> Result<T, Fault> {
         let timeout = if verb.starts_with("STREAM.PURGE") { limits::PURGE_TIMEOUT } else { limits::TRY_TIMEOUT };
         let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(timeout));
-        let reply = self.client().send_request(format!("{PREFIX}{verb}"), request).await;
+        let subject = format!("{PREFIX}{verb}");
+        let reply = tokio::select! {
+            biased;
+            reply = self.client().send_request(subject.clone(), request) => reply,
+            () = self.inner.signals.denied(&subject, Instant::now()) => {
+                return Err(Fault::Final(ApiError::Refused { code: 0, reason: format!("NATS denies {subject}") }));
+            }
+        };
         let reply = reply.map_err(|error| Fault::Passing(error.to_string()))?;
         parse(&reply.payload)
     }

@@ -2,9 +2,10 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::Bus;
 use super::api::{ApiError, code};
+use super::create::{Fresh, SHRUNK_FROM};
 use super::files::StreamFile;
-use super::{Bus, limits};
 
 /// A setting that the server holds otherwise than the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +40,10 @@ pub enum ApplyError {
 }
 
 /// A stream or consumer file on its way to the server.
-struct Target<'a> {
-    what: String,
+pub(super) struct Target<'a> {
+    pub what: String,
     kind: Kind<'a>,
-    file: Value,
+    pub file: Value,
 }
 
 #[derive(Clone, Copy)]
@@ -54,13 +55,14 @@ enum Kind<'a> {
 impl Bus {
     /// Brings streams, buckets and consumers to their files, and says what it changed.
     pub async fn apply_streams(&self, pools: &[String]) -> Result<Vec<Change>, ApplyError> {
-        let mut changes = Vec::new();
+        let (mut changes, mut fresh) = (Vec::new(), Fresh::default());
         for file in &self.files().streams {
-            changes.extend(self.apply(&Target::stream(file)).await?);
+            changes.extend(self.apply(&Target::stream(file), &mut fresh).await?);
         }
         for (stream, name, config) in &self.files().consumers(pools) {
-            changes.extend(self.apply(&Target::consumer(stream, name, config)).await?);
+            changes.extend(self.apply(&Target::consumer(stream, name, config), &mut fresh).await?);
         }
+        fresh.tell();
         Ok(changes)
     }
 
@@ -76,13 +78,14 @@ impl Bus {
         Ok(found)
     }
 
-    /// Creates a consumer that is gone from its file, and its stream if that is a cache.
+    /// Creates a consumer that is gone from its file, and its stream if that is a cache. Looks at the consumer
+    /// first, because a worker may have the right to nothing else.
     pub(super) async fn restore(&self, stream: &str, consumer: &str) -> Result<(), ApplyError> {
-        self.revive(stream).await;
         let Some(config) = self.files().consumer(stream, consumer) else { return Ok(()) };
         let target = Target::consumer(stream, consumer, &config);
         if self.config(&target).await?.is_none() {
-            self.create(&target).await?;
+            self.revive(stream).await;
+            self.create(&target, &mut Fresh::default()).await?;
             tracing::warn!(what = target.what, "a consumer was gone and is created again");
         }
         Ok(())
@@ -94,7 +97,7 @@ impl Bus {
         let target = Target::stream(file);
         match self.config(&target).await {
             Ok(Some(_)) => {}
-            Ok(None) => match self.create(&target).await {
+            Ok(None) => match self.create(&target, &mut Fresh::default()).await {
                 Ok(_) => tracing::warn!(stream, "a stream was gone and is created again"),
                 Err(error) => tracing::error!(%error, "a stream is gone"),
             },
@@ -109,8 +112,8 @@ impl Bus {
         Ok((!fields.is_empty()).then_some(Difference::Differs { what, fields }))
     }
 
-    async fn apply(&self, target: &Target<'_>) -> Result<Option<Change>, ApplyError> {
-        let Some(have) = self.config(target).await? else { return self.create(target).await.map(Some) };
+    async fn apply(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Option<Change>, ApplyError> {
+        let Some(have) = self.config(target).await? else { return self.create(target, fresh).await.map(Some) };
         let fields = differences(&target.file, &have);
         if fields.is_empty() { Ok(None) } else { self.update(target, have, fields).await }
     }
@@ -122,28 +125,6 @@ impl Bus {
             Err(error) if [code::STREAM_NOT_FOUND, code::CONSUMER_NOT_FOUND].contains(&error.code()) => Ok(None),
             Err(error) => Err(target.refused(Vec::new(), error)),
         }
-    }
-
-    /// A server with too little storage for `max_bytes` gets the largest half, quarter and so on that fits.
-    async fn create(&self, target: &Target<'_>) -> Result<Change, ApplyError> {
-        let mut file = target.file.clone();
-        let floor = target.file["max_bytes"].as_i64().unwrap_or(0) / limits::SHRINK_MAX;
-        loop {
-            let created: Result<Value, ApiError> = self.api(&target.verb("CREATE"), &target.body(&file)).await;
-            let bytes = file["max_bytes"].as_i64().unwrap_or(0) / 2;
-            match created {
-                Ok(_) => break,
-                Err(error) if error.code() == code::NO_STORAGE && bytes > 0 && bytes >= floor => {
-                    file["max_bytes"] = json!(bytes);
-                }
-                Err(error) => return Err(target.refused(Vec::new(), error)),
-            }
-        }
-        let bytes = &file["max_bytes"];
-        if *bytes != target.file["max_bytes"] {
-            tracing::warn!(what = target.what, %bytes, "the server has little storage; max_bytes is smaller than its file says");
-        }
-        Ok(Change::Created { what: target.what.clone() })
     }
 
     async fn update(&self, target: &Target<'_>, have: Value, fields: Vec<Field>) -> Result<Option<Change>, ApplyError> {
@@ -171,7 +152,7 @@ impl<'a> Target<'a> {
     }
 
     /// Consumers have one verb for both creating and updating.
-    fn verb(&self, verb: &str) -> String {
+    pub fn verb(&self, verb: &str) -> String {
         match self.kind {
             Kind::Stream { name } => format!("STREAM.{verb}.{name}"),
             Kind::Consumer { stream, name } => {
@@ -180,14 +161,14 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn body(&self, config: &Value) -> Value {
+    pub fn body(&self, config: &Value) -> Value {
         match self.kind {
             Kind::Stream { .. } => config.clone(),
             Kind::Consumer { stream, .. } => json!({"stream_name": stream, "config": config}),
         }
     }
 
-    fn refused(&self, fields: Vec<Field>, error: ApiError) -> ApplyError {
+    pub fn refused(&self, fields: Vec<Field>, error: ApiError) -> ApplyError {
         let what = self.what.clone();
         match error {
             ApiError::Refused { code, reason } if fields.is_empty() => ApplyError::Create { what, code, reason },
@@ -201,7 +182,8 @@ impl<'a> Target<'a> {
 fn differences(file: &Value, server: &Value) -> Vec<Field> {
     let fields = file.as_object().into_iter().flatten().filter_map(|(name, file)| {
         let held = server.get(name).cloned().unwrap_or(Value::Null);
-        (!same(name, file, &held)).then(|| Field { name: name.clone(), file: file.clone(), server: held })
+        let is_shrunk = name == "max_bytes" && server["metadata"][SHRUNK_FROM] == json!(file.to_string());
+        (!is_shrunk && !same(name, file, &held)).then(|| Field { name: name.clone(), file: file.clone(), server: held })
     });
     fields.collect()
 }
@@ -210,7 +192,9 @@ fn same(name: &str, file: &Value, server: &Value) -> bool {
     match (name, file, server) {
         // The server adds entries of its own.
         ("metadata", Value::Object(file), _) => file.iter().all(|(key, value)| server.get(key) == Some(value)),
-        (_, Value::Number(file), server) if name.starts_with("max_") => unlimited(file.as_i64()) == unlimited(server.as_i64()),
+        (_, Value::Number(file), server) if name.starts_with("max_") => {
+            unlimited(file.as_i64()) == unlimited(server.as_i64())
+        }
         // The server leaves out what is empty.
         (_, file, Value::Null) => [json!(null), json!(false), json!(0), json!(""), json!([]), json!({})].contains(file),
         (_, file, server) => file == server,

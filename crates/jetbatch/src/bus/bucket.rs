@@ -47,6 +47,7 @@ impl Bus {
 }
 
 impl Bucket {
+    /// A key's value and revision, from any replica: with three of them possibly a moment old.
     pub async fn get(&self, key: &str) -> Result<Option<(Bytes, u64)>, ReadError> {
         let raw = self.bus.direct(&self.stream, &self.subject(key)).await?;
         Ok(raw.filter(|raw| op(raw) == Op::Put).map(|raw| (raw.payload, raw.seq)))

@@ -34,6 +34,7 @@ pub enum ConnectError {
 #[derive(Clone)]
 pub(super) struct Signals {
     connects: Arc<watch::Sender<u64>>,
+    denials: Arc<watch::Sender<u64>>,
     denied: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
@@ -42,7 +43,7 @@ const DENIED_MAX: usize = 1_000;
 
 impl Signals {
     fn new() -> Self {
-        Self { connects: Arc::new(watch::Sender::new(0)), denied: Arc::default() }
+        Self { connects: Arc::default(), denials: Arc::default(), denied: Arc::default() }
     }
 
     pub fn connects(&self) -> u64 {
@@ -54,7 +55,23 @@ impl Signals {
         self.connects.subscribe()
     }
 
-    pub fn denied_since(&self, subject: &str, when: Instant) -> bool {
+    /// Resolves when a message on the subject is denied: it is never answered, the server says so on the side.
+    pub async fn denied(&self, subject: &str, since: Instant) {
+        let mut denials = self.denials.subscribe();
+        while !self.denied_since(subject, since) {
+            if denials.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The first connection is told of, too, and late.
+    async fn settled(&self) {
+        let mut epoch = self.epoch();
+        let _ = tokio::time::timeout(limits::TRY_TIMEOUT, epoch.wait_for(|connects| *connects > 0)).await;
+    }
+
+    fn denied_since(&self, subject: &str, when: Instant) -> bool {
         let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
         denied.get(subject).is_some_and(|at| *at >= when)
     }
@@ -66,6 +83,7 @@ impl Signals {
             denied.clear();
         }
         denied.insert(subject.to_owned(), Instant::now());
+        self.denials.send_modify(|n| *n += 1);
     }
 
     fn take(&self, event: Event) {
@@ -99,8 +117,10 @@ impl Bus {
         let files = Files::load(settings)?;
         let signals = Signals::new();
         let client = reach(settings, url, name, &signals).await?;
+        signals.settled().await;
         check_version(&client.server_info().version, url)?;
-        let js = async_nats::jetstream::context::ContextBuilder::new().timeout(limits::TRY_TIMEOUT).build(client.clone());
+        let js =
+            async_nats::jetstream::context::ContextBuilder::new().timeout(limits::TRY_TIMEOUT).build(client.clone());
         let retry_for = Duration::from_secs(settings.retry_s);
         let inner = Inner { client, js, files, retry_for, signals, counts: Default::default() };
         Ok(Self { inner: Arc::new(inner) })
@@ -150,6 +170,9 @@ async fn options(settings: &Settings, name: &str, signals: &Signals) -> Result<C
             std::future::ready(())
         })
         .require_tls(settings.tls.required);
+    if let Some(prefix) = &settings.inbox_prefix {
+        options = options.custom_inbox_prefix(prefix);
+    }
     if let Some(ca) = &settings.tls.ca {
         options = options.add_root_certificates(ca.clone());
     }

@@ -69,7 +69,8 @@ impl Files {
         }
         let dir = settings.streams_dir.as_deref();
         let streams = STREAMS.iter().map(|file| StreamFile::load(file, dir, settings)).collect::<Result<_, _>>()?;
-        let consumers = CONSUMERS.iter().map(|file| ConsumerFile::load(file, dir, settings)).collect::<Result<_, _>>()?;
+        let consumers =
+            CONSUMERS.iter().map(|file| ConsumerFile::load(file, dir, settings)).collect::<Result<_, _>>()?;
         Ok(Self { streams, consumers })
     }
 
@@ -107,7 +108,8 @@ impl StreamFile {
         json["storage"] = json!(settings.storage.name());
         let subjects = json["subjects"].as_array().into_iter().flatten();
         let subjects = subjects.filter_map(|subject| subject.as_str().map(str::to_owned)).collect();
-        let one_per_subject = json["discard_new_per_subject"] == json!(true) && json["max_msgs_per_subject"] == json!(1);
+        let one_per_subject =
+            json["discard_new_per_subject"] == json!(true) && json["max_msgs_per_subject"] == json!(1);
         let is_cache = json["metadata"]["jetbatch.cache"] == json!("true");
         Ok(Self { name, subjects, one_per_subject, is_cache, json })
     }
@@ -185,7 +187,11 @@ fn stem(file: &str) -> String {
 
 fn check_name(path: &Path, found: &Value, expected: &str) -> Result<(), FileError> {
     let found = found.as_str().unwrap_or_default().to_owned();
-    if found == expected { Ok(()) } else { Err(FileError::Name { path: path.into(), found, expected: expected.into() }) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(FileError::Name { path: path.into(), found, expected: expected.into() })
+    }
 }
 
 /// Whether a NATS filter (`*` one token, `>` the rest) takes a concrete subject.

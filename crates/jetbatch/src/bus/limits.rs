@@ -23,7 +23,7 @@ pub const WINDOW_BYTES_MAX: usize = 32 << 20;
 
 /// One pull of a reader. The server drops a client that leaves 64 MiB unread.
 pub const READ_MESSAGES_MAX: usize = 4_000;
-pub const READ_BYTES_MAX: usize = 8 << 20;
+pub const READ_BYTES_MAX: usize = 4 << 20;
 pub const READ_EXPIRES: Duration = Duration::from_secs(30);
 /// Shorter than the silence of a reader at work, so that a reader which crashed leaves nothing behind for long.
 pub const READER_IDLE: Duration = Duration::from_secs(60);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, RequestErrorKind};
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use wire::Message;
 
 use super::api::Refusal;
@@ -56,6 +56,7 @@ pub(super) enum Try {
     Taken,
     Again(Why),
     TooLarge,
+    Forbidden,
     Refused { code: u64, reason: String },
 }
 
@@ -110,19 +111,20 @@ impl Bus {
             .headers(out.headers())
             .payload(out.message.payload.clone())
             .timeout(Some(limits::TRY_TIMEOUT));
-        let sent = self.client().send_request(out.message.subject.clone(), request);
+        // The request's own timeout begins when it is handed over, which a lost connection delays.
+        let sent = timeout(2 * limits::TRY_TIMEOUT, self.client().send_request(out.message.subject.clone(), request));
+        let denied = self.inner.signals.denied(&out.message.subject, Instant::now());
         tokio::select! {
-            reply = sent => judge(reply),
+            biased;
+            reply = sent => reply.map_or(Try::Again(Why::Unknown), judge),
             _ = epoch.changed(), if out.repeatable => Try::Again(Why::Unknown),
+            () = denied => Try::Forbidden,
         }
     }
 
     /// Rests before the next try, or says why there is none.
     pub(super) async fn again(&self, out: &Outgoing, tries: &mut Tries, why: Why) -> Result<(), PublishError> {
         let subject = &out.message.subject;
-        if self.inner.signals.denied_since(subject, tries.began) {
-            return Err(PublishError::Forbidden { subject: subject.clone() });
-        }
         if why == Why::Unknown && !out.repeatable {
             return Err(PublishError::Unknown { subject: subject.clone() });
         }
@@ -161,6 +163,7 @@ impl Outgoing {
         match outcome {
             Try::Taken => PublishError::Taken { subject },
             Try::TooLarge => PublishError::TooLarge { subject, max: bus.client().max_payload() },
+            Try::Forbidden => PublishError::Forbidden { subject },
             Try::Refused { code, reason } => PublishError::Refused { subject, code, reason },
             Try::Stored(_) | Try::Conflict | Try::Again(_) => PublishError::Unknown { subject },
         }

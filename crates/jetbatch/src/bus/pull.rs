@@ -37,9 +37,13 @@ pub(super) enum Arrival {
     Message(Message),
     Heartbeat,
     /// The pull with this number is over.
-    End { pull: u64 },
+    End {
+        pull: u64,
+    },
     /// The consumer is gone or moved; the pull has to be asked anew.
-    Lost { reason: String },
+    Lost {
+        reason: String,
+    },
 }
 
 impl Inbox {

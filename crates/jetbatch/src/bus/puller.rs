@@ -50,7 +50,8 @@ impl Bus {
             return Err(PullError::NoFile { stream: stream.to_owned(), consumer: consumer.to_owned() });
         }
         self.restore(stream, consumer).await?;
-        let inbox = Inbox::open(self.client()).await.map_err(|error| PullError::Closed { reason: error.to_string() })?;
+        let inbox =
+            Inbox::open(self.client()).await.map_err(|error| PullError::Closed { reason: error.to_string() })?;
         Ok(Puller {
             bus: self.clone(),
             stream: stream.to_owned(),
@@ -68,25 +69,38 @@ impl Puller {
     ///
     /// `max_bytes` bounds what is on the way at once; a message larger than that still comes, alone.
     pub async fn fetch(&mut self, max: usize, max_bytes: usize, wait: Duration) -> Result<Vec<Delivery>, PullError> {
-        let until = Instant::now() + wait;
-        while max > 0 {
-            self.absorb();
-            if self.held.len() >= max || (self.standing.is_none() && !self.held.is_empty()) {
-                break;
-            }
-            if self.standing.is_none() {
-                let left = until.saturating_duration_since(Instant::now());
-                if left.is_zero() && !wait.is_zero() {
-                    break;
-                }
-                self.ask(max, max_bytes, left).await?;
-            }
-            if !self.wait().await? {
-                break;
-            }
+        if max > 0 {
+            self.fill(max, max_bytes, wait).await?;
         }
         let count = self.held.len().min(max);
         Ok(self.held.drain(..count).collect())
+    }
+
+    async fn fill(&mut self, max: usize, max_bytes: usize, wait: Duration) -> Result<(), PullError> {
+        let until = Instant::now() + wait;
+        let mut asked = 0;
+        loop {
+            self.absorb();
+            let has_more = self.standing.is_some();
+            if self.held.len() >= max || (!has_more && !self.held.is_empty()) {
+                return Ok(());
+            }
+            if !has_more {
+                let left = until.saturating_duration_since(Instant::now());
+                if asked > 0 && left.is_zero() {
+                    return Ok(());
+                }
+                // A pull that ends early and empty was turned away; the next would be, too.
+                if asked > 0 {
+                    rest().await;
+                }
+                self.ask(max, max_bytes, left).await?;
+                asked += 1;
+            }
+            if !self.wait().await? {
+                return Ok(());
+            }
+        }
     }
 
     async fn ask(&mut self, max: usize, max_bytes: usize, wait: Duration) -> Result<(), PullError> {

@@ -29,6 +29,8 @@ pub struct Raw {
 pub enum ReadError {
     #[error("there is no stream {stream}")]
     NoStream { stream: String },
+    #[error("stream {stream} is not the one that was read before: it ends at {last}; start again from the log")]
+    Replaced { stream: String, last: u64 },
     #[error("reading {what} was refused: {reason} ({code})")]
     Refused { what: String, code: u64, reason: String },
     #[error("{what} could not be read for {seconds} s: {reason}")]
@@ -92,13 +94,9 @@ pub(super) fn millis(time: async_nats::datetime::DateTime) -> u64 {
 impl ReadError {
     pub(super) fn from_api(stream: &str, what: &str, error: ApiError) -> Self {
         match error {
-            ApiError::Refused { code: api::code::STREAM_NOT_FOUND, .. } => {
-                Self::NoStream { stream: stream.to_owned() }
-            }
+            ApiError::Refused { code: api::code::STREAM_NOT_FOUND, .. } => Self::NoStream { stream: stream.to_owned() },
             ApiError::Refused { code, reason } => Self::Refused { what: what.to_owned(), code, reason },
-            ApiError::Unavailable { seconds, reason } => {
-                Self::Unavailable { what: what.to_owned(), seconds, reason }
-            }
+            ApiError::Unavailable { seconds, reason } => Self::Unavailable { what: what.to_owned(), seconds, reason },
         }
     }
 }
@@ -181,7 +179,11 @@ impl Bus {
         answer.map(|answer| answer.purged).map_err(|error| ReadError::from_api(stream, filter, error))
     }
 
-    async fn info<T: serde::de::DeserializeOwned>(&self, stream: &str, body: &serde_json::Value) -> Result<T, ReadError> {
+    async fn info<T: serde::de::DeserializeOwned>(
+        &self,
+        stream: &str,
+        body: &serde_json::Value,
+    ) -> Result<T, ReadError> {
         let info = self.api(&format!("STREAM.INFO.{stream}"), body).await;
         info.map_err(|error| ReadError::from_api(stream, stream, error))
     }

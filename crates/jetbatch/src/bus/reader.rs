@@ -18,6 +18,10 @@ use super::{Bus, Raw, ReadError, limits, rest};
 pub struct Reader {
     bus: Bus,
     plan: Plan,
+    /// Where the read goes on.
+    next: Start,
+    /// When the stream was created that is read.
+    born: Option<String>,
     live: Option<Live>,
     pending: u64,
 }
@@ -66,17 +70,19 @@ impl Bus {
 
 impl Reader {
     pub(super) async fn open(bus: &Bus, plan: Plan) -> Result<Self, ReadError> {
-        let mut reader = Self { bus: bus.clone(), plan, live: None, pending: 0 };
-        reader.live = Some(reader.start().await?);
+        let next = plan.start;
+        let mut reader = Self { bus: bus.clone(), plan, next, born: None, live: None, pending: 0 };
+        reader.reopen().await?;
         Ok(reader)
     }
 
     /// The next message, waiting for it as long as it takes. May be dropped and called again.
     pub async fn next(&mut self) -> Result<Raw, ReadError> {
         loop {
-            let live = match &mut self.live {
-                Some(live) => live,
-                None => self.live.insert(Box::pin(reopen(&self.bus, &self.plan, &mut self.pending)).await?),
+            let Some(live) = &mut self.live else {
+                rest().await;
+                Box::pin(self.reopen()).await?;
+                continue;
             };
             match live.step().await {
                 Step::Nothing => {}
@@ -98,10 +104,10 @@ impl Reader {
 
     /// Whether a message is new, and if so notes it as given.
     fn take(&mut self, raw: &Raw) -> bool {
-        if matches!(self.plan.start, Start::Seq(next) if raw.seq < next) {
+        if matches!(self.next, Start::Seq(next) if raw.seq < next) {
             return false;
         }
-        self.plan.start = Start::Seq(raw.seq + 1);
+        self.next = Start::Seq(raw.seq + 1);
         self.pending = raw.pending;
         true
     }
@@ -112,31 +118,45 @@ impl Reader {
         self.live = None;
     }
 
-    async fn start(&mut self) -> Result<Live, ReadError> {
-        reopen(&self.bus, &self.plan, &mut self.pending).await
-    }
-}
-
-/// Opens until it stands; only a stream that is not there, or a refusal, ends a read.
-async fn reopen(bus: &Bus, plan: &Plan, pending: &mut u64) -> Result<Live, ReadError> {
-    loop {
-        let error = match Live::open(bus, plan).await {
-            Ok((live, waiting)) => {
-                *pending = waiting;
-                return Ok(live);
+    /// Opens until it stands; only a stream that is gone, or a refusal, ends a read.
+    async fn reopen(&mut self) -> Result<(), ReadError> {
+        loop {
+            match self.try_open().await {
+                Err(error @ ReadError::Unavailable { .. }) => tracing::warn!(%error, "a read waits for JetStream"),
+                done => return done,
             }
-            Err(error) => error,
-        };
-        match error {
-            ReadError::Unavailable { .. } => tracing::warn!(%error, "a read waits for JetStream"),
-            ReadError::NoStream { .. } | ReadError::Refused { .. } => return Err(error),
+            rest().await;
         }
-        rest().await;
+    }
+
+    async fn try_open(&mut self) -> Result<(), ReadError> {
+        self.check().await?;
+        let (live, pending) = Live::open(&self.bus, &self.plan, self.next).await?;
+        (self.live, self.pending) = (Some(live), pending);
+        Ok(())
+    }
+
+    /// Whether the stream is still the one that was read. A cache that was made anew is read from its start; of a
+    /// log that was, or that lost its end, the reader knows things that never happened.
+    async fn check(&mut self) -> Result<(), ReadError> {
+        self.bus.revive(&self.plan.stream).await;
+        let state = self.bus.state(&self.plan.stream).await?;
+        let is_other = self.born.as_ref().is_some_and(|born| *born != state.created);
+        let is_behind = matches!(self.next, Start::Seq(next) if next > state.last_seq + 1);
+        if is_other || is_behind {
+            if !self.bus.files().stream(&self.plan.stream).is_some_and(|file| file.is_cache) {
+                return Err(ReadError::Replaced { stream: self.plan.stream.clone(), last: state.last_seq });
+            }
+            tracing::warn!(stream = self.plan.stream, "the stream was made anew; reading it from its start");
+            self.next = self.plan.start;
+        }
+        self.born = Some(state.created);
+        Ok(())
     }
 }
 
 impl Live {
-    async fn open(bus: &Bus, plan: &Plan) -> Result<(Self, u64), ReadError> {
+    async fn open(bus: &Bus, plan: &Plan, start: Start) -> Result<(Self, u64), ReadError> {
         #[derive(Deserialize)]
         struct Created {
             num_pending: u64,
@@ -145,7 +165,7 @@ impl Live {
         let inbox = Inbox::open(bus.client()).await.map_err(|error| plan.unavailable(&error.to_string()))?;
         let consumer = format!("read-{}", uuid::Uuid::now_v7().simple());
         let verb = format!("CONSUMER.CREATE.{}.{consumer}", plan.stream);
-        let created: Result<Created, ApiError> = bus.api(&verb, &plan.request(&consumer)).await;
+        let created: Result<Created, ApiError> = bus.api(&verb, &plan.request(&consumer, start)).await;
         let created = created.map_err(|error| ReadError::from_api(&plan.stream, &plan.stream, error))?;
         let (bus, stream) = (bus.clone(), plan.stream.clone());
         let heard = Instant::now();
@@ -217,7 +237,7 @@ impl Drop for Live {
 }
 
 impl Plan {
-    fn request(&self, consumer: &str) -> Value {
+    fn request(&self, consumer: &str, start: Start) -> Value {
         let mut config = json!({
             "name": consumer,
             "ack_policy": "none",
@@ -227,14 +247,14 @@ impl Plan {
             "inactive_threshold": nanos(limits::READER_IDLE),
             "headers_only": self.headers_only,
         });
-        match self.start {
+        match start {
             Start::Seq(seq) => {
                 config["deliver_policy"] = json!("by_start_sequence");
                 config["opt_start_seq"] = json!(seq);
             }
             Start::Newest => config["deliver_policy"] = json!("last_per_subject"),
         }
-        match (self.filters.as_slice(), self.start) {
+        match (self.filters.as_slice(), start) {
             ([], Start::Seq(_)) => {}
             ([], Start::Newest) => config["filter_subject"] = json!(">"),
             ([one], _) => config["filter_subject"] = json!(one),

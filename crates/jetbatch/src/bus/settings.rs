@@ -16,6 +16,8 @@ pub struct Settings {
     pub user: Option<String>,
     pub password: Option<Secret>,
     pub tls: Tls,
+    /// The only subjects that this client may subscribe to, where its permissions are narrow.
+    pub inbox_prefix: Option<String>,
     pub replicas: usize,
     pub storage: Storage,
     /// Folder of jetbatch's own server: its streams, log and address.
@@ -93,6 +95,7 @@ impl Default for Settings {
             user: None,
             password: None,
             tls: Tls::default(),
+            inbox_prefix: None,
             replicas: 1,
             storage: Storage::File,
             data_dir: PathBuf::from("jetbatch-data/nats"),

@@ -27,7 +27,8 @@ impl Bus {
 }
 
 impl Window {
-    /// Sends one message, after waiting for room. An error is that of an earlier message or of this one.
+    /// Sends one message, after waiting for room. An error is that of an earlier message, and then this one was not
+    /// sent, or of this one.
     pub async fn push(&mut self, message: Message) -> Result<(), PublishError> {
         let size = message.payload.len();
         while let Some(done) = self.tasks.try_join_next() {

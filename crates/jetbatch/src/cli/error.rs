@@ -29,6 +29,8 @@ pub enum Error {
     Usage(String),
     #[error("no jetbatch answers at {url} ({why}); start one with `jetbatch serve`, or name another with --url")]
     Unreachable { url: String, why: String },
+    #[error("no NATS at {url}: {why}")]
+    Nats { url: String, why: String },
     #[error("{message}")]
     Refused { status: u16, message: String },
     #[error("the server at {url} answered what this jetbatch does not understand ({why}); are both the same version?")]
@@ -57,7 +59,7 @@ impl Error {
             Self::Failed(_) | Self::File { .. } | Self::Strange { .. } => 1,
             Self::Usage(_) => 2,
             Self::Ended { .. } => 3,
-            Self::Unreachable { .. } => 4,
+            Self::Unreachable { .. } | Self::Nats { .. } => 4,
             Self::Refused { .. } => 5,
         }
     }

@@ -36,17 +36,15 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
             () = stop.cancelled() => break,
             pulled = puller.fetch(1, PULL_BYTES, WAIT) => pulled?,
         };
-        for delivery in pulled {
-            let (shared, stop, place) = (shared.clone(), stop.clone(), place);
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = handle(&shared, delivery) => {}
-                }
-                drop(place);
-            });
-            break;
-        }
+        let Some(delivery) = pulled.into_iter().next() else { continue };
+        let (shared, stop) = (shared.clone(), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = handle(&shared, delivery) => {}
+            }
+            drop(place);
+        });
     }
     tasks.close();
     tasks.wait().await;

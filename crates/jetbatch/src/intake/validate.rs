@@ -79,7 +79,7 @@ async fn decide(
     if check.total == 0 && requests == 0 {
         check.error(Code::EmptyFile, None, "the input holds no request".into());
     }
-    shared.metrics.lines_read(requests, check.total);
+    shared.metrics.intake(requests, check.total);
     if check.total == 0 {
         return Ok(Verdict::Good { input: path.to_owned(), requests, segments: check.packer.segments(), bytes });
     }

@@ -31,11 +31,13 @@ use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// How often deadlines and retries are looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// The longest wait for events that were stored already.
+const FOLD_WAIT: Duration = Duration::from_secs(2);
 /// Events folded before the next decision.
 const EVENTS_AT_ONCE: usize = 512;
 /// Older failures were told of by an earlier run.
@@ -325,15 +327,27 @@ impl Scheduler {
         match reconcile::held(&self.shared).await {
             Ok(held) => {
                 // A worker stores the fact before it acks: what is not in WORK and has no fact by `until` is lost.
-                while self.log.seq() < held.until {
-                    self.fold().await?;
-                }
                 self.workers = held.workers.clone();
-                self.settle(&held);
+                if self.fold_up_to(held.until).await? {
+                    self.settle(&held);
+                }
             }
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "WORK could not be looked at"),
         }
         Ok(())
+    }
+
+    /// Whether all events up to `until` are folded. The stream's last events may have been removed from it: then the
+    /// reader is caught up without having seen them.
+    async fn fold_up_to(&mut self, until: u64) -> Result<bool, Error> {
+        let limit = Instant::now() + FOLD_WAIT;
+        while self.log.seq() < until {
+            match timeout_at(limit, self.log.next()).await {
+                Ok(change) => self.note(change?),
+                Err(_) => return Ok(self.log.caught_up()),
+            }
+        }
+        Ok(true)
     }
 
     fn settle(&mut self, held: &reconcile::Held) {

@@ -7,7 +7,7 @@ use crate::{
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
-    store::Store,
+    store::{self, Store},
     worker,
 };
 use domain::Pool;
@@ -21,7 +21,7 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     if config.pools.is_empty() {
         return Err(Error::NoPools);
     }
-    let (server, nats) = nats(&config.nats).await?;
+    let (server, nats) = nats(&config).await?;
     // The address is taken before anything is promised to anyone.
     let door = if roles.has(Role::Gateway) { Some(listen(config.http.listen).await?) } else { None };
     let shared = shared(config, &nats, &roles).await?;
@@ -37,13 +37,19 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     Ok(running)
 }
 
-async fn nats(settings: &bus::Settings) -> Result<(Option<Server>, bus::Settings), Error> {
+/// The settings to connect with, and our own server where no other is configured.
+pub async fn nats(config: &Config) -> Result<(Option<Server>, bus::Settings), Error> {
+    let settings = &config.nats;
     if settings.url.is_some() {
         return Ok((None, settings.clone()));
     }
-    let server = Server::start(settings).await.map_err(|e| Error::Server(e.into()))?;
+    let server = Server::start(settings).await?;
     let settings = server.settings(settings);
     Ok((Some(server), settings))
+}
+
+pub fn pools(config: &Config) -> Vec<String> {
+    config.pools.keys().map(Pool::to_string).collect()
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
@@ -52,12 +58,18 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 async fn shared(config: Config, nats: &bus::Settings, roles: &Roles) -> Result<Shared, Error> {
     let bus = Bus::connect(nats, &format!("jetbatch {roles}")).await?;
-    let pools: Vec<String> = config.pools.keys().map(Pool::to_string).collect();
-    for change in bus.apply_streams(&pools).await? {
-        tracing::debug!(?change, "brought to its file");
+    for change in bus.apply_streams(&pools(&config)).await? {
+        tracing::debug!(%change, "brought to its file");
     }
-    let store = Store::open(&config.store)?;
+    let store = store(&config, roles)?;
     Ok(Shared { config: Arc::new(config), bus, store, metrics: Arc::new(Metrics::default()) })
+}
+
+/// A worker alone is given no store: it needs no credentials, and nothing to write to.
+fn store(config: &Config, roles: &Roles) -> Result<Store, Error> {
+    let needs_none = roles.iter().all(|role| role == Role::Worker);
+    let none = || store::Settings { url: "memory:///".to_owned(), ..store::Settings::default() };
+    Ok(Store::open(&if needs_none { none() } else { config.store.clone() })?)
 }
 
 impl Running {

@@ -42,7 +42,7 @@ impl Running {
         }
         self.rooms.shutdown().await;
         if let Some(server) = self.server.take() {
-            let stopped = server.stop().await.map_err(|e| Error::Server(e.into()));
+            let stopped = server.stop().await.map_err(Error::Server);
             outcome = outcome.and(stopped);
         }
         outcome

@@ -71,6 +71,7 @@ pub(super) fn remote(url: &Url, settings: &Settings) -> Result<Store, OpenError>
 
 /// Credentials and the like. Names that the builder does not know are passed over by it.
 fn environment() -> impl Iterator<Item = (String, String)> {
-    let text = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let text =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     text.filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
 }

@@ -43,7 +43,8 @@ pub fn part(job: JobId, segment: u32, kind: Kind) -> String {
 /// The segment and kind that a path of [`part`] names.
 pub fn parse_part(path: &str) -> Option<(u32, Kind)> {
     let (segment, rest) = path.rsplit('/').next()?.split_once('.')?;
-    let kind = [Kind::Output, Kind::Errors].into_iter().find(|kind| rest.strip_suffix(".jsonl") == Some(kind.as_str()))?;
+    let kind =
+        [Kind::Output, Kind::Errors].into_iter().find(|kind| rest.strip_suffix(".jsonl") == Some(kind.as_str()))?;
     Some((segment.parse().ok()?, kind))
 }
 

@@ -60,7 +60,11 @@ async fn nothing_is_seen_of_a_file_that_is_not_finished() {
         writer.write(text(3 << 20)).await.unwrap();
         assert_eq!(store.size("uploads/x").await.unwrap(), None);
         assert_eq!(store.list("uploads").await.unwrap(), []);
-        if is_aborted { writer.abort().await.unwrap() } else { drop(writer) }
+        if is_aborted {
+            writer.abort().await.unwrap()
+        } else {
+            drop(writer)
+        }
         let folder = store.local_path("uploads").unwrap();
         while std::fs::read_dir(&folder).is_ok_and(|files| files.count() > 0) {
             tokio::task::yield_now().await;
@@ -93,7 +97,9 @@ async fn a_stream_that_ends_early_is_an_error() {
 async fn folders_are_listed_and_deleted() {
     let (_folder, store) = open();
     let (job, other) = (JobId::keyed("t", "a"), JobId::keyed("t", "b"));
-    for path in [paths::part(job, 1, Kind::Output), paths::part(job, 0, Kind::Errors), paths::part(other, 0, Kind::Output)] {
+    for path in
+        [paths::part(job, 1, Kind::Output), paths::part(job, 0, Kind::Errors), paths::part(other, 0, Kind::Output)]
+    {
         store.put(&path, Bytes::from_static(b"x")).await.unwrap();
     }
     let mut parts = store.list(&paths::parts(job)).await.unwrap();

@@ -16,7 +16,7 @@ pub async fn run(runner: Arc<Runner>, stop: CancellationToken) {
         if let Err(error) = bucket.put(&key, beat).await {
             tracing::warn!(%error, "the heartbeat was not stored");
         }
-        runner.shared.metrics.slots(&runner.pool, runner.slots.count() as u64, runner.slots.busy() as u64);
+        runner.shared.metrics.worker(&runner.pool, runner.slots.count(), runner.slots.busy());
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(EVERY) => {}

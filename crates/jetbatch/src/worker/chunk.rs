@@ -6,7 +6,6 @@ use super::{
 use crate::{
     bus::{Delivery, PublishError, ReadError},
     clock,
-    metrics::ChunkFate,
     shared::Shared,
     spans, telemetry,
 };
@@ -73,11 +72,11 @@ impl Runner {
         let mut work: Work = envelope::decode("chunk", &delivery.payload)?;
         if !self.is_wanted(&work).await? {
             tracing::debug!(job = %work.job, chunk = %work.chunk, "the job wants no more work");
-            self.shared.metrics.chunk(&self.pool, ChunkFate::Skipped);
+            self.shared.metrics.chunk_skipped(&self.pool);
             return Ok(());
         }
         if let Some(results) = report::stored(&self.shared.bus, work.job, work.chunk).await? {
-            self.shared.metrics.chunk(&self.pool, ChunkFate::Skipped);
+            self.shared.metrics.chunk_skipped(&self.pool);
             return report::done(&self.shared.bus, &work, &results, delivery.delivered).await;
         }
         if work.parts > 0 {
@@ -85,19 +84,13 @@ impl Runner {
         }
         let trace = delivery.header(envelope::TRACEPARENT);
         spans::queued(&work, trace);
-        self.note_start(&work, delivery.delivered);
+        let waited_ms = clock::now().since(work.sent);
+        self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
         let about = self.engine.about();
         let span = spans::run(&work, &self.name, &about.model, about.engine, trace);
         let ran = self.run(&work, announced).instrument(span.clone());
         let ran = ran.await;
         self.report(&work, ran, delivery.delivered, &span).instrument(span.clone()).await
-    }
-
-    fn note_start(&self, work: &Work, delivered: u64) {
-        self.shared.metrics.queued(&self.pool, clock::now().since(work.sent) as f64 / 1_000.0);
-        if delivered > 1 {
-            self.shared.metrics.chunk(&self.pool, ChunkFate::Redelivered);
-        }
     }
 
     /// The last event of the job's lifecycle says whether its work is wanted. It is read from the log and not from a

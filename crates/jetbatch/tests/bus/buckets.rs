@@ -61,7 +61,8 @@ async fn a_silent_worker_disappears() {
     bucket.put("w", "alive").await.unwrap();
     let mut watch = bucket.watch("w").await.unwrap();
     assert_eq!(watch.next().await.unwrap().op, Op::Put);
-    wait_for("the heartbeat to expire", WAIT, || async { bucket.get("w").await.unwrap().is_none().then_some(()) }).await;
+    wait_for("the heartbeat to expire", WAIT, || async { bucket.get("w").await.unwrap().is_none().then_some(()) })
+        .await;
     assert_eq!(watch.next().await.unwrap().op, Op::Delete);
 }
 
@@ -71,7 +72,10 @@ async fn a_deleted_bucket_comes_back() {
     let (_server, bus) = stand().await;
     let bucket = bus.bucket("status");
     bucket.put("a", "one").await.unwrap();
+    let mut watch = bucket.watch(">").await.unwrap();
+    assert_eq!(watch.next().await.unwrap().key, "a");
     bus.js().delete_key_value("status").await.unwrap();
     bucket.put("b", "two").await.unwrap();
+    assert_eq!(watch.next().await.unwrap().key, "b", "and so does who watches it");
     assert_eq!(bucket.keys().await.unwrap(), ["b"]);
 }

@@ -1,5 +1,7 @@
 //! The bus against a real nats-server.
+#![allow(clippy::unwrap_used)]
 mod buckets;
+mod cluster;
 mod own;
 mod publish;
 mod pull;

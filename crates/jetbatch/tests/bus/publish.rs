@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jetbatch::bus::{Append, Bus, PublishError, Settings};
-use testkit::nats::Server;
+use testkit::nats::{Options, Server};
 use testkit::wait_for;
 use wire::Message;
 
@@ -64,9 +64,17 @@ async fn a_full_stream_is_waited_for_and_then_an_error() {
     let error = bus.publish(work(2)).await.unwrap_err();
     assert!(matches!(&error, PublishError::Full { stream, .. } if stream == "WORK"), "{error}");
     let patient = connect(&settings(&server)).await;
-    let (stored, purged) = tokio::join!(patient.publish(work(3)), bus.purge("WORK", "work.>"));
-    assert_eq!((stored.unwrap().duplicate, purged.unwrap()), (false, 1));
-    assert!(patient.counts().publish_retries > 0 || patient.last_seq("WORK").await.unwrap() == 2);
+    let waiting = tokio::spawn({
+        let patient = patient.clone();
+        async move { patient.publish(work(3)).await.unwrap() }
+    });
+    let refused = || async { (patient.counts().publish_retries >= 2).then_some(()) };
+    wait_for("the publish to be refused", WAIT, refused).await;
+    assert_eq!(bus.purge("WORK", "work.>").await.unwrap(), 1);
+    // The server must not remember the id of a message that it refused.
+    let stored = waiting.await.unwrap();
+    assert_eq!((stored.seq, stored.duplicate), (2, false));
+    assert!(bus.last("WORK", "work.small.a.0.3").await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -176,8 +184,9 @@ async fn only_a_cache_comes_back() {
 #[tokio::test]
 async fn a_forbidden_publish_fails_early() {
     let users = "authorization { users: [ {user: all, password: x}, \
-                 {user: some, password: y, permissions: {publish: {deny: \"event.>\"}}} ] }";
-    let server = Server::start_with_login(users, "all", "x").await;
+                 {user: some, password: y, permissions: {publish: {deny: [\"event.>\", \"$JS.API.STREAM.PURGE.>\"]}}} ] }";
+    let login = Some(("all".to_owned(), "x".to_owned()));
+    let server = Server::start_with(Options { lines: users.to_owned(), login, ..Options::default() }).await;
     let with = |user: &str, password: &str| Settings {
         user: Some(user.to_owned()),
         password: Some(jetbatch::bus::Secret::new(password)),
@@ -185,9 +194,11 @@ async fn a_forbidden_publish_fails_early() {
     };
     connect(&with("all", "x")).await.apply_streams(&pools()).await.unwrap();
     let bus = connect(&with("some", "y")).await;
-    let publish = tokio::time::timeout(Duration::from_secs(20), bus.publish(fact(1)));
-    let error = publish.await.expect("it ends long before the retry time").unwrap_err();
+    let publish = tokio::time::timeout(Duration::from_secs(3), bus.publish(fact(1)));
+    let error = publish.await.expect("it does not wait for an answer").unwrap_err();
     assert!(matches!(error, PublishError::Forbidden { .. }), "{error}");
+    let error = bus.purge("WORK", "work.>").await.unwrap_err().to_string();
+    assert!(error.contains("denies"), "{error}");
     let wrong = Bus::connect(&with("all", "wrong"), "test").await.err().unwrap().to_string();
     assert!(!wrong.contains("wrong"), "{wrong}");
 }

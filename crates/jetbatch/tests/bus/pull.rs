@@ -35,6 +35,7 @@ async fn no_more_is_taken_than_asked() {
     let rest = fetch(&mut puller, 100).await;
     assert_eq!((rest.len(), ack_pending(&bus).await), (17, 20));
     assert!(puller.fetch(5, BYTES, SHORT).await.unwrap().is_empty());
+    assert!(puller.fetch(5, BYTES, Duration::ZERO).await.unwrap().is_empty());
     assert!(puller.fetch(0, BYTES, WAIT).await.unwrap().is_empty());
 }
 

@@ -136,3 +136,17 @@ async fn subjects_are_counted_over_all_pages() {
     assert_eq!(bus.subjects("DEAD", "dead.q.*").await.unwrap().len(), 0);
     assert_eq!(bus.purge("DEAD", "dead.p.*").await.unwrap(), 150_001);
 }
+
+/// The log was deleted and made anew: whoever read the old one knows things that never happened.
+#[tokio::test]
+async fn another_log_under_the_same_name_ends_a_read() {
+    let (_server, bus) = stand().await;
+    fill(&bus, "event.job.a", 0..3, 1).await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    take(&mut reader, 3).await;
+    bus.js().delete_stream("EVENTS").await.unwrap();
+    bus.apply_streams(&[]).await.unwrap();
+    let error = tokio::time::timeout(WAIT, reader.next()).await.unwrap().unwrap_err();
+    assert!(matches!(&error, ReadError::Replaced { stream, last: 0 } if stream == "EVENTS"), "{error}");
+    assert!(matches!(bus.read("EVENTS", Vec::new(), 9).await, Err(ReadError::Replaced { .. })));
+}

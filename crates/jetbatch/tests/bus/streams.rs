@@ -4,7 +4,7 @@ use std::path::Path;
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use jetbatch::bus::{ApplyError, Bus, Change, ConnectError, Difference, FileError, Settings, doctor};
 use serde_json::{Value, json};
-use testkit::nats::Server;
+use testkit::nats::{Options, Server};
 
 use super::{POOL, connect, pools, settings, stand};
 
@@ -53,8 +53,11 @@ async fn a_changed_file_updates() {
     let (server, _) = stand().await;
     let (_dir, bus) = altered(&server, "DEAD.json", |json| json["max_age"] = json!(1_000_000_000_000_u64)).await;
     let changes = bus.apply_streams(&pools()).await.unwrap();
-    assert!(matches!(changes.as_slice(), [Change::Updated { what, fields }]
-        if what == "DEAD" && fields.len() == 1 && fields[0].name == "max_age"), "{changes:?}");
+    assert!(
+        matches!(changes.as_slice(), [Change::Updated { what, fields }]
+        if what == "DEAD" && fields.len() == 1 && fields[0].name == "max_age"),
+        "{changes:?}"
+    );
     assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
 }
 
@@ -94,7 +97,8 @@ async fn a_refused_change_names_stream_field_and_reason() {
 #[tokio::test]
 async fn a_wrong_file_is_refused_before_anything_is_applied() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { streams_dir: Some(dir.path().to_owned()), url: Some("nats://x".into()), ..Settings::default() };
+    let settings =
+        Settings { streams_dir: Some(dir.path().to_owned()), url: Some("nats://x".into()), ..Settings::default() };
     let connect = || async { Bus::connect(&settings, "test").await.err().unwrap() };
     fs::write(dir.path().join("EVENST.json"), "{}").unwrap();
     assert!(matches!(connect().await, ConnectError::Streams(FileError::Stray { .. })));
@@ -107,13 +111,17 @@ async fn a_wrong_file_is_refused_before_anything_is_applied() {
 /// `nats-server` with 2 GiB cannot reserve the 18 GiB of the files.
 #[tokio::test]
 async fn a_small_server_gets_smaller_streams() {
-    let server = Server::start_with("jetstream { max_file_store: 2GB, store_dir: store }").await;
+    let server = Server::start_with(Options { jetstream: "max_file_store: 2GB".into(), ..Options::default() }).await;
     let bus = connect(&settings(&server)).await;
     bus.apply_streams(&pools()).await.unwrap();
     assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
-    let differing = bus.check_streams(&pools()).await.unwrap();
-    assert!(!differing.is_empty());
-    assert!(differing.iter().all(|d| d.to_string().contains("max_bytes")), "{differing:?}");
+    let mut reserved = 0;
+    for file in bus.files().streams.iter().filter(|file| file.json["max_bytes"].as_i64() > Some(0)) {
+        reserved += bus.js().get_stream(&file.name).await.unwrap().cached_info().config.max_bytes;
+    }
+    assert!((1 << 30..=2 << 30).contains(&reserved), "{reserved}");
+    let facts = doctor::gather(&bus, &settings(&server), &pools()).await.unwrap();
+    assert!(doctor::judge(&facts).iter().any(|finding| finding.what.contains("smaller than its file")));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::super::create::SHRUNK_FROM;
 use super::super::server;
 use super::super::{ApplyError, Bus, Settings, Version};
 use super::{ConsumerFact, Facts, StreamFact, Sync, Usage};
@@ -90,6 +91,7 @@ fn stream(name: &str, is_cache: bool, info: &Value) -> StreamFact {
         max_age_s: limit(&config["max_age"]).map(|nanos| nanos / NANOS),
         dedup_s: config["duplicate_window"].as_u64().unwrap_or(0) / NANOS,
         is_cache,
+        is_shrunk: config["metadata"].get(SHRUNK_FROM).is_some(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! What of a NATS set-up endangers data, why, and how to mend it. [`gather`] asks the servers, [`judge`] is pure.
 mod gather;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -52,6 +54,8 @@ pub struct StreamFact {
     pub max_age_s: Option<u64>,
     pub dedup_s: u64,
     pub is_cache: bool,
+    /// The server had not the storage that its file asks for.
+    pub is_shrunk: bool,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -32,7 +32,9 @@ fn version(found: &Option<Version>) -> String {
 /// above the executable and the working directory.
 pub fn find(configured: Option<&Path>) -> Result<PathBuf, FindError> {
     if let Some(path) = configured {
-        return check(path).map(|()| path.to_owned()).map_err(|found| FindError::Unfit { path: path.to_owned(), found });
+        return check(path)
+            .map(|()| path.to_owned())
+            .map_err(|found| FindError::Unfit { path: path.to_owned(), found });
     }
     let mut tried = Vec::new();
     for path in candidates() {

@@ -1,4 +1,5 @@
 //! jetbatch's own nats-server: a child on loopback with its streams under the data folder, for whoever has no NATS.
+mod config;
 mod find;
 mod orphan;
 mod probe;
@@ -40,6 +41,8 @@ pub enum ServerError {
     Ended { status: String, log: String },
     #[error("nats-server did not answer within {seconds} s; its log is {log}")]
     Silent { seconds: u64, log: PathBuf },
+    #[error("nats-server came back at {url}, and not at its address")]
+    Moved { url: String },
     #[error("nats-server (process {pid}) did not stop within {seconds} s and was killed")]
     Killed { pid: u32, seconds: u64 },
 }
@@ -56,11 +59,19 @@ pub struct Server {
 /// How this process stands to the server.
 enum Hold {
     /// Our child. The lock goes with us, so a second jetbatch on the folder knows that the server has an owner.
-    Child { child: Box<Child>, _lock: File },
+    Child {
+        child: Box<Child>,
+        _lock: File,
+    },
     /// Started by a jetbatch that was killed; now ours.
-    Adopted { orphan: Orphan, _lock: File },
+    Adopted {
+        orphan: Orphan,
+        _lock: File,
+    },
     /// Another jetbatch owns it.
-    Guest { running: Running },
+    Guest {
+        running: Running,
+    },
     Gone,
 }
 
@@ -134,7 +145,7 @@ impl Server {
 
     async fn own(dir: PathBuf, settings: &Settings, lock: File) -> Result<Self, ServerError> {
         let bin = find(settings.server_bin.as_deref())?;
-        let config = config(&dir, settings);
+        let config = config::text(&dir, settings);
         if let Some(orphan) = orphan::settle(&dir, &config).await {
             tracing::info!(pid = orphan.pid, url = orphan.url, "adopted the nats-server of a jetbatch that was killed");
             let (url, hold) = (orphan.url.clone(), Hold::Adopted { orphan, _lock: lock });
@@ -154,7 +165,9 @@ impl Server {
             Hold::Guest { .. } | Hold::Gone => return Ok(()),
         };
         self.hold = Hold::Child { child: Box::new(spawn(&bin, &dir)?), _lock: lock };
-        self.ready().await
+        let before = self.url.clone();
+        self.ready().await?;
+        if self.url == before { Ok(()) } else { Err(ServerError::Moved { url: self.url.clone() }) }
     }
 
     /// Waits until the child answers, and notes its port for the next start, so that its address stays.
@@ -246,7 +259,7 @@ fn spawn(bin: &Path, dir: &Path) -> Result<Child, ServerError> {
         .arg("-c")
         .arg(dir.join(CONFIG))
         .arg("-p")
-        .arg(port(dir))
+        .arg(config::port(dir))
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(failed)?)
         .stderr(output)
@@ -254,27 +267,6 @@ fn spawn(bin: &Path, dir: &Path) -> Result<Child, ServerError> {
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)
-}
-
-/// The port of the last time where it is free, else any.
-fn port(dir: &Path) -> String {
-    let last = fs::read_to_string(dir.join(PORT)).ok().and_then(|text| text.trim().parse::<u16>().ok());
-    let free = last.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.map_or_else(|| "-1".to_owned(), |port| port.to_string())
-}
-
-fn config(dir: &Path, settings: &Settings) -> String {
-    let quote = |path: PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
-    format!(
-        "# Written by jetbatch at every start.\nserver_name: jetbatch\nhost: \"127.0.0.1\"\nhttp: \"127.0.0.1:-1\"\n\
-         pid_file: {pid}\nports_file_dir: {dir}\nlog_file: {log}\nlogfile_size_limit: {log_bytes}\nlogfile_max_num: 3\n\
-         jetstream {{\n  store_dir: {dir}\n  sync_interval: \"{sync}\"\n}}\n",
-        pid = quote(dir.join(probe::PID)),
-        dir = quote(dir.to_owned()),
-        log = quote(dir.join(LOG)),
-        log_bytes = limits::SERVER_LOG_BYTES_MAX,
-        sync = settings.sync_interval.replace(['"', '\n'], ""),
-    )
 }
 
 fn write(path: &Path, text: &str) -> Result<(), ServerError> {

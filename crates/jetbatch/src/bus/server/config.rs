@@ -1,0 +1,26 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::{Settings, limits};
+use super::{LOG, PORT, probe};
+
+/// The port of the last time where it is free, else any.
+pub fn port(dir: &Path) -> String {
+    let last = fs::read_to_string(dir.join(PORT)).ok().and_then(|text| text.trim().parse::<u16>().ok());
+    let free = last.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.map_or_else(|| "-1".to_owned(), |port| port.to_string())
+}
+
+pub fn text(dir: &Path, settings: &Settings) -> String {
+    let quote = |path: PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();
+    format!(
+        "# Written by jetbatch at every start.\nserver_name: jetbatch\nhost: \"127.0.0.1\"\nhttp: \"127.0.0.1:-1\"\n\
+         pid_file: {pid}\nports_file_dir: {dir}\nlog_file: {log}\nlogfile_size_limit: {log_bytes}\nlogfile_max_num: 3\n\
+         jetstream {{\n  store_dir: {dir}\n  sync_interval: \"{sync}\"\n}}\n",
+        pid = quote(dir.join(probe::PID)),
+        dir = quote(dir.to_owned()),
+        log = quote(dir.join(LOG)),
+        log_bytes = limits::SERVER_LOG_BYTES_MAX,
+        sync = settings.sync_interval.replace(['"', '\n'], ""),
+    )
+}

@@ -1,0 +1,141 @@
+//! The commands that talk to NATS: `streams`, `rebuild`, `doctor`.
+use super::{
+    config,
+    error::{Error, chain},
+    out, text,
+};
+use crate::{
+    bus::{Bus, doctor, server::Server},
+    config::Config,
+    projector, serve,
+};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+#[derive(Debug, Args)]
+pub struct Streams {
+    #[command(subcommand)]
+    what: Verb,
+    #[command(flatten)]
+    config: config::File,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Verb {
+    /// Create what is missing, update what differs; `serve` does this at its start
+    Apply,
+    /// Only say what is missing or differs; exit code 1 if anything is
+    Check,
+}
+
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    #[command(flatten)]
+    config: config::File,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    #[command(flatten)]
+    config: config::File,
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+/// A connection, and the server below it where it is our own: that one is stopped when all is done.
+struct Link {
+    bus: Bus,
+    server: Option<Server>,
+    config: Config,
+}
+
+impl Link {
+    async fn open(config: &config::File) -> Result<Self, Error> {
+        let mut config = config.load()?;
+        let (server, nats) = serve::nats(&config).await.map_err(Error::failed)?;
+        let url = crate::bus::redact(nats.url.as_deref().unwrap_or_default());
+        let bus = Bus::connect(&nats, "jetbatch cli").await.map_err(|e| Error::Nats { url, why: chain(&e) })?;
+        config.nats = nats;
+        Ok(Self { bus, server, config })
+    }
+
+    fn pools(&self) -> Vec<String> {
+        serve::pools(&self.config)
+    }
+
+    async fn close(self) -> Result<(), Error> {
+        match self.server {
+            Some(server) => server.stop().await.map_err(Error::failed),
+            None => Ok(()),
+        }
+    }
+}
+
+pub async fn streams(args: Streams) -> Result<(), Error> {
+    let link = Link::open(&args.config).await?;
+    let outcome = match args.what {
+        Verb::Apply => apply(&link).await,
+        Verb::Check => check(&link).await,
+    };
+    outcome.and(link.close().await)
+}
+
+async fn apply(link: &Link) -> Result<(), Error> {
+    let changes = link.bus.apply_streams(&link.pools()).await.map_err(Error::failed)?;
+    for change in &changes {
+        out::line(change)?;
+    }
+    if changes.is_empty() { out::line("every stream and consumer is as its file says") } else { Ok(()) }
+}
+
+async fn check(link: &Link) -> Result<(), Error> {
+    let found = link.bus.check_streams(&link.pools()).await.map_err(Error::failed)?;
+    for difference in &found {
+        out::line(difference)?;
+    }
+    match found.len() as u64 {
+        0 => out::line("every stream and consumer is as its file says"),
+        n => Err(Error::Failed(format!("{}; `jetbatch streams apply` mends it", text::plural(n, "difference")))),
+    }
+}
+
+pub async fn rebuild(args: Rebuild) -> Result<(), Error> {
+    let link = Link::open(&args.config).await?;
+    let report = projector::rebuild(&link.bus).await.map_err(Error::failed);
+    let closed = link.close().await;
+    out::line(report?)?;
+    closed
+}
+
+pub async fn doctor(args: Doctor) -> Result<(), Error> {
+    let link = Link::open(&args.config).await?;
+    let facts = doctor::gather(&link.bus, &link.config.nats, &link.pools()).await.map_err(Error::failed);
+    let closed = link.close().await;
+    let findings = doctor::judge(&facts?);
+    if args.json { out::line(as_json(&findings))? } else { show(&findings)? }
+    closed?;
+    verdict(&findings)
+}
+
+fn show(findings: &[doctor::Finding]) -> Result<(), Error> {
+    if findings.is_empty() {
+        return out::line("nothing was found that endangers data");
+    }
+    findings.iter().try_for_each(out::line)
+}
+
+fn as_json(findings: &[doctor::Finding]) -> serde_json::Value {
+    let one = |finding: &doctor::Finding| {
+        json!({"severity": finding.severity.to_string(), "what": finding.what, "why": finding.why, "mend": finding.mend})
+    };
+    findings.iter().map(one).collect()
+}
+
+fn verdict(findings: &[doctor::Finding]) -> Result<(), Error> {
+    let dangers = findings.iter().filter(|finding| finding.severity == doctor::Severity::Danger).count();
+    match dangers as u64 {
+        0 => Ok(()),
+        n => Err(Error::Failed(format!("{} to data", text::plural(n, "danger")))),
+    }
+}

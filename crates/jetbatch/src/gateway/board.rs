@@ -1,0 +1,141 @@
+//! What the door knows of all jobs from watching the bucket `status` once: an index for the list of jobs, and the
+//! newest status of each job that somebody looks at. However many look on, NATS serves one reader a door.
+use super::index::Index;
+use crate::bus::{Bucket, Entry, Op, ReadError};
+use bytes::Bytes;
+use domain::JobId;
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+#[derive(Default)]
+pub struct Board {
+    index: Mutex<Index>,
+    looks: Mutex<HashMap<JobId, watch::Sender<Option<Seen>>>>,
+    /// Whether the bucket was read to its end once.
+    complete: watch::Sender<bool>,
+}
+
+/// A status as it stands in the bucket.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub rev: u64,
+    pub value: Bytes,
+}
+
+/// Sees the changes of one job's status. A slow one misses those between, never the last.
+pub struct Look {
+    board: Arc<Board>,
+    job: JobId,
+    seen: watch::Receiver<Option<Seen>>,
+}
+
+impl Board {
+    /// Follows the bucket until `stop`.
+    pub async fn run(&self, bucket: Bucket, stop: CancellationToken) {
+        while let Some(Err(error)) = stop.run_until_cancelled(self.follow(&bucket)).await {
+            tracing::warn!(%error, "the status bucket cannot be watched; trying again");
+            stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
+        }
+    }
+
+    async fn follow(&self, bucket: &Bucket) -> Result<Infallible, ReadError> {
+        let mut watch = bucket.watch(">").await?;
+        loop {
+            if watch.caught_up() {
+                self.complete.send_if_modified(|complete| !std::mem::replace(complete, true));
+            }
+            self.take(watch.next().await?);
+        }
+    }
+
+    fn take(&self, entry: Entry) {
+        let Ok(job) = entry.key.parse::<JobId>() else { return };
+        if entry.op == Op::Delete {
+            return lock(&self.index).remove(job);
+        }
+        lock(&self.index).put(job, &entry.value);
+        if let Some(look) = lock(&self.looks).get(&job) {
+            look.send_replace(Some(Seen { rev: entry.rev, value: entry.value }));
+        }
+    }
+
+    pub fn index(&self) -> MutexGuard<'_, Index> {
+        lock(&self.index)
+    }
+
+    pub fn is_complete(&self) -> bool {
+        *self.complete.borrow()
+    }
+
+    /// Resolves when all jobs are in the index.
+    pub async fn completed(&self) {
+        // The sender is `self`, so it cannot be gone.
+        let _ = self.complete.subscribe().wait_for(|complete| *complete).await;
+    }
+
+    /// Look first and read the bucket then, so that no change falls between.
+    pub fn look(self: &Arc<Self>, job: JobId) -> Look {
+        let seen = lock(&self.looks).entry(job).or_default().subscribe();
+        Look { board: self.clone(), job, seen }
+    }
+}
+
+impl Look {
+    /// The newest status, when there is one that was not seen.
+    pub async fn next(&mut self) -> Seen {
+        loop {
+            if self.seen.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Some(seen) = self.seen.borrow_and_update().clone() {
+                return seen;
+            }
+        }
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let mut looks = lock(&self.board.looks);
+        // The last one is this one.
+        if looks.get(&self.job).is_some_and(|look| look.receiver_count() <= 1) {
+            looks.remove(&self.job);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(job: JobId, rev: u64) -> Entry {
+        Entry { key: job.to_string(), value: Bytes::from_static(b"{}"), rev, op: Op::Put, time_ms: 0, pending: 0 }
+    }
+
+    #[tokio::test]
+    async fn a_look_sees_the_newest_and_leaves_nothing_behind() {
+        let board = Arc::new(Board::default());
+        let job = JobId::keyed("t", "a");
+        board.take(entry(job, 1));
+        let (mut one, two) = (board.look(job), board.look(job));
+        board.take(entry(JobId::keyed("t", "b"), 2));
+        board.take(entry(job, 3));
+        board.take(entry(job, 4));
+        assert_eq!(one.next().await.rev, 4);
+        drop(two);
+        board.take(entry(job, 5));
+        assert_eq!(one.next().await.rev, 5);
+        drop(one);
+        assert!(lock(&board.looks).is_empty());
+    }
+}

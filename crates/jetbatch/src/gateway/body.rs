@@ -1,0 +1,112 @@
+//! Reading what a client sends: small JSON whole, everything else in pieces.
+use super::{desk::Desk, error::Refusal, limits};
+use axum::{
+    body::{Body, HttpBody},
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt};
+use serde::de::DeserializeOwned;
+use std::fmt;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+
+/// A JSON body, and the place in memory that it takes.
+pub struct Json<T> {
+    pub value: T,
+    pub fingerprint: String,
+    pub place: OwnedSemaphorePermit,
+}
+
+/// The type without its parameters, in lower case; empty where there is none.
+pub fn media(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// A compressed body is refused rather than stored as if it were lines.
+pub fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
+        None | Some("identity") => Ok(()),
+        Some(_) => Err(Refusal::media("a Content-Encoding", "the body uncompressed").param("Content-Encoding")),
+    }
+}
+
+pub async fn json<T: DeserializeOwned>(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Json<T>, Refusal> {
+    plain(headers)?;
+    let max = desk.shared.config.http.json_bytes_max;
+    let too_large = || Refusal::too_large(format!("a JSON body has at most {max} bytes (http.json_bytes_max)"));
+    let size = body.size_hint();
+    if size.lower() > max as u64 {
+        return Err(too_large());
+    }
+    let known = size.exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let place = desk.json_place(known.unwrap_or(max))?;
+    let read = timeout(limits::JSON_WITHIN, whole(body.into_data_stream(), max)).await;
+    let bytes = read.map_err(|_| Refusal::too_slow())??.ok_or_else(too_large)?;
+    Ok(Json { value: parse(&bytes)?, fingerprint: blake3::hash(&bytes).to_hex().to_string(), place })
+}
+
+/// All pieces together, or None where they are more than `max` bytes.
+pub async fn whole<E: fmt::Display>(
+    mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    max: usize,
+) -> Result<Option<Bytes>, Refusal> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(Refusal::cut_off)?;
+        if bytes.len() + piece.len() > max {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(Some(bytes.freeze()))
+}
+
+/// A mistake is told with the field, line and column it is at.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+    // serde would take an array for an object, its items for the fields in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Refusal { code: "invalid_json", ..Refusal::invalid("the body must be a JSON object") });
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let refusal = Refusal { code: "invalid_json", ..Refusal::invalid(told(&path, error.inner())) };
+        if path == "." { refusal } else { refusal.param(path) }
+    })?;
+    json.end().map_err(|error| Refusal { code: "invalid_json", ..Refusal::invalid(error.to_string()) })?;
+    Ok(value)
+}
+
+fn told(path: &str, error: &serde_json::Error) -> String {
+    if path == "." { format!("the body is not valid: {error}") } else { format!("'{path}' is not valid: {error}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::submission::Submission;
+
+    #[test]
+    fn a_mistake_in_json_names_field_and_line() {
+        let refusal = parse::<Submission>(b"{\"requests\": [],\n \"metadata\": {\"k\": 7}}").unwrap_err();
+        assert_eq!(refusal.param.as_deref(), Some("metadata.k"));
+        assert!(refusal.message.contains("line 2"), "{}", refusal.message);
+        let refusal = parse::<Submission>(b"{\"inputs\": \"x\"}").unwrap_err();
+        assert!(refusal.message.contains("inputs"), "{}", refusal.message);
+        for bad in ["", "{", "[]", "{} {}", "\u{1}"] {
+            assert_eq!(parse::<Submission>(bad.as_bytes()).unwrap_err().code, "invalid_json", "{bad}");
+        }
+        assert!(parse::<Submission>(b"\xff").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let pieces =
+            || futures::stream::iter(["abc", "def"].map(|s| Ok::<_, String>(Bytes::from_static(s.as_bytes()))));
+        assert_eq!(whole(pieces(), 6).await.unwrap().as_deref(), Some(&b"abcdef"[..]));
+        assert_eq!(whole(pieces(), 5).await.unwrap(), None);
+        let broken = futures::stream::iter([Ok(Bytes::new()), Err("gone")]);
+        assert_eq!(whole(broken, 5).await.unwrap_err().code, "incomplete_body");
+    }
+}

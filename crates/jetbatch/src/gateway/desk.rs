@@ -1,0 +1,106 @@
+//! What every handler is given, and how a job's status is read.
+use super::{
+    board::{Board, Look, Seen},
+    error::Refusal,
+    health::Health,
+    limits,
+};
+use crate::{bus::Bucket, shared::Shared};
+use domain::JobId;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use wire::{bucket, work::StoredStatus};
+
+pub struct Desk {
+    pub shared: Shared,
+    pub board: Arc<Board>,
+    pub status: Bucket,
+    pub health: Health,
+    pub stop: CancellationToken,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+    json_kib: Arc<Semaphore>,
+}
+
+impl Desk {
+    pub fn new(shared: Shared, stop: CancellationToken) -> Self {
+        let status = shared.bus.bucket(bucket::STATUS);
+        let places = |n| Arc::new(Semaphore::new(n));
+        Self {
+            shared,
+            status,
+            stop,
+            board: Arc::default(),
+            health: Health::default(),
+            uploads: places(limits::UPLOADS_MAX),
+            downloads: places(limits::DOWNLOADS_MAX),
+            json_kib: places(limits::JSON_KIB_MAX as usize),
+        }
+    }
+
+    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.uploads.clone().try_acquire_owned().map_err(|_| Refusal::busy("uploads"))
+    }
+
+    pub fn download_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        self.downloads.clone().try_acquire_owned().map_err(|_| Refusal::busy("downloads"))
+    }
+
+    /// Memory for a JSON body of so many bytes.
+    pub fn json_place(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, limits::JSON_KIB_MAX);
+        self.json_kib.clone().try_acquire_many_owned(kib).map_err(|_| Refusal::busy("large bodies"))
+    }
+
+    /// A job's status, if it has one by now.
+    pub async fn find(&self, job: JobId) -> Result<Option<(StoredStatus, u64)>, Refusal> {
+        let got = timeout(limits::STATUS_WITHIN, self.status.get(&job.to_string())).await;
+        let got = got.map_err(|_| Refusal::unavailable("the status bucket does not answer"))??;
+        got.map(|(value, rev)| Ok((decode(&value)?, rev))).transpose()
+    }
+
+    /// A job's status. One that was submitted a moment ago is waited for.
+    pub async fn job(&self, job: JobId) -> Result<StoredStatus, Refusal> {
+        self.await_job(job, limits::SHOW_WITHIN, |_| true).await?.ok_or_else(|| Refusal::no_job(job))
+    }
+
+    /// The newest status when it satisfies, or when the time is over; None if there was none at all.
+    pub async fn await_job(
+        &self,
+        job: JobId,
+        within: Duration,
+        satisfies: impl Fn(&StoredStatus) -> bool,
+    ) -> Result<Option<StoredStatus>, Refusal> {
+        let until = Instant::now() + within;
+        let mut look = self.board.look(job);
+        let mut newest = self.find(job).await?;
+        while !newest.as_ref().is_some_and(|(stored, _)| satisfies(stored)) {
+            let Ok(seen) = timeout_at(until, newer(&mut look, newest.as_ref().map(|(_, rev)| *rev))).await else {
+                break;
+            };
+            newest = Some((decode(&seen.value)?, seen.rev));
+        }
+        Ok(newest.map(|(stored, _)| stored))
+    }
+}
+
+/// The next status that is newer than the one read.
+pub async fn newer(look: &mut Look, than: Option<u64>) -> Seen {
+    loop {
+        let seen = look.next().await;
+        if than.is_none_or(|rev| seen.rev > rev) {
+            return seen;
+        }
+    }
+}
+
+pub fn decode(value: &[u8]) -> Result<StoredStatus, Refusal> {
+    serde_json::from_slice(value).map_err(|error| {
+        tracing::error!(%error, "a status cannot be read; it may be of a newer jetbatch");
+        Refusal::unavailable("the job's status cannot be read by this version")
+    })
+}

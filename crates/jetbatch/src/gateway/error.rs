@@ -1,0 +1,138 @@
+//! What the door says when it says no: one JSON shape, `{"error":{"message","code","param"}}`.
+use crate::{
+    bus::{PublishError, ReadError},
+    store::StoreError,
+};
+use axum::{
+    Json,
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+use domain::{JobId, submission::Fault};
+use serde_json::json;
+
+pub type Answer = Result<Response, Refusal>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: StatusCode,
+    pub code: &'static str,
+    pub message: String,
+    /// The field, parameter or header that is wrong.
+    pub param: Option<String>,
+}
+
+impl Refusal {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), param: None }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    pub fn param(mut self, name: impl Into<String>) -> Self {
+        self.param = Some(name.into());
+        self
+    }
+
+    pub fn no_job(job: JobId) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "job_not_found", format!("there is no job {job}"))
+    }
+
+    pub fn no_route(path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {path}; GET / names what there is"))
+    }
+
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", message)
+    }
+
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+    }
+
+    pub fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body came too slowly and was given up")
+    }
+
+    pub fn cut_off(why: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("the body could not be read: {why}"))
+    }
+
+    pub fn media(found: &str, taken: &str) -> Self {
+        let found = if found.is_empty() { "a body without Content-Type".to_owned() } else { format!("'{found}'") };
+        let message = format!("{found} is not taken here; send {taken}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).param("Content-Type")
+    }
+
+    pub fn busy(what: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", format!("too many {what} at once; try again in a moment"))
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let param = match &fault {
+            Fault::NoInput | Fault::TwoInputs => "input",
+            Fault::NoRequests | Fault::TooManyRequests(_) => "requests",
+            Fault::Window(_) => "completion_window",
+            Fault::Endpoint(_) => "endpoint",
+            Fault::MetadataPairs(_) | Fault::MetadataSize(_) => "metadata",
+        };
+        Self::invalid(fault.to_string()).param(param)
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        tracing::warn!(%error, "a message could not be published");
+        match &error {
+            PublishError::TooLarge { .. } => Self::too_large("the submission is too large for one message"),
+            PublishError::Unknown { .. } => Self::unavailable(
+                "NATS gave no answer, so the job may have been taken or not; send it again with the same \
+                 Idempotency-Key or id",
+            ),
+            PublishError::Full { .. } => Self::unavailable("too many submissions wait to be taken in; try again later"),
+            _ => Self::unavailable("NATS does not take the message now; nothing was submitted"),
+        }
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        tracing::warn!(%error, "the status bucket could not be read");
+        Self::unavailable("statuses cannot be read now")
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the store failed");
+        Self::unavailable("the store of files does not work now")
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({"error": {"message": self.message, "code": self.code, "param": self.param}});
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
+            // What is left of the body is not worth reading.
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,64 @@
+//! `GET /jobs/{id}/events`: the job as it changes, as server-sent events, until it has ended.
+use super::{
+    board::{Look, Seen},
+    desk::{Desk, decode, newer},
+    error::{Answer, Refusal},
+    jobs::id,
+    limits,
+    view::View,
+};
+use axum::{
+    extract::{Path, State},
+    http::header::CACHE_CONTROL,
+    response::{
+        IntoResponse, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use futures::stream;
+use std::{convert::Infallible, sync::Arc};
+use wire::work::StoredStatus;
+
+struct Feed {
+    desk: Arc<Desk>,
+    look: Look,
+    /// What is to be sent before the next change is waited for.
+    ready: Option<(StoredStatus, u64)>,
+    rev: u64,
+    is_over: bool,
+}
+
+pub async fn events(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
+    let job = id(&job)?;
+    // Looked at before it is read, so that no change falls between.
+    let look = desk.board.look(job);
+    desk.job(job).await?;
+    let ready = desk.find(job).await?.ok_or_else(|| Refusal::no_job(job))?;
+    let feed = Feed { desk, look, rev: 0, ready: Some(ready), is_over: false };
+    let events = stream::unfold(feed, Feed::next);
+    let alive = KeepAlive::new().interval(limits::KEEP_ALIVE);
+    Ok(([(CACHE_CONTROL, "no-store")], Sse::new(events).keep_alive(alive)).into_response())
+}
+
+impl Feed {
+    async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
+        if self.is_over {
+            return None;
+        }
+        let (stored, rev) = match self.ready.take() {
+            Some(ready) => ready,
+            None => self.change().await?,
+        };
+        self.rev = rev;
+        self.is_over = stored.status.state.is_terminal();
+        let event = Event::default().event("status").id(rev.to_string()).json_data(View::of(&stored));
+        Some((Ok(event.expect("a job's view is plain JSON")), self))
+    }
+
+    /// None when the door closes, or at a status that cannot be read.
+    async fn change(&mut self) -> Option<(StoredStatus, u64)> {
+        let stop = self.desk.stop.clone();
+        let Seen { rev, value } = stop.run_until_cancelled(newer(&mut self.look, Some(self.rev))).await?;
+        Some((decode(&value).ok()?, rev))
+    }
+}

@@ -1,0 +1,67 @@
+//! Whether the door is alive, and whether all that it stands on is there.
+use super::{desk::Desk, error::Answer, limits};
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+};
+use futures::future::join_all;
+use serde_json::json;
+use std::{fmt, future::Future, sync::Arc};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+use wire::stream;
+
+/// The last look, so that many who ask at once cost one.
+#[derive(Default)]
+pub struct Health(Mutex<Option<(Instant, Vec<String>)>>);
+
+const STREAMS: [&str; 4] = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS];
+
+/// `GET /healthz`: who can answer is alive.
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`.
+pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
+    let mut last = desk.health.0.lock().await;
+    let reasons = match &*last {
+        Some((at, reasons)) if at.elapsed() < limits::READY_KEPT => reasons.clone(),
+        _ => look(&desk).await,
+    };
+    *last = Some((Instant::now(), reasons.clone()));
+    let (code, word) = match reasons.is_empty() {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
+    };
+    Ok((code, Json(json!({"status": word, "reasons": reasons}))).into_response())
+}
+
+async fn look(desk: &Desk) -> Vec<String> {
+    let bus = &desk.shared.bus;
+    if bus.client().connection_state() != async_nats::connection::State::Connected {
+        return vec!["there is no connection to NATS".to_owned()];
+    }
+    let streams = join_all(STREAMS.map(|name| async move { reason(&format!("stream {name}"), bus.state(name)).await }));
+    let (streams, store) = tokio::join!(streams, reason("store", desk.shared.store.probe()));
+    let board = (!desk.board.is_complete()).then(|| "the list of jobs is still being read".to_owned());
+    streams.into_iter().flatten().chain(store).chain(board).collect()
+}
+
+async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Result<T, E>>) -> Option<String> {
+    match timeout(limits::READY_WITHIN, check).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!("{what}: {error}")),
+        Err(_) => Some(format!("{what}: no answer within {} s", limits::READY_WITHIN.as_secs())),
+    }
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(desk): State<Arc<Desk>>) -> Answer {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], desk.shared.metrics.encode()).into_response())
+}

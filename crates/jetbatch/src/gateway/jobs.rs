@@ -1,0 +1,148 @@
+//! Jobs as they stand: one, many, and the end of one.
+use super::{
+    desk::Desk,
+    error::{Answer, Refusal},
+    index::Query,
+    limits,
+    view::View,
+};
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::IntoResponse,
+};
+use domain::{
+    JobId,
+    status::State as Phase,
+    submission::{Control, Order},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::json;
+use std::{str::FromStr, sync::Arc};
+use tokio::time::timeout;
+use tracing::Instrument;
+use url::form_urlencoded;
+use wire::{Message, Subject, envelope, work::StoredStatus};
+
+/// A job's id from a path.
+pub fn id(text: &str) -> Result<JobId, Refusal> {
+    text.parse().map_err(|error: domain::id::Invalid| Refusal::invalid(error.to_string()).param("id"))
+}
+
+/// `GET /jobs/{id}`.
+pub async fn one(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
+    let stored = desk.job(id(&job)?).await?;
+    Ok(Json(View::of(&stored)).into_response())
+}
+
+/// `GET /jobs`.
+pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> Answer {
+    let query = query(text.as_deref())?;
+    let complete = timeout(limits::STATUS_WITHIN, desk.board.completed()).await;
+    complete.map_err(|_| Refusal::unavailable("the list of jobs is still being read; try again in a moment"))?;
+    let page = desk.board.index().page(&query);
+    let no_such = || Refusal::invalid("'after' names no job").param("after");
+    let page = page.ok_or_else(no_such)?;
+    // A job whose status was deleted meanwhile is left out until it is rebuilt.
+    let read = stream::iter(page.jobs.clone().into_iter().map(|job| desk.find(job))).buffered(limits::PAGE_READS);
+    let found: Vec<StoredStatus> =
+        read.try_filter_map(|found| std::future::ready(Ok(found.map(|(stored, _)| stored)))).try_collect().await?;
+    let data: Vec<View<'_>> = found.iter().map(View::of).collect();
+    let next = page.jobs.last().filter(|_| page.has_more);
+    Ok(Json(json!({"object": "list", "data": data, "has_more": page.has_more, "next": next})).into_response())
+}
+
+fn query(text: Option<&str>) -> Result<Query, Refusal> {
+    let mut query = Query { limit: limits::PAGE_JOBS_DEFAULT, ..Query::default() };
+    for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+        let wrong = |message: String| Refusal::invalid(message).param(name.chars().take(64).collect::<String>());
+        match &*name {
+            "state" => query.state = Some(state(&value).map_err(wrong)?),
+            "model" => query.model = Some(value.into_owned()),
+            "after" => query.after = Some(id(&value).map_err(|refusal| refusal.param("after"))?),
+            "limit" => {
+                let limit = usize::from_str(&value).ok().filter(|n| (1..=limits::PAGE_JOBS_MAX).contains(n));
+                let message = || wrong(format!("'limit' must be 1 to {}", limits::PAGE_JOBS_MAX));
+                query.limit = limit.ok_or_else(message)?;
+            }
+            _ => return Err(wrong("use state, model, limit or after".to_owned())),
+        }
+    }
+    Ok(query)
+}
+
+fn state(word: &str) -> Result<Phase, String> {
+    let known = Phase::ALL.into_iter().find(|state| state.as_str() == word);
+    known.ok_or_else(|| format!("'state' must be one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+}
+
+/// `POST /jobs/{id}/cancel`. The answer shows the job when the cancel is seen to work, or a moment later.
+pub async fn cancel(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
+    let job = id(&job)?;
+    let stored = desk.job(job).await?;
+    if !may_cancel(stored.status.state)? {
+        return Ok(told(&stored));
+    }
+    order(&desk, job).instrument(tracing::info_span!("cancel", %job)).await?;
+    let seen = |stored: &StoredStatus| stored.status.state == Phase::Cancelling || stored.status.state.is_terminal();
+    let stored = desk.await_job(job, limits::CANCEL_WITHIN, seen).await?.unwrap_or(stored);
+    may_cancel(stored.status.state)?;
+    Ok(told(&stored))
+}
+
+/// Sending a cancel twice is harmless: the second finds a job that is closing or has ended.
+async fn order(desk: &Desk, job: JobId) -> Result<(), Refusal> {
+    let control = Control { command: Order::Cancel, job };
+    let mut message = Message::new(Subject::Control, envelope::encode(&control))
+        .id(format!("{job}:cancel"))
+        .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
+    if let Some(trace) = crate::telemetry::traceparent() {
+        message = message.header(envelope::TRACEPARENT, trace);
+    }
+    desk.shared.bus.publish(message).await?;
+    tracing::info!("a cancel was sent");
+    Ok(())
+}
+
+/// Whether there is still something to cancel.
+fn may_cancel(state: Phase) -> Result<bool, Refusal> {
+    match state {
+        Phase::Validating | Phase::InProgress | Phase::Finalizing | Phase::Cancelling => Ok(true),
+        Phase::Cancelled => Ok(false),
+        Phase::Completed | Phase::Failed | Phase::Expired => {
+            Err(Refusal::conflict(format!("the job has ended: it is {}", state.as_str())))
+        }
+    }
+}
+
+fn told(stored: &StoredStatus) -> axum::response::Response {
+    (StatusCode::ACCEPTED, Json(View::of(stored))).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_checked() {
+        let got = query(Some("state=in_progress&model=a&limit=7")).unwrap();
+        assert_eq!((got.state, got.model.as_deref(), got.limit), (Some(Phase::InProgress), Some("a"), 7));
+        assert_eq!(query(None).unwrap().limit, limits::PAGE_JOBS_DEFAULT);
+        for (bad, param) in
+            [("limit=0", "limit"), ("limit=101", "limit"), ("state=done", "state"), ("x=1", "x"), ("after=1", "after")]
+        {
+            assert_eq!(query(Some(bad)).unwrap_err().param.as_deref(), Some(param), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_job_that_goes_on_can_be_cancelled() {
+        for state in Phase::ALL {
+            match may_cancel(state) {
+                Ok(goes_on) => assert_eq!(goes_on, !state.is_terminal(), "{state:?}"),
+                Err(refusal) => assert!(state.is_terminal() && refusal.status == StatusCode::CONFLICT),
+            }
+        }
+    }
+}

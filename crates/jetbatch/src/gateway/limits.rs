@@ -1,0 +1,51 @@
+//! Every maximum of the HTTP door, unit last. What a job may hold is in the configuration (`intake`, `http`).
+use domain::limits::{MESSAGE_BYTES_MAX, PART_BYTES_MAX};
+use std::time::Duration;
+
+/// Connections open at once; further ones wait in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 2_048;
+/// Bytes of a request's line and headers, and of one read of its body.
+pub const READ_BYTES_MAX: usize = 256 << 10;
+/// A request's head must be complete by then; also how long a connection may be idle.
+pub const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// A body that gives nothing for this long is given up, and so is a reader who takes nothing.
+pub const STALL_MAX: Duration = Duration::from_secs(60);
+/// A JSON body as a whole.
+pub const JSON_WITHIN: Duration = Duration::from_secs(60);
+/// JSON bodies in memory at once, in KiB. Parsed they are several times larger.
+pub const JSON_KIB_MAX: u32 = 32 << 10;
+/// Uploads at once: each holds a few parts of the file.
+pub const UPLOADS_MAX: usize = 64;
+/// Downloads at once: each holds up to three blocks.
+pub const DOWNLOADS_MAX: usize = 64;
+pub const DOWNLOAD_BLOCK_BYTES: u64 = 1 << 20;
+/// A form field beside the file.
+pub const FIELD_BYTES_MAX: usize = 64 << 10;
+/// Form fields and query parameters.
+pub const FIELDS_MAX: usize = 64;
+/// A submission with its requests inside; a larger one goes by way of the store.
+pub const INLINE_BYTES_MAX: usize = PART_BYTES_MAX;
+/// Jobs of one page.
+pub const PAGE_JOBS_MAX: usize = 100;
+pub const PAGE_JOBS_DEFAULT: usize = 20;
+/// Statuses read at once for a page.
+pub const PAGE_READS: usize = 16;
+/// The status bucket must answer by then.
+pub const STATUS_WITHIN: Duration = Duration::from_secs(10);
+/// A job that was just submitted has its status by then; asking for one that never was takes as long.
+pub const SHOW_WITHIN: Duration = Duration::from_secs(1);
+/// How long a submission under a key waits to see whether the key was taken by another one meanwhile.
+pub const RACE_WITHIN: Duration = Duration::from_millis(2_500);
+/// How long an answer to a cancel waits to show its effect.
+pub const CANCEL_WITHIN: Duration = Duration::from_secs(1);
+/// Between two comments on a silent event stream.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// One look at whether all is ready.
+pub const READY_WITHIN: Duration = Duration::from_secs(3);
+/// Probes that come thicker get the answer of the last one.
+pub const READY_KEPT: Duration = Duration::from_secs(2);
+/// Requests may end after the door was told to stop. Less than a room is given to stop.
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+
+const _: () = assert!(INLINE_BYTES_MAX + 4 * FIELD_BYTES_MAX / 2 <= MESSAGE_BYTES_MAX);
+const _: () = assert!(KEEP_ALIVE.as_secs() < STALL_MAX.as_secs());

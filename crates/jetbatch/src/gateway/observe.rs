@@ -1,0 +1,82 @@
+//! Around every handler: a span under the caller's, a measure, and a look at who sent it.
+use super::{desk::Desk, error::Refusal};
+use crate::telemetry::{self, names::kind};
+use axum::{
+    extract::{MatchedPath, Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::sync::Arc;
+use tokio::time::Instant;
+use tracing::{Instrument, Span, info_span};
+use wire::envelope::TRACEPARENT;
+
+/// Asked again and again by machines; their spans would bury the jobs'.
+const QUIET: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let (span, began) = (span(&request, &route), Instant::now());
+    let response = match is_foreign(request.method(), request.headers()) {
+        false => next.run(request).instrument(span.clone()).await,
+        true => foreign().into_response(),
+    };
+    let code = response.status();
+    telemetry::set(&span, || [("http.response.status_code", i64::from(code.as_u16()).into())]);
+    if code.is_server_error() {
+        telemetry::fail(&span, code.canonical_reason().unwrap_or_default());
+    }
+    desk.shared.metrics.http(&route, code.as_u16(), began.elapsed().as_secs_f64());
+    response
+}
+
+fn span(request: &Request, route: &str) -> Span {
+    if QUIET.contains(&route) {
+        return Span::none();
+    }
+    let method = request.method();
+    let span = info_span!("http", otel.name = format!("{method} {route}"), otel.kind = kind::SERVER);
+    telemetry::parent(&span, request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()));
+    telemetry::set(&span, || {
+        let (method, route) = (method.to_string(), route.to_owned());
+        [("http.request.method", method.into()), ("http.route", route.into())]
+    });
+    span
+}
+
+/// A page of another site makes its reader's browser send this. The door asks for no password, and a browser on the
+/// same machine can reach it; so what a browser says comes from elsewhere may not change anything.
+fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, site)| site);
+    let is_own = matches!((site, text(header::HOST)), (Some(site), Some(host)) if site.eq_ignore_ascii_case(host));
+    !method.is_safe() && !is_own
+}
+
+fn foreign() -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", "pages of other sites may not submit here").param("Origin")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn only_pages_of_other_sites_are_foreign() {
+        let foreign = |method, origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static("localhost:8800"));
+            origin.map(|origin| headers.insert(header::ORIGIN, HeaderValue::from_static(origin)));
+            is_foreign(&method, &headers)
+        };
+        assert!(!foreign(Method::POST, None));
+        assert!(!foreign(Method::POST, Some("http://localhost:8800")));
+        assert!(!foreign(Method::GET, Some("http://evil.example")));
+        assert!(foreign(Method::POST, Some("http://evil.example")));
+        assert!(foreign(Method::POST, Some("http://localhost:8801")));
+        assert!(foreign(Method::POST, Some("null")));
+    }
+}

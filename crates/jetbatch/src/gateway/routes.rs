@@ -1,0 +1,51 @@
+//! What is where.
+use super::{desk::Desk, download, error::Refusal, events, health, jobs, observe, short, submit, upload};
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::{Method, StatusCode, Uri},
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+pub fn routes(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/jobs", get(jobs::many).post(submit::create))
+        .route("/start", post(short::start))
+        .route("/jobs/{id}", get(jobs::one))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/jobs/{id}/results", get(download::results))
+        .route("/jobs/{id}/errors", get(download::errors))
+        .route("/jobs/{id}/events", get(events::events))
+        .route("/files", post(upload::keep))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(|uri: Uri| async move { Refusal::no_route(uri.path()) })
+        .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
+            let message = format!("{method} is not taken at {}", uri.path());
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+        })
+        // Each body has a limit of its own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(desk.clone(), observe::observe))
+        .with_state(desk)
+}
+
+async fn index() -> Json<Value> {
+    Json(json!({
+        "name": "jetbatch",
+        "version": env!("CARGO_PKG_VERSION"),
+        "links": {
+            "jobs": "/jobs",
+            "start": "/start",
+            "files": "/files",
+            "health": "/healthz",
+            "ready": "/readyz",
+            "metrics": "/metrics",
+        },
+    }))
+}

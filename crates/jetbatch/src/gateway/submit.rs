@@ -1,0 +1,239 @@
+//! The one way in: whatever form a job comes in, it goes out on `jobs.submit`.
+use super::{
+    body::{self, media},
+    desk::Desk,
+    error::{Answer, Refusal},
+    fields::Fields,
+    limits,
+    upload::{self, Upload},
+    view::{Links, rfc3339},
+};
+use crate::{
+    bus::PublishError,
+    clock,
+    telemetry::{
+        self,
+        names::{self, kind, operation, span},
+    },
+};
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use domain::{
+    JobId, Millis,
+    limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX},
+    status::State as Phase,
+    submission::Submission,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tracing::{Instrument, Span, info_span};
+use uuid::Uuid;
+use wire::{Message, Subject, envelope, stream, work::StoredStatus};
+
+const KEY: &str = "Idempotency-Key";
+const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
+
+/// A submission that was checked, and all that belongs to it.
+pub struct Offer {
+    pub submission: Submission,
+    /// Of what the client sent.
+    pub fingerprint: String,
+    /// The file that `input` names, if it came with the submission.
+    pub upload: Option<Upload>,
+}
+
+/// `POST /jobs`.
+pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
+    let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
+    let key = key(&headers)?;
+    match media(&headers).as_str() {
+        "application/json" => {
+            if query.is_some() {
+                return Err(Refusal::invalid("a JSON submission has its settings in the body, not in the query"));
+            }
+            let body::Json { value, fingerprint, place: _place } =
+                body::json(&desk, &headers, request.into_body()).await?;
+            place(&desk, key, Offer { submission: value, fingerprint, upload: None }).await
+        }
+        "application/x-ndjson" | "application/jsonl" => {
+            let fields = Fields::query(query.as_deref())?;
+            check(&fields)?;
+            let file = upload::raw(&desk, request).await?;
+            place(&desk, key, Offer::of_file(&fields, file)?).await
+        }
+        upload::FORM => {
+            let mut fields = Fields::query(query.as_deref())?;
+            let file = upload::form(&desk, request, &mut fields, check).await?;
+            place(&desk, key, Offer::of_file(&fields, file)?).await
+        }
+        other => Err(Refusal::media(other, TAKEN)),
+    }
+}
+
+/// What can be said before the file is there.
+fn check(fields: &Fields) -> Result<(), Refusal> {
+    fields.submission(String::new()).map(drop)
+}
+
+impl Offer {
+    fn of_file(fields: &Fields, file: Upload) -> Result<Self, Refusal> {
+        let submission = fields.submission(file.url())?;
+        Ok(Self { submission, fingerprint: fields.fingerprint(&file.content), upload: Some(file) })
+    }
+}
+
+/// The job that an idempotency key names.
+pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
+    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| key.bytes().all(|b| b.is_ascii_graphic()));
+    match key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())) {
+        Some(key) => Ok(Some(JobId::keyed("default", key))),
+        None => Err(Refusal::invalid(format!("it must be 1 to {KEY_BYTES_MAX} visible ASCII characters")).param(KEY)),
+    }
+}
+
+/// Submits, unless the id is taken.
+///
+/// The log decides whose an id is: intake appends a job's first event only where there is none. A status read before
+/// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
+/// shows in time, both are told "accepted" and the log still keeps but one.
+pub async fn place(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer {
+    let window_ms = offer.submission.check()?;
+    let named = offer.submission.id.or(key);
+    let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
+    if named.is_some()
+        && let Some((stored, _)) = desk.find(id).await?
+    {
+        same(&stored, &offer.fingerprint)?;
+        return Ok(existing(&stored));
+    }
+    offer.submission.id = Some(id);
+    offer.submission.fingerprint = Some(offer.fingerprint.clone());
+    let deadline = clock::now().plus(window_ms);
+    let span = span(id);
+    send(desk, id, &mut offer).instrument(span).await?;
+    if named.is_none() {
+        return Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline));
+    }
+    match desk.await_job(id, limits::RACE_WITHIN, |_| true).await? {
+        Some(stored) => {
+            same(&stored, &offer.fingerprint)?;
+            Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline))
+        }
+        None => Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline)),
+    }
+}
+
+fn span(job: JobId) -> Span {
+    let span = info_span!("submit", otel.name = span::SUBMIT, otel.kind = kind::PRODUCER, %job);
+    telemetry::set(&span, || names::messaging(operation::SEND, stream::SUBMIT, "jobs.submit"));
+    span
+}
+
+async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
+    let payload = fit(desk, offer).await?;
+    let bytes = payload.len();
+    let mut message = Message::new(Subject::Submit, payload)
+        .id(format!("{id}:{}", offer.fingerprint))
+        .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
+    if let Some(trace) = telemetry::traceparent() {
+        message = message.header(envelope::TRACEPARENT, trace);
+    }
+    let published = desk.shared.bus.publish(message).await;
+    if let (Ok(_) | Err(PublishError::Unknown { .. }), Some(upload)) = (&published, &mut offer.upload) {
+        upload.keep();
+    }
+    // `duplicate` says nothing here: it may be this very message, sent again after a lost answer.
+    let stored = published?;
+    tracing::info!(
+        seq = stored.seq,
+        bytes,
+        input_bytes = offer.upload.as_ref().map(|u| u.bytes),
+        "a job was submitted"
+    );
+    Ok(())
+}
+
+/// The message's payload. Requests that are too large for it go to the store, as an upload of one line each.
+async fn fit(desk: &Desk, offer: &mut Offer) -> Result<Bytes, Refusal> {
+    let payload = envelope::encode(&offer.submission);
+    if payload.len() <= limits::INLINE_BYTES_MAX {
+        return Ok(payload);
+    }
+    drop(payload);
+    if let Some(requests) = offer.submission.requests.take() {
+        let lines = futures::stream::iter(requests.into_iter().map(|request| Ok::<_, String>(line(&request))));
+        let upload = upload::receive(desk, lines).await?;
+        offer.submission.input = Some(upload.url());
+        offer.upload = Some(upload);
+    }
+    let payload = envelope::encode(&offer.submission);
+    if payload.len() <= MESSAGE_BYTES_MAX {
+        return Ok(payload);
+    }
+    Err(Refusal::too_large("the submission is too large even without its requests"))
+}
+
+fn line(request: &Value) -> Bytes {
+    let mut line = request.to_string();
+    line.push('\n');
+    line.into()
+}
+
+fn same(stored: &StoredStatus, fingerprint: &str) -> Result<(), Refusal> {
+    if stored.status.fingerprint == fingerprint {
+        return Ok(());
+    }
+    let id = stored.status.id;
+    Err(Refusal::conflict(format!("job {id} was submitted under this key or id before, with another body")).param(KEY))
+}
+
+fn existing(stored: &StoredStatus) -> Response {
+    accepted(StatusCode::OK, stored.status.id, stored.status.state, stored.status.deadline)
+}
+
+fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Millis) -> Response {
+    let links = Links::of(id);
+    let location = links.itself.clone();
+    let body = json!({
+        "id": id,
+        "object": "job",
+        "state": state,
+        "status_url": links.itself,
+        "results_url": links.results,
+        "events_url": links.events,
+        "deadline": rfc3339(deadline),
+    });
+    (code, [(LOCATION, location)], Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_its_job() {
+        let named = |value: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(KEY, axum::http::HeaderValue::from_bytes(value).unwrap());
+            key(&headers)
+        };
+        assert_eq!(key(&HeaderMap::new()), Ok(None));
+        assert_eq!(named(b"monday"), Ok(Some(JobId::keyed("default", "monday"))));
+        assert!(named(&[b'x'; KEY_BYTES_MAX]).is_ok());
+        for bad in [&b""[..], b"two words", "\u{fc}".as_bytes(), &[b'x'; KEY_BYTES_MAX + 1]] {
+            assert_eq!(named(bad).unwrap_err().param.as_deref(), Some(KEY));
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        let request: Value = serde_json::from_str("{\n \"custom_id\": \"a\\nb\"\n}").unwrap();
+        assert_eq!(line(&request), "{\"custom_id\":\"a\\nb\"}\n");
+    }
+}

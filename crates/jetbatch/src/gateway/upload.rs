@@ -1,0 +1,153 @@
+//! Files on their way into the store. Memory is bounded whatever their size, and one that does not arrive whole leaves
+//! nothing.
+use super::{
+    body::{media, plain, whole},
+    desk::Desk,
+    error::{Answer, Refusal},
+    fields::Fields,
+    limits,
+};
+use crate::store::{Store, paths};
+use axum::{
+    Json,
+    body::HttpBody,
+    extract::{FromRequest, Multipart, Request, State, multipart::Field},
+    http::StatusCode,
+    response::IntoResponse,
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use serde_json::json;
+use std::{fmt, sync::Arc};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub const FORM: &str = "multipart/form-data";
+const FILE: &str = "file";
+
+/// A file in the store that is deleted again unless it is kept.
+pub struct Upload {
+    pub id: Uuid,
+    pub bytes: u64,
+    pub content: blake3::Hash,
+    store: Option<Store>,
+}
+
+impl Upload {
+    pub fn url(&self) -> String {
+        url(self.id)
+    }
+
+    pub fn keep(&mut self) {
+        self.store = None;
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let (Some(store), Ok(runtime)) = (self.store.take(), tokio::runtime::Handle::try_current()) else { return };
+        let path = paths::upload(self.id);
+        runtime.spawn(async move {
+            if let Err(error) = store.delete(&path).await {
+                tracing::warn!(%error, path, "an upload that is not wanted could not be deleted");
+            }
+        });
+    }
+}
+
+fn url(id: Uuid) -> String {
+    format!("upload://{}", id.hyphenated())
+}
+
+/// Writes a stream of bytes as one file.
+pub async fn receive<E: fmt::Display>(
+    desk: &Desk,
+    mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<Upload, Refusal> {
+    let _place = desk.upload_place()?;
+    let (store, max, id) = (&desk.shared.store, desk.shared.config.intake.input_bytes_max, Uuid::now_v7());
+    // Dropped before it is finished, the writer leaves nothing: that is so for each `?` below, and for a client that
+    // goes away, which drops this future.
+    let mut writer = store.writer(&paths::upload(id)).await?;
+    let mut hasher = blake3::Hasher::new();
+    while let Some(piece) = timeout(limits::STALL_MAX, pieces.next()).await.map_err(|_| Refusal::too_slow())? {
+        let piece = piece.map_err(Refusal::cut_off)?;
+        if writer.bytes() + piece.len() as u64 > max {
+            return Err(too_large(max));
+        }
+        hasher.update(&piece);
+        writer.write(piece).await?;
+    }
+    let bytes = writer.finish().await?;
+    Ok(Upload { id, bytes, content: hasher.finalize(), store: Some(store.clone()) })
+}
+
+fn too_large(max: u64) -> Refusal {
+    Refusal::too_large(format!("an input has at most {max} bytes (intake.input_bytes_max)"))
+}
+
+/// The body itself is the file.
+pub async fn raw(desk: &Desk, request: Request) -> Result<Upload, Refusal> {
+    plain(request.headers())?;
+    let max = desk.shared.config.intake.input_bytes_max;
+    if request.body().size_hint().lower() > max {
+        return Err(too_large(max));
+    }
+    receive(desk, request.into_body().into_data_stream()).await
+}
+
+/// A form: fields, then the file. `ready` judges the fields before the file is read.
+pub async fn form(
+    desk: &Desk,
+    request: Request,
+    fields: &mut Fields,
+    ready: impl Fn(&Fields) -> Result<(), Refusal>,
+) -> Result<Upload, Refusal> {
+    plain(request.headers())?;
+    let form = Multipart::from_request(request, &()).await;
+    let mut form = form.map_err(|e| Refusal::invalid(e.body_text()).param("Content-Type"))?;
+    let mut upload = None;
+    while let Some(field) = next(&mut form).await? {
+        match (field.name(), &upload) {
+            (Some(FILE), None) => {
+                ready(fields)?;
+                upload = Some(receive(desk, field).await?);
+            }
+            (_, Some(_)) => return Err(Refusal::invalid("the file must be the last field of the form").param(FILE)),
+            (_, None) => {
+                let name = field.name().unwrap_or_default().to_owned();
+                fields.add(&name, text(&name, field).await?)?;
+            }
+        }
+    }
+    upload.ok_or_else(|| Refusal::invalid("the form has no field 'file'").param(FILE))
+}
+
+async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Refusal> {
+    let field = timeout(limits::STALL_MAX, form.next_field()).await.map_err(|_| Refusal::too_slow())?;
+    field.map_err(|e| Refusal::cut_off(e.body_text()))
+}
+
+async fn text(name: &str, field: Field<'_>) -> Result<String, Refusal> {
+    let read = timeout(limits::STALL_MAX, whole(field, limits::FIELD_BYTES_MAX)).await;
+    let bytes = read.map_err(|_| Refusal::too_slow())??;
+    let bytes = bytes.ok_or_else(|| Refusal::too_large("a form field is too large").param(name))?;
+    String::from_utf8(bytes.into()).map_err(|_| Refusal::invalid("a form field is not UTF-8").param(name))
+}
+
+/// `POST /files`: a file for a submission that follows by any door.
+pub async fn keep(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
+    let mut upload = if media(request.headers()) == FORM {
+        let none = |fields: &Fields| match fields.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::invalid("only 'file' is taken here; settings go with the submission")),
+        };
+        form(&desk, request, &mut Fields::default(), none).await?
+    } else {
+        raw(&desk, request).await?
+    };
+    upload.keep();
+    tracing::info!(file = %upload.id, bytes = upload.bytes, "a file was uploaded");
+    let body = json!({"id": upload.id, "object": "file", "input": upload.url(), "bytes": upload.bytes});
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}

@@ -1,0 +1,100 @@
+//! What the projector remembers of each job beside its fold: what is not written yet, and what was told.
+use crate::metrics::Metrics;
+use domain::{
+    JobId,
+    eta::{Eta, Sla},
+    forecast::Owed,
+    status::{Live, State},
+};
+use std::collections::HashMap;
+use tokio::time::Instant;
+
+#[derive(Default)]
+pub struct Book {
+    entries: HashMap<JobId, Entry>,
+    /// All jobs of the log, by state. Jobs that ended are counted and forgotten.
+    states: [u64; State::ALL.len()],
+}
+
+#[derive(Default)]
+pub struct Entry {
+    pub owed: Owed,
+    pub eta: Option<Eta>,
+    /// As written last.
+    pub live: Option<Live>,
+    /// The worst standing that was told, or was found in the bucket.
+    pub told: Option<Sla>,
+    /// An alert is on its way.
+    pub telling: bool,
+    /// The bucket has a value of it.
+    pub stored: bool,
+    pub write: Write,
+    state: Option<State>,
+}
+
+/// Where a job's next write stands.
+#[derive(Default)]
+pub struct Write {
+    /// Something changed since the last write began.
+    pub dirty: bool,
+    /// When the oldest event that no write took along was stored.
+    pub since: Option<u64>,
+    /// It stands in the queue.
+    pub queued: bool,
+    pub running: bool,
+    pub began: Option<Instant>,
+}
+
+impl Book {
+    pub fn entry(&mut self, job: JobId) -> &mut Entry {
+        self.entries.entry(job).or_default()
+    }
+
+    pub fn get(&mut self, job: &JobId) -> Option<&mut Entry> {
+        self.entries.get_mut(job)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&JobId, &Entry)> {
+        self.entries.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&JobId, &mut Entry)> {
+        self.entries.iter_mut()
+    }
+
+    pub fn ids(&self) -> Vec<JobId> {
+        self.entries.keys().copied().collect()
+    }
+
+    pub fn remove(&mut self, job: &JobId) {
+        self.entries.remove(job);
+    }
+
+    pub fn state(&mut self, job: JobId, state: State) {
+        let old = self.entry(job).state.replace(state);
+        if let Some(old) = old {
+            self.states[place(old)] -= 1;
+        }
+        self.states[place(state)] += 1;
+    }
+
+    pub fn show(&self, metrics: &Metrics) {
+        State::ALL.into_iter().for_each(|state| metrics.jobs(state, self.states[place(state)]));
+    }
+}
+
+impl Entry {
+    pub fn touch(&mut self, stored_ms: u64) {
+        self.write.dirty = true;
+        self.write.since.get_or_insert(stored_ms);
+    }
+
+    /// Nothing of it is under way or owed.
+    pub fn is_settled(&self) -> bool {
+        !self.write.dirty && !self.write.running && !self.telling
+    }
+}
+
+fn place(state: State) -> usize {
+    State::ALL.iter().position(|one| *one == state).expect("ALL has every state")
+}

@@ -1,0 +1,91 @@
+//! Writes and alerts under way: many jobs at once, one write a job, and a pause between two of one job.
+use crate::bus::{Bucket, Bus, PublishError};
+use bytes::Bytes;
+use domain::{JobId, eta::Sla, status::Live};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{cmp::Reverse, collections::BinaryHeap, future::pending};
+use tokio::time::{Instant, sleep_until};
+use wire::{Message, bucket};
+
+/// Writes and alerts under way at once.
+const RUNNING_MAX: usize = 64;
+
+pub struct Writer {
+    bus: Bus,
+    bucket: Bucket,
+    running: FuturesUnordered<BoxFuture<'static, Done>>,
+    queue: BinaryHeap<Reverse<(Instant, JobId)>>,
+}
+
+/// What the writer has to tell.
+pub enum Turn {
+    /// A job's write is due.
+    Due(JobId),
+    Done(Done),
+}
+
+pub enum Done {
+    Wrote { job: JobId, since: Option<u64>, live: Live, result: Result<u64, PublishError> },
+    Told { job: JobId, before: Option<Sla>, result: Result<(), PublishError> },
+}
+
+impl Writer {
+    pub fn new(bus: &Bus) -> Self {
+        let (running, queue) = (FuturesUnordered::new(), BinaryHeap::new());
+        Self { bus: bus.clone(), bucket: bus.bucket(bucket::STATUS), running, queue }
+    }
+
+    pub fn queue(&mut self, job: JobId, at: Instant) {
+        self.queue.push(Reverse((at, job)));
+    }
+
+    pub fn write(&mut self, job: JobId, value: Bytes, live: Live, since: Option<u64>) {
+        let bucket = self.bucket.clone();
+        let write = async move {
+            let result = bucket.put(&job.to_string(), value).await;
+            Done::Wrote { job, since, live, result }
+        };
+        self.running.push(write.boxed());
+    }
+
+    /// `before`: what had been told of the job until now.
+    pub fn tell(&mut self, job: JobId, before: Option<Sla>, alert: Message) {
+        let bus = self.bus.clone();
+        let tell = async move {
+            let result = bus.publish(alert).await.map(drop);
+            Done::Told { job, before, result }
+        };
+        self.running.push(tell.boxed());
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// May be dropped and called again.
+    pub async fn next(&mut self) -> Turn {
+        let due = self.due();
+        tokio::select! {
+            biased;
+            Some(done) = self.running.next() => Turn::Done(done),
+            Some(job) = wait(due) => {
+                self.queue.pop();
+                Turn::Due(job)
+            }
+            else => pending().await,
+        }
+    }
+
+    /// The next write of the queue, as long as there is room for it.
+    fn due(&self) -> Option<(Instant, JobId)> {
+        self.queue.peek().filter(|_| self.running.len() < RUNNING_MAX).map(|Reverse(next)| *next)
+    }
+}
+
+async fn wait(due: Option<(Instant, JobId)>) -> Option<JobId> {
+    let (at, job) = due?;
+    if at > Instant::now() {
+        sleep_until(at).await;
+    }
+    Some(job)
+}

@@ -1,0 +1,64 @@
+use std::collections::HashSet;
+
+use jetbatch::bus::{Append, Bus, Settings};
+use testkit::nats::Cluster;
+use testkit::wait_for;
+use wire::Message;
+
+use super::{WAIT, connect, pools};
+
+async fn stand() -> (Cluster, Bus) {
+    let cluster = Cluster::start().await;
+    let bus = connect(&Settings { url: Some(cluster.url()), replicas: 3, ..Settings::default() }).await;
+    bus.apply_streams(&pools()).await.unwrap();
+    (cluster, bus)
+}
+
+/// Three replicas answer a repeated append as a duplicate where one answers with a conflict.
+#[tokio::test]
+async fn an_append_made_again_is_stored_and_no_conflict() {
+    let (_cluster, bus) = stand().await;
+    let event = |id: &str| Message::new("event.job.a", "event").id(id);
+    assert!(matches!(bus.append(event("1"), 0).await.unwrap(), Append::Stored(1)));
+    assert!(matches!(bus.append(event("1"), 0).await.unwrap(), Append::Stored(1)));
+    assert_eq!(bus.append(event("other"), 0).await.unwrap(), Append::Conflict);
+    let appends = (0..16).map(|n| {
+        let bus = bus.clone();
+        async move { bus.append(Message::new("event.job.a", "event").id(format!("w{n}")), 1).await.unwrap() }
+    });
+    let outcomes = futures::future::join_all(appends).await;
+    assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Append::Stored(_))).count(), 1);
+    assert_eq!(bus.state("EVENTS").await.unwrap().messages, 2);
+}
+
+/// The leader is killed while facts are published, results are contended for, and a reader reads.
+#[tokio::test]
+async fn an_election_loses_and_doubles_nothing() {
+    const COUNT: usize = 6_000;
+    let (mut cluster, bus) = stand().await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let publisher = tokio::spawn({
+        let bus = bus.clone();
+        async move {
+            let mut window = bus.window(32);
+            for n in 0..COUNT {
+                window.push(Message::new("event.chunk.a", "fact").id(n)).await.unwrap();
+            }
+            window.flush().await.unwrap();
+        }
+    });
+    let some = || async { (bus.last_seq("EVENTS").await.unwrap() as usize > COUNT / 4).then_some(()) };
+    wait_for("a part to be stored", WAIT, some).await;
+    let leader = cluster.leader("EVENTS").await;
+    cluster.kill(leader).await;
+    publisher.await.unwrap();
+    cluster.restart(leader).await;
+    let (mut ids, mut last) = (HashSet::new(), 0);
+    for _ in 0..COUNT {
+        let raw = tokio::time::timeout(WAIT, reader.next()).await.expect("a message comes").unwrap();
+        assert_eq!(raw.seq, last + 1);
+        last = raw.seq;
+        assert!(ids.insert(raw.id().unwrap().to_owned()), "{raw:?} twice");
+    }
+    assert_eq!(bus.state("EVENTS").await.unwrap().messages as usize, COUNT);
+}

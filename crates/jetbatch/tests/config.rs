@@ -1,0 +1,71 @@
+//! Every file in `config/` is read as `serve` reads it.
+use jetbatch::config::Config;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config");
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect()
+}
+
+fn reference() -> String {
+    let path = files().into_iter().find(|path| path.ends_with("jetbatch.toml")).unwrap();
+    fs::read_to_string(path).unwrap()
+}
+
+/// With the settings that are commented out: a `#` without a space after it.
+fn uncommented(text: &str) -> String {
+    let bare = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '\0']) && rest.contains('=')).map(str::to_owned);
+    text.lines().map(|line| bare(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+#[test]
+fn every_file_loads() {
+    let files = files();
+    assert_eq!(files.len(), 6, "{files:?}");
+    for file in files {
+        let config = Config::load(Some(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert!(!config.pools.is_empty(), "{} has no pool", file.display());
+    }
+}
+
+#[test]
+fn settings_that_are_commented_out_are_valid_too() {
+    for file in files() {
+        let text = uncommented(&fs::read_to_string(&file).unwrap());
+        Config::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+#[test]
+fn the_reference_states_the_defaults() {
+    let mut config = Config::parse(&reference()).unwrap();
+    config.pools.clear();
+    assert_eq!(format!("{config:#?}"), format!("{:#?}", Config::default()));
+}
+
+/// A key that is missing in the reference would be found by nobody.
+#[test]
+fn the_reference_names_every_key() {
+    let text = reference();
+    for sections in [include_str!("../src/config.rs"), include_str!("../src/bus/settings.rs"), include_str!("../src/store/settings.rs")] {
+        for key in keys(sections) {
+            let is_named = text.lines().any(|line| {
+                let line = line.trim_start_matches(['#', '[']);
+                line.starts_with(&format!("{key} =")) || line.contains(&format!("{key}]")) || line.starts_with(&format!("{key}."))
+            });
+            assert!(is_named, "{key} is not in config/jetbatch.toml");
+        }
+    }
+}
+
+/// The public fields of the structs that are read from a file.
+fn keys(source: &str) -> Vec<String> {
+    let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let fields = code.lines().filter_map(|line| line.strip_prefix("    pub ")?.split_once(": "));
+    let names = fields.map(|(name, _)| name.to_owned());
+    names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect()
+}

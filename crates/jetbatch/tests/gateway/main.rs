@@ -1,0 +1,160 @@
+//! The HTTP door against a real nats-server. The rest of jetbatch is played by the test: it reads SUBMIT and writes
+//! `status`.
+#![allow(clippy::unwrap_used)]
+mod files;
+mod health;
+mod jobs;
+mod submit;
+mod upload;
+
+use bytes::Bytes;
+use domain::{
+    JobId, Millis,
+    event::{Priority, Usage},
+    status::{Counts, Live, State, Status},
+    submission::Submission,
+};
+use jetbatch::{
+    bus::{Bus, Raw, Settings},
+    config::Config,
+    gateway,
+    shared::Shared,
+    store::{self, Store},
+};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Once},
+    time::Duration,
+};
+use tempfile::TempDir;
+use testkit::nats::Server;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::util::SubscriberInitExt;
+use wire::{envelope, work::StoredStatus};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+struct Stand {
+    server: Server,
+    bus: Bus,
+    store: Store,
+    http: reqwest::Client,
+    address: String,
+    stop: CancellationToken,
+    door: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+async fn stand() -> Stand {
+    stand_with(|_| {}).await
+}
+
+async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
+    static LOGS: Once = Once::new();
+    // Spans carry the trace only where somebody takes them.
+    LOGS.call_once(|| tracing_subscriber::registry().init());
+    let (server, folder) = (Server::start().await, TempDir::new().unwrap());
+    let settings = Settings { url: Some(server.url()), ..Settings::default() };
+    let bus = Bus::connect(&settings, "test").await.unwrap();
+    bus.apply_streams(&[]).await.unwrap();
+    let mut config = Config::default();
+    set(&mut config);
+    let store = Store::open(&store::Settings::local(folder.path())).unwrap();
+    let shared = Shared { config: Arc::new(config), bus: bus.clone(), store: store.clone(), metrics: Arc::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap().to_string(), CancellationToken::new());
+    let run = gateway::run(shared, listener, stop.clone());
+    let door = tokio::spawn(async move { run.await.unwrap() });
+    Stand { server, bus, store, http: reqwest::Client::new(), address, stop, door, _folder: folder }
+}
+
+impl Stand {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address)).timeout(WAIT)
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path).send().await.unwrap()
+    }
+
+    async fn post(&self, path: &str, json: &Value) -> Response {
+        self.request(Method::POST, path).json(json).send().await.unwrap()
+    }
+
+    /// The submissions that went out, with their messages.
+    async fn submitted(&self) -> Vec<(Submission, Raw)> {
+        let mut all = Vec::new();
+        while let Some(raw) = self.bus.next_on("SUBMIT", "jobs.submit", all.last().map_or(1, after)).await.unwrap() {
+            all.push((envelope::decode("submission", &raw.payload).unwrap(), raw));
+        }
+        all
+    }
+
+    async fn put(&self, status: Status) {
+        let stored = StoredStatus { v: 1, seq: 1, status, live: Live::default() };
+        let json = serde_json::to_vec(&stored).unwrap();
+        self.bus.bucket("status").put(&stored.status.id.to_string(), json).await.unwrap();
+    }
+
+    async fn files(&self) -> Vec<String> {
+        self.store.list("").await.unwrap().into_iter().map(|(path, _)| path).collect()
+    }
+
+    async fn read(&self, path: &str) -> Bytes {
+        let size = self.store.size(path).await.unwrap().unwrap();
+        self.store.range(path, 0..size).await.unwrap()
+    }
+}
+
+fn after((_, raw): &(Submission, Raw)) -> u64 {
+    raw.seq + 1
+}
+
+/// A job as the projector would show it.
+fn status(id: JobId, state: State) -> Status {
+    Status {
+        id,
+        state,
+        fingerprint: "f".into(),
+        model: Some("tiny".into()),
+        endpoint: None,
+        priority: Priority::Normal,
+        metadata: BTreeMap::new(),
+        requests: Counts::default(),
+        usage: Usage::default(),
+        attempts: 0,
+        retries: 0,
+        submitted_at: Millis::new(1_700_000_000_000),
+        validated_at: None,
+        started_at: None,
+        closing_at: None,
+        ended_at: None,
+        deadline: Millis::new(1_700_086_400_000),
+        segments: 0,
+        archived_prefix: 0,
+        errors: Vec::new(),
+        errors_total: 0,
+        output: None,
+        error_file: None,
+        trace: None,
+    }
+}
+
+fn job(name: &str) -> JobId {
+    JobId::keyed("test", name)
+}
+
+async fn json(response: Response) -> Value {
+    response.json().await.unwrap()
+}
+
+/// The status and the `code` and `param` of an answer that says no.
+async fn refusal(response: Response) -> (u16, String, Option<String>) {
+    let status = response.status().as_u16();
+    let error = json(response).await["error"].clone();
+    assert!(!error["message"].as_str().unwrap().is_empty());
+    (status, error["code"].as_str().unwrap().to_owned(), error["param"].as_str().map(str::to_owned))
+}

@@ -1,0 +1,133 @@
+use super::*;
+use domain::event::Priority;
+use serde_json::json;
+
+const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+fn one_request() -> Value {
+    json!({"requests": [{"custom_id": "a", "body": {"messages": []}}], "model": "tiny", "completion_window": "2h"})
+}
+
+#[tokio::test]
+async fn a_submission_goes_out_as_one_message() {
+    let stand = stand().await;
+    let sent = stand.request(Method::POST, "/jobs").json(&one_request()).header("traceparent", PARENT);
+    let response = sent.send().await.unwrap();
+    assert_eq!(response.status(), 202);
+    let location = response.headers()["location"].to_str().unwrap().to_owned();
+    let body = json(response).await;
+    let id = body["id"].as_str().unwrap();
+    assert_eq!(location, format!("/jobs/{id}"));
+    assert_eq!(body["state"], "validating");
+    assert_eq!(body["status_url"], location);
+    assert!(body["deadline"].as_str().unwrap().ends_with('Z'));
+
+    let submitted = stand.submitted().await;
+    let [(submission, raw)] = &submitted[..] else { panic!("{submitted:?}") };
+    assert_eq!(submission.id.unwrap().to_string(), id);
+    assert_eq!(submission.check(), Ok(7_200_000));
+    assert_eq!(submission.requests.as_ref().unwrap()[0]["custom_id"], "a");
+    assert_eq!(raw.header("Content-Type"), Some("application/msgpack"));
+    assert_eq!(raw.header("traceparent"), Some(PARENT));
+    assert_eq!(raw.id(), Some(&*format!("{id}:{}", submission.fingerprint.as_ref().unwrap())));
+}
+
+#[tokio::test]
+async fn one_key_names_one_job() {
+    let stand = stand().await;
+    let send =
+        |body: Value| stand.request(Method::POST, "/jobs").header("Idempotency-Key", "monday").json(&body).send();
+    let first = send(one_request()).await.unwrap();
+    assert_eq!(first.status(), 202);
+    let id = JobId::keyed("default", "monday");
+    assert_eq!(json(first).await["id"], id.to_string());
+    // Before intake has seen the first, the server's deduplication holds.
+    assert_eq!(send(one_request()).await.unwrap().status(), 202);
+    let submitted = stand.submitted().await;
+    assert_eq!(submitted.len(), 1);
+
+    let fingerprint = submitted[0].0.fingerprint.clone().unwrap();
+    stand.put(Status { fingerprint, ..status(id, State::InProgress) }).await;
+    let again = send(one_request()).await.unwrap();
+    assert_eq!(again.status(), 200);
+    assert_eq!(json(again).await["state"], "in_progress");
+    let other = send(json!({"requests": [{"custom_id": "b"}]})).await.unwrap();
+    assert_eq!(refusal(other).await, (409, "conflict".into(), Some("Idempotency-Key".into())));
+    assert_eq!(stand.submitted().await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_loser_of_a_race_for_a_key_is_told() {
+    let stand = stand().await;
+    let body = json!({"requests": [{"custom_id": "a"}], "id": job("a")});
+    let posted = tokio::spawn(stand.request(Method::POST, "/jobs").json(&body).send());
+    testkit::wait_for("the submission", WAIT, || async { stand.submitted().await.pop() }).await;
+    stand.put(Status { fingerprint: "of another".into(), ..status(job("a"), State::Validating) }).await;
+    assert_eq!(refusal(posted.await.unwrap().unwrap()).await.0, 409);
+}
+
+#[tokio::test]
+async fn requests_too_large_for_a_message_go_by_the_store() {
+    let stand = stand().await;
+    let requests: Vec<Value> =
+        (0..3_000).map(|n| json!({"custom_id": n.to_string(), "body": {"x": "y".repeat(200)}})).collect();
+    assert_eq!(stand.post("/jobs", &json!({"requests": requests, "priority": "high"})).await.status(), 202);
+    let (submission, raw) = stand.submitted().await.pop().unwrap();
+    assert!(raw.payload.len() < 1_000);
+    assert_eq!((submission.requests, submission.priority), (None, Some(Priority::High)));
+    let input = submission.input.unwrap();
+    let text = stand.read(&format!("uploads/{}.jsonl", input.strip_prefix("upload://").unwrap())).await;
+    let lines: Vec<Value> =
+        text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
+    assert_eq!(lines, requests);
+}
+
+#[tokio::test]
+async fn start_makes_requests_of_prompts() {
+    let stand = stand().await;
+    let response = stand.post("/start", &json!({"prompts": ["hi", "ho"], "max_tokens": 3, "temperature": 0.0})).await;
+    assert_eq!(response.status(), 202);
+    let (submission, _) = stand.submitted().await.pop().unwrap();
+    assert!(submission.check().is_ok());
+    let wanted = json!({"custom_id": "prompt-2",
+        "body": {"messages": [{"role": "user", "content": "ho"}], "max_tokens": 3, "temperature": 0.0}});
+    assert_eq!(submission.requests.unwrap()[1], wanted);
+}
+
+#[tokio::test]
+async fn mistakes_are_refused_and_nothing_goes_out() {
+    let stand = stand_with(|config| config.http.json_bytes_max = 2_000).await;
+    let text = |media: &'static str, text: &'static str| {
+        stand.request(Method::POST, "/jobs").header("Content-Type", media).body(text)
+    };
+    let some = |s: &str| Some(s.to_owned());
+    for (request, wanted) in [
+        (text("application/json", "{"), (400, "invalid_json".to_owned(), None)),
+        (text("application/json", r#"{"requests":[{}],"modle":"x"}"#), (400, "invalid_json".to_owned(), some("modle"))),
+        (text("application/json", r#"{"requests":[]}"#), (400, "invalid_request".to_owned(), some("requests"))),
+        (text("application/json", r#"{"requests":[{}],"id":"7"}"#), (400, "invalid_json".to_owned(), some("id"))),
+        (text("text/plain", "x"), (415, "unsupported_media_type".to_owned(), some("Content-Type"))),
+        (
+            text("application/x-ndjson", "x").query(&[("modle", "x")]),
+            (400, "invalid_request".to_owned(), some("modle")),
+        ),
+        (
+            text("application/json", "{}").header("Idempotency-Key", "two words"),
+            (400, "invalid_request".to_owned(), some("Idempotency-Key")),
+        ),
+        (
+            text("application/json", "{}").header("Content-Encoding", "gzip"),
+            (415, "unsupported_media_type".to_owned(), some("Content-Encoding")),
+        ),
+        (
+            text("application/json", "{}").header("Origin", "http://evil.example"),
+            (403, "foreign_origin".to_owned(), some("Origin")),
+        ),
+    ] {
+        assert_eq!(refusal(request.send().await.unwrap()).await, wanted);
+    }
+    let large = json!({"requests": ["x".repeat(2_000)]});
+    assert_eq!(refusal(stand.post("/jobs", &large).await).await.0, 413);
+    assert_eq!(refusal(stand.post("/start", &json!({"prompts": []})).await).await.0, 400);
+    assert!(stand.submitted().await.is_empty() && stand.files().await.is_empty());
+}

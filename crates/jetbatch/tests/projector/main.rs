@@ -1,0 +1,235 @@
+//! The projector on a real nats-server: the status is the fold, whatever stops, starts or is deleted.
+mod rig;
+
+use domain::{
+    Event, JobId,
+    eta::Sla,
+    event::{Cause, Closing},
+    status::State,
+};
+use jetbatch::{
+    bus::Bus,
+    clock,
+    projector::{self, rebuild},
+};
+use rig::{CHUNK, LONG, Rig, archived, done, id, message, plan, planned, within};
+use std::time::Duration;
+use testkit::wait_for;
+use wire::{Subject, bucket, stream, work::SlaAlert};
+
+async fn alerts(bus: &Bus, job: JobId) -> Vec<Sla> {
+    let mut reader = bus.read(stream::ALERTS, vec![Subject::SlaAlert(job).to_string()], 1).await.unwrap();
+    let mut found = Vec::new();
+    while !reader.caught_up() {
+        let raw = reader.next().await.unwrap();
+        found.push(serde_json::from_slice::<SlaAlert>(&raw.payload).unwrap().sla);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_follows_the_events_and_duplicates_change_nothing() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let job = id("one");
+    rig.plan(job, 2).await;
+    let status = rig.agrees(job).await.status;
+    assert_eq!((status.state, status.requests.total, status.requests.remaining), (State::InProgress, 200, 200));
+
+    rig.run(job, 0).await;
+    rig.run(job, 0).await;
+    let stored = rig.agrees(job).await;
+    assert_eq!((stored.status.requests.completed, stored.status.requests.remaining), (100, 100));
+
+    rig.run(job, 1).await;
+    rig.end(job, 2).await;
+    let stored = rig.agrees(job).await;
+    assert_eq!((stored.status.state, stored.live.sla), (State::Completed, Some(Sla::Met)));
+    assert_eq!(stored.status.requests.completed, 200);
+    wait_for("the alert", LONG, || async { (alerts(&rig.bus, job).await == [Sla::Met]).then_some(()) }).await;
+
+    rig.run(job, 1).await;
+    let other = id("two");
+    rig.plan(other, 1).await;
+    rig.agrees(other).await;
+    assert_eq!(rig.stored(job).await, Some(stored), "what comes after the end changes nothing");
+    projector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_writes_the_same_and_nothing_that_stands() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let (ended, active) = (id("ended"), id("active"));
+    rig.whole(ended, 2).await;
+    rig.plan(active, 2).await;
+    rig.agrees(ended).await;
+    rig.agrees(active).await;
+    projector.stop().await;
+    let before = rig.raw(ended).await;
+    rig.run(active, 0).await;
+
+    let projector = rig.project();
+    let status = rig.agrees(active).await.status;
+    assert_eq!(status.requests.completed, 100);
+    assert_eq!(rig.raw(ended).await, before, "not written again");
+    assert_eq!(alerts(&rig.bus, ended).await, [Sla::Met], "not told again");
+    projector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_bucket_is_written_anew_while_jobs_run() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let (ended, active) = (id("ended"), id("active"));
+    rig.whole(ended, 1).await;
+    rig.plan(active, 2).await;
+    rig.agrees(ended).await;
+    rig.agrees(active).await;
+
+    rig.bus.js().delete_stream("KV_status").await.unwrap();
+    rig.run(active, 0).await;
+    rig.agrees(active).await;
+    rig.agrees(ended).await;
+
+    rig.bus.purge("KV_status", "$KV.status.>").await.unwrap();
+    rig.agrees(ended).await;
+    rig.agrees(active).await;
+    rig.run(active, 1).await;
+    rig.end(active, 2).await;
+    assert_eq!(rig.agrees(active).await.status.state, State::Completed);
+    projector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_mends_what_differs_and_leaves_the_rest() {
+    let rig = Rig::start().await;
+    for n in 0..3 {
+        rig.whole(id(&format!("j{n}")), 1).await;
+    }
+    rig.plan(id("active"), 1).await;
+    let report = rebuild(&rig.bus).await.unwrap();
+    assert_eq!((report.jobs, report.same, report.rewritten), (4, 0, 4));
+    assert_eq!(report.events, rig.bus.last_seq(stream::EVENTS).await.unwrap());
+
+    let statuses = rig.bus.bucket(bucket::STATUS);
+    statuses.put(&id("j0").to_string(), r#"{"v":1,"seq":1,"status":{},"live":{}}"#).await.unwrap();
+    statuses.delete(&id("j1").to_string()).await.unwrap();
+    let report = rebuild(&rig.bus).await.unwrap();
+    assert_eq!((report.same, report.rewritten), (2, 2));
+    for job in ["j0", "j1", "j2", "active"] {
+        rig.agrees(id(job)).await;
+    }
+    let report = rebuild(&rig.bus).await.unwrap();
+    assert_eq!((report.same, report.rewritten), (4, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lost_events_is_refused() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    rig.whole(id("one"), 1).await;
+    rig.agrees(id("one")).await;
+    projector.stop().await;
+    rig.bus.js().delete_stream(stream::EVENTS).await.unwrap();
+    rig.bus.apply_streams(&[]).await.unwrap();
+
+    let error = rig.project().task.await.unwrap().unwrap_err();
+    assert!(matches!(error, projector::Error::LogLost { last: 0, .. }), "{error}");
+    assert!(rebuild(&rig.bus).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_costs_nothing_but_time() {
+    let mut rig = Rig::start().await;
+    let projector = rig.project();
+    let job = id("one");
+    rig.plan(job, 2).await;
+    rig.run(job, 0).await;
+    rig.server.kill().await;
+    rig.server.restart().await;
+    rig.run(job, 1).await;
+    rig.end(job, 2).await;
+    assert_eq!(rig.agrees(job).await.status.state, State::Completed);
+    projector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_have_an_eta_in_the_order_of_urgency() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let (urgent, later) = (id("urgent"), id("later"));
+    for (job, window) in [(later, 7_200_000), (urgent, 3_600_000)] {
+        rig.tell(job, &within(window)).await;
+        rig.tell(job, &plan(0)).await;
+        rig.tell(job, &planned(1)).await;
+    }
+    for chunk in 0..5 {
+        rig.tell(urgent, &done(0, chunk)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    let eta = |job| async move { rig_eta(&rig, job).await };
+    let (first, second) = tokio::join!(eta(urgent), async { rig_eta(&rig, later).await });
+    assert!(first.1 == Some(Sla::OnTrack) && second.1 == Some(Sla::OnTrack));
+    assert!(second.0 > first.0, "{first:?} {second:?}");
+    projector.stop().await;
+}
+
+async fn rig_eta(rig: &Rig, job: JobId) -> (u64, Option<Sla>) {
+    wait_for("an ETA", LONG, || async {
+        let live = rig.stored(job).await?.live;
+        Some((live.eta?.p50.get(), live.sla))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_past_its_deadline_is_told_once() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let job = id("late");
+    rig.tell(job, &within(1_000)).await;
+    rig.tell(job, &plan(0)).await;
+    rig.tell(job, &planned(1)).await;
+    wait_for("the alert", LONG, || async { (alerts(&rig.bus, job).await == [Sla::Missed]).then_some(()) }).await;
+    rig.tell(job, &Event::JobClosing(Closing { at: clock::now(), cause: Cause::Expired })).await;
+    rig.tell(job, &archived(0)).await;
+    rig.end(job, 0).await;
+    let stored = rig.agrees(job).await;
+    assert_eq!((stored.status.state, stored.live.sla), (State::Expired, Some(Sla::Missed)));
+    assert_eq!(alerts(&rig.bus, job).await, [Sla::Missed]);
+    projector.stop().await;
+}
+
+/// Run it alone and in release: `cargo test --release --test projector -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement"]
+async fn measure_the_delay_under_load() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let jobs: Vec<JobId> = (0..20).map(|n| id(&format!("load{n}"))).collect();
+    let segments = 50;
+    for job in &jobs {
+        rig.plan(*job, segments).await;
+    }
+    let begin = std::time::Instant::now();
+    let mut window = rig.bus.window(256);
+    for segment in 0..segments {
+        for job in &jobs {
+            for chunk in 0..10 {
+                window.push(message(*job, &done(segment, chunk))).await.unwrap();
+            }
+        }
+    }
+    window.flush().await.unwrap();
+    let facts = jobs.len() as u32 * segments * 10;
+    let seconds = begin.elapsed().as_secs_f64();
+    for job in &jobs {
+        let status = rig.agrees(*job).await.status;
+        assert_eq!(status.requests.completed, u64::from(segments * 10 * CHUNK));
+    }
+    println!("{facts} facts in {seconds:.2} s: {:.0} facts/s", f64::from(facts) / seconds);
+    let metrics = rig.shared.metrics.encode();
+    metrics.lines().filter(|line| line.starts_with("jetbatch_status_")).for_each(|line| println!("{line}"));
+    projector.stop().await;
+}

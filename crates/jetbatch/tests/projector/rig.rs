@@ -1,0 +1,197 @@
+//! A real nats-server, a projector on it, and jobs made of hand-written events.
+use domain::{
+    ChunkId, Event, JobId, Millis, Pool,
+    event::{
+        ChunkDone, ChunkPlan, Ended, Input, Outcome, OutputWritten, Planned, Priority, SegmentArchived, SegmentPlan,
+        Submitted, Tally, Usage,
+    },
+    pack::Packing,
+};
+use jetbatch::{
+    bus::{self, Append, Bus},
+    clock,
+    config::Config,
+    log,
+    metrics::Metrics,
+    projector,
+    shared::Shared,
+    store::{self, Store},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use testkit::{nats::Server, wait_for};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wire::{Message, bucket, envelope, work::StoredStatus};
+
+pub const LONG: Duration = Duration::from_secs(30);
+const DAY_MS: u64 = 86_400_000;
+pub const CHUNK: u32 = 10;
+
+pub struct Rig {
+    pub server: Server,
+    pub bus: Bus,
+    pub shared: Shared,
+    _dir: tempfile::TempDir,
+}
+
+pub struct Running {
+    stop: CancellationToken,
+    pub task: JoinHandle<Result<(), projector::Error>>,
+}
+
+impl Running {
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        let server = Server::start().await;
+        let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&server.url()) };
+        let bus = Bus::connect(&settings, "projector test").await.unwrap();
+        bus.apply_streams(&[]).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&store::Settings::local(dir.path())).unwrap();
+        let (config, metrics) = (Arc::new(Config::default()), Arc::new(Metrics::new()));
+        let shared = Shared { config, bus: bus.clone(), store, metrics };
+        Self { server, bus, shared, _dir: dir }
+    }
+
+    pub fn project(&self) -> Running {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(projector::run(self.shared.clone(), stop.clone()));
+        Running { stop, task }
+    }
+
+    /// Appends an event as the rooms do: lifecycle by compare-and-set, facts with an id of their own.
+    pub async fn tell(&self, job: JobId, event: &Event) {
+        let message = envelope::event(job, event, None);
+        if event.is_lifecycle() {
+            let last = log::job(&self.bus, job).await.unwrap().map_or(0, |folded| folded.lifecycle_seq);
+            let message = message.id(format!("{job}:{}:{last}", event.name()));
+            assert!(matches!(self.bus.append(message, last).await.unwrap(), Append::Stored(_)));
+        } else {
+            self.bus.publish(message).await.unwrap();
+        }
+    }
+
+    /// Submits and plans a job of so many segments of ten chunks.
+    pub async fn plan(&self, job: JobId, segments: u32) {
+        self.tell(job, &submitted()).await;
+        for segment in 0..segments {
+            self.tell(job, &plan(segment)).await;
+        }
+        self.tell(job, &planned(segments)).await;
+    }
+
+    pub async fn run(&self, job: JobId, segment: u32) {
+        for chunk in 0..10 {
+            self.tell(job, &done(segment, chunk)).await;
+        }
+    }
+
+    pub async fn end(&self, job: JobId, segments: u32) {
+        for segment in 0..segments {
+            self.tell(job, &archived(segment)).await;
+        }
+        let file = Some(domain::event::File { path: format!("{job}/output.jsonl"), bytes: 1 });
+        self.tell(job, &Event::OutputWritten(OutputWritten { at: clock::now(), output: file, errors: None })).await;
+        self.tell(job, &Event::JobEnded(Ended { at: clock::now(), outcome: Outcome::Completed })).await;
+    }
+
+    pub async fn whole(&self, job: JobId, segments: u32) {
+        self.plan(job, segments).await;
+        for segment in 0..segments {
+            self.run(job, segment).await;
+        }
+        self.end(job, segments).await;
+    }
+
+    pub async fn stored(&self, job: JobId) -> Option<StoredStatus> {
+        let (value, _) = self.bus.bucket(bucket::STATUS).get(&job.to_string()).await.ok()??;
+        Some(serde_json::from_slice(&value).unwrap())
+    }
+
+    /// Value and revision as they lie there.
+    pub async fn raw(&self, job: JobId) -> (Vec<u8>, u64) {
+        let (value, rev) = self.bus.bucket(bucket::STATUS).get(&job.to_string()).await.unwrap().unwrap();
+        (value.to_vec(), rev)
+    }
+
+    /// What the bucket is to say, clock aside: as bytes, because equal means equal byte for byte.
+    pub async fn fold(&self, job: JobId) -> (u64, Vec<u8>) {
+        let folded = log::job(&self.bus, job).await.unwrap().unwrap();
+        (folded.seq, serde_json::to_vec(&domain::status::Status::of(&folded.job)).unwrap())
+    }
+
+    /// Waits until the bucket says what the fold says.
+    pub async fn agrees(&self, job: JobId) -> StoredStatus {
+        let (seq, status) = self.fold(job).await;
+        let same = || async {
+            let stored = self.stored(job).await?;
+            (stored.seq == seq && serde_json::to_vec(&stored.status).unwrap() == status).then_some(stored)
+        };
+        wait_for("the status to be the fold's", LONG, same).await
+    }
+}
+
+pub fn id(key: &str) -> JobId {
+    JobId::keyed("test", key)
+}
+
+pub fn pool() -> Pool {
+    "tiny".parse().unwrap()
+}
+
+pub fn submitted() -> Event {
+    within(DAY_MS)
+}
+
+pub fn within(window_ms: u64) -> Event {
+    Event::JobSubmitted(Submitted {
+        at: clock::now(),
+        fingerprint: "f".into(),
+        input: Input::Stored("in".into()),
+        model: Some("tiny".into()),
+        endpoint: None,
+        window_ms,
+        metadata: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+        priority: Priority::Normal,
+        trace: None,
+        packing: Packing::default(),
+    })
+}
+
+pub fn plan(segment: u32) -> Event {
+    let chunks = (0..10).map(|n| ChunkPlan { pool: 0, runs: vec![(n * CHUNK, CHUNK)], bytes: 100 }).collect();
+    let requests = 10 * CHUNK;
+    let first = u64::from(segment * requests);
+    Event::SegmentPlanned(SegmentPlan { segment, offset: 0, bytes: 1_000, first, requests, pools: vec![pool()], chunks })
+}
+
+pub fn planned(segments: u32) -> Event {
+    let requests = u64::from(segments * 10 * CHUNK);
+    Event::JobPlanned(Planned { at: clock::now(), input: "in".into(), requests, segments, bytes: 1_000 })
+}
+
+pub fn tally(requests: u32) -> Tally {
+    let completed = u64::from(requests);
+    Tally { completed, failed: 0, unanswered: 0, usage: Usage { prompt: 10, completion: 20, cached: 0 } }
+}
+
+pub fn done(segment: u32, index: u32) -> Event {
+    let at: Millis = clock::now();
+    let (chunk, worker) = (ChunkId::new(segment, index), "w".to_owned());
+    Event::ChunkDone(ChunkDone { at, chunk, attempt: 1, delivered: 1, worker, started: at, tally: tally(CHUNK) })
+}
+
+pub fn archived(segment: u32) -> Event {
+    let tally = tally(10 * CHUNK);
+    Event::SegmentArchived(SegmentArchived { at: clock::now(), segment, tally, output_bytes: 10, error_bytes: 0 })
+}
+
+pub fn message(job: JobId, event: &Event) -> Message {
+    envelope::event(job, event, None).id(uuid::Uuid::now_v7())
+}

@@ -1,0 +1,114 @@
+//! The borders between crates, and the one home of subjects: facts, not promises.
+use crate::support::root;
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+fn metadata() -> Metadata {
+    let host = std::process::Command::new("rustc").arg("-vV").output().unwrap().stdout;
+    let host = String::from_utf8(host).unwrap();
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap().to_owned();
+    let options = ["--locked".to_owned(), "--filter-platform".to_owned(), host];
+    MetadataCommand::new().manifest_path(root().join("Cargo.toml")).other_options(options).exec().unwrap()
+}
+
+#[test]
+fn only_the_engine_depends_on_mistralrs() {
+    let metadata = metadata();
+    let mut found: Vec<&str> = Vec::new();
+    for package in metadata.workspace_packages() {
+        if package.dependencies.iter().any(|dependency| dependency.name.starts_with("mistralrs")) {
+            found.push(&package.name);
+        }
+    }
+    assert_eq!(found, ["jetbatch-engine"]);
+}
+
+#[test]
+fn the_core_does_no_io() {
+    const IO: [&str; 16] = [
+        "tokio", "async-nats", "axum", "mistralrs", "mistralrs-core", "reqwest", "hyper", "tonic", "mio", "socket2",
+        "object_store", "async-std", "futures", "tracing", "opentelemetry", "rand",
+    ];
+    let metadata = metadata();
+    for (name, own) in [("jetbatch-domain", &[][..]), ("jetbatch-wire", &["jetbatch-domain"])] {
+        let closure = closure(&metadata, name);
+        let wrong: Vec<&&str> = IO.iter().filter(|io| closure.contains(**io)).collect();
+        assert!(wrong.is_empty(), "{name} reaches {wrong:?}");
+        let mut ours: Vec<&str> = closure.iter().map(String::as_str).filter(|dep| dep.starts_with("jetbatch")).collect();
+        ours.retain(|dep| *dep != name);
+        assert_eq!(ours, own, "{name}");
+    }
+}
+
+/// The names of all packages that a package needs to be built into something that runs.
+fn closure(metadata: &Metadata, name: &str) -> HashSet<String> {
+    let nodes = &metadata.resolve.as_ref().unwrap().nodes;
+    let nodes: HashMap<&PackageId, _> = nodes.iter().map(|node| (&node.id, node)).collect();
+    let package = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == name).unwrap();
+    let mut open = vec![&package.id];
+    let mut seen: HashSet<&PackageId> = HashSet::new();
+    while let Some(id) = open.pop() {
+        if seen.insert(id) {
+            let normal = |dep: &&cargo_metadata::NodeDep| dep.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+            open.extend(nodes[id].deps.iter().filter(normal).map(|dep| &dep.pkg));
+        }
+    }
+    seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
+/// A subject is spelled in `wire::Subject` and nowhere else. Tests beside the code may spell one, and so may a trace's
+/// attribute that tells a subject's shape.
+#[test]
+fn subjects_have_one_home() {
+    let home = root().join("crates/wire/src/subject.rs");
+    let mut found = Vec::new();
+    for path in sources(&root().join("crates")) {
+        if path == home || !path.components().any(|part| part.as_os_str() == "src") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        for (line, number) in code.lines().zip(1..) {
+            let is_comment = line.trim_start().starts_with("//");
+            if !is_comment && !line.contains("names::messaging(") && line.split('"').skip(1).step_by(2).any(is_subject) {
+                found.push(format!("{}:{number}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(found.is_empty(), "subjects outside wire::Subject:\n{}", found.join("\n"));
+}
+
+/// Whether a string literal is a subject, a wildcard, or a format of one.
+fn is_subject(literal: &str) -> bool {
+    const FIRST: [&str; 7] = ["jobs", "event", "work", "result", "input", "alert", "dead"];
+    let legal = |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
+    let tokens: Vec<&str> = literal.split('.').collect();
+    let is_file = matches!(tokens[..], [_, "jsonl" | "json" | "toml"]);
+    tokens.len() > 1 && FIRST.contains(&tokens[0]) && tokens[1..].iter().all(|token| legal(token)) && !is_file
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn the_search_finds_what_it_looks_for() {
+    for subject in ["jobs.submit", "event.job.{job}", "work.{pool}.>", "result.{job}.{}.{}.{tag:016x}-{part}", "dead.>"] {
+        assert!(is_subject(subject), "{subject}");
+    }
+    for other in ["jobs", "input.jsonl", "input: no", "jobs/{job}/input.jsonl", "work.<pool>.<job>", "event.job. The rest"] {
+        assert!(!is_subject(other), "{other}");
+    }
+}

@@ -1,0 +1,56 @@
+//! WORK and the status bucket are caches: whoever deletes them in the middle of a job loses nothing.
+use crate::support::{Ask, LONG, Plan, Stand, jsonl, message_count};
+use domain::JobId;
+use testkit::wait_for;
+use wire::{bucket, stream};
+
+async fn midway() -> (Stand, JobId, Vec<Ask>) {
+    let stand = Plan::echo("delay_ms = 30", 8).start().await;
+    let asks: Vec<Ask> = (0..1_000).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.midway(id, 100).await;
+    (stand, id, asks)
+}
+
+#[tokio::test]
+async fn work_is_purged() {
+    let (stand, id, asks) = midway().await;
+    let log = stand.log().await;
+    let work = log.js.get_stream(stream::WORK).await.unwrap();
+    wait_for("chunks in WORK", LONG, || async { (message_count(&log.js, stream::WORK).await > 1).then_some(()) }).await;
+    work.purge().await.unwrap();
+    stand.answered(id, &asks).await;
+}
+
+#[tokio::test]
+async fn work_is_deleted() {
+    let (stand, id, asks) = midway().await;
+    let js = stand.log().await.js;
+    js.delete_stream(stream::WORK).await.unwrap();
+    stand.answered(id, &asks).await;
+    assert_eq!(message_count(&js, stream::WORK).await, 0);
+}
+
+#[tokio::test]
+async fn the_status_is_deleted() {
+    let (stand, id, asks) = midway().await;
+    let js = stand.log().await.js;
+    js.get_stream(stream::WORK).await.unwrap().purge().await.unwrap();
+    js.delete_key_value(bucket::STATUS).await.unwrap();
+    stand.answered(id, &asks).await;
+}
+
+/// The same log gives the same status, whoever folds it.
+#[tokio::test]
+async fn the_status_is_rebuilt() {
+    let stand = Plan::echo("", 8).start().await;
+    let asks: Vec<Ask> = (0..100).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    let before = stand.answered(id, &asks).await;
+    let kv = stand.log().await.js.get_key_value(bucket::STATUS).await.unwrap();
+    let stored = kv.get(id.to_string()).await.unwrap().expect("the status is under the job's id");
+    kv.purge(id.to_string()).await.unwrap();
+    crate::cli::jetbatch(&["rebuild", "--config", stand.config().to_str().unwrap()], 0).await;
+    assert_eq!(kv.get(id.to_string()).await.unwrap().unwrap(), stored);
+    assert_eq!(stand.end(id).await, before);
+}

@@ -1,0 +1,125 @@
+//! The command line as a person and a script use it.
+use crate::support::{Ask, LONG, Plan, jsonl, lines};
+use serde_json::Value;
+use std::path::Path;
+use testkit::{
+    nats::free_port,
+    process::{Jetbatch, Start, binary},
+};
+
+/// Runs a command to its end; its exit code must be this. Gives what it printed.
+pub async fn jetbatch(args: &[&str], code: i32) -> Jetbatch {
+    end(Start::new(binary()).args(args), code).await
+}
+
+async fn end(start: Start, code: i32) -> Jetbatch {
+    let mut command = start.env("NO_PROXY", "127.0.0.1").spawn();
+    let ended = command.exit(LONG).await;
+    assert_eq!(ended.code(), Some(code), "{}", command.story());
+    command
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_job_from_submit_to_results() {
+    let stand = Plan::echo("", 8).start().await;
+    let asks: Vec<Ask> = (0..50).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
+    let (input, output) = (stand.path("batch.jsonl"), stand.path("answers.jsonl"));
+    std::fs::write(&input, jsonl(&asks)).unwrap();
+    let url = stand.http.base.as_str();
+
+    let watched = jetbatch(&["submit", text(&input), "--url", url, "--watch", "--metadata", "team=a", "--key", "k"], 0).await;
+    assert!(watched.stdout().contains("50 completed"), "{}", watched.story());
+    assert!(watched.stdout().contains("met"), "{}", watched.story());
+    let again = jetbatch(&["submit", text(&input), "--url", url, "--metadata", "team=a", "--key", "k"], 0).await;
+    let id = again.stdout().trim().to_owned();
+
+    let status = jetbatch(&["status", &id, "--url", url, "--json"], 0).await;
+    let status: Value = serde_json::from_str(&status.stdout()).unwrap();
+    assert_eq!((&status["state"], &status["metadata"]["team"]), (&"completed".into(), &"a".into()));
+    let listed = jetbatch(&["jobs", "--url", url], 0).await;
+    assert!(listed.stdout().contains(&id), "{}", listed.story());
+
+    jetbatch(&["results", &id, "--url", url, "-o", text(&output)], 0).await;
+    crate::support::answers_in(&std::fs::read_to_string(&output).unwrap(), &asks);
+    let printed = jetbatch(&["results", &id, "--url", url], 0).await;
+    crate::support::answers_in(&printed.stdout(), &asks);
+    let errors = jetbatch(&["errors", &id, "--url", url], 0).await;
+    assert!(lines(&errors.stdout()).is_empty());
+}
+
+#[tokio::test]
+async fn exit_codes_mean_something() {
+    let stand = Plan::echo("delay_ms = 200", 2).start().await;
+    let url = stand.http.base.as_str();
+    let (bad, good) = (stand.path("bad.jsonl"), stand.path("good.jsonl"));
+    std::fs::write(&bad, "{\n").unwrap();
+    let asks: Vec<Ask> = (0..200).map(|n| Ask::echo(format!("r{n}"), "say")).collect();
+    std::fs::write(&good, jsonl(&asks)).unwrap();
+
+    let failed = jetbatch(&["submit", text(&bad), "--url", url, "--watch"], 3).await;
+    assert!(failed.stdout().contains("line 1"), "{}", failed.story());
+    assert!(failed.stderr().contains("failed"), "{}", failed.story());
+    let id = jetbatch(&["submit", text(&good), "--url", url, "--key", "k"], 0).await.stdout().trim().to_owned();
+    jetbatch(&["cancel", &id, "--url", url], 0).await;
+    jetbatch(&["status", &id, "--url", url, "--watch"], 3).await;
+    let conflict = jetbatch(&["submit", text(&bad), "--url", url, "--key", "k"], 5).await;
+    assert!(conflict.stderr().contains("another body"), "{}", conflict.story());
+    jetbatch(&["status", "018f4e2a-7c1b-7000-8000-0123456789ab", "--url", url], 5).await;
+    jetbatch(&["status", "17", "--url", url], 2).await;
+    jetbatch(&["submit", "/no/such/file", "--url", url], 1).await;
+
+    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let unreachable = jetbatch(&["jobs", "--url", &nobody], 4).await;
+    assert!(unreachable.stderr().contains(&nobody), "{}", unreachable.story());
+}
+
+#[tokio::test]
+async fn streams_and_doctor_say_how_nats_stands() {
+    let stand = Plan::echo("", 8).start().await;
+    let config = stand.config();
+    jetbatch(&["streams", "check", "--config", text(&config)], 0).await;
+    stand.log().await.js.delete_stream(wire::stream::ALERTS).await.unwrap();
+    let missing = jetbatch(&["streams", "check", "--config", text(&config)], 1).await;
+    assert!(missing.stdout().contains(wire::stream::ALERTS), "{}", missing.story());
+    jetbatch(&["streams", "apply", "--config", text(&config)], 0).await;
+    jetbatch(&["streams", "check", "--config", text(&config)], 0).await;
+    let doctor = Start::new(binary()).args(["doctor", "--json", "--config"]).arg(&config);
+    let mut doctor = doctor.spawn();
+    doctor.exit(LONG).await;
+    let found: Value = serde_json::from_str(&doctor.stdout()).unwrap_or_else(|_| panic!("{}", doctor.story()));
+    assert!(found.to_string().contains("sync_interval"), "{found}");
+}
+
+async fn demo(args: &[&str]) {
+    let data = tempfile::tempdir().unwrap();
+    let models = crate::support::root().join("models");
+    // The demo looks for nats-server on PATH.
+    let server = testkit::nats::binary().parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::iter::once(server).chain(std::env::split_paths(&path))).unwrap();
+    let start = Start::new(binary()).arg("demo").args(args).arg("--data").arg(data.path()).arg("--model-dir").arg(models);
+    let demo = end(start.env("PATH", path), 0).await;
+    let said = demo.stdout();
+    assert!(said.contains("778 of 778 answers are right, each exactly once, in input order"), "{}", demo.story());
+    let file = said.lines().find_map(|line| line.strip_prefix("answers")).unwrap().trim();
+    let file = file.split(" (").next().unwrap();
+    assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 778);
+}
+
+#[tokio::test]
+async fn the_demo_runs_with_the_echo_engine() {
+    demo(&["--engine", "echo"]).await;
+}
+
+#[tokio::test]
+async fn the_demo_runs_with_the_bundled_model() {
+    if crate::support::is_echo() {
+        crate::support::skip("the_demo_runs_with_the_bundled_model", "JETBATCH_TEST_ENGINE is echo");
+        return;
+    }
+    demo(&[]).await;
+}

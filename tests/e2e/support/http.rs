@@ -1,0 +1,71 @@
+//! The HTTP door, from a client's side.
+use domain::JobId;
+use reqwest::{Client, RequestBuilder};
+use serde_json::Value;
+use std::time::Duration;
+
+pub struct Http {
+    client: Client,
+    pub base: String,
+}
+
+/// An answer in JSON; null where it is none.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Http {
+    pub fn new(base: &str) -> Self {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
+        Self { client, base: base.to_owned() }
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.client.post(format!("{}{path}", self.base))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    /// A job's status, if there is one.
+    pub async fn find(&self, id: JobId) -> Option<Value> {
+        let answer = self.get(&format!("/jobs/{id}")).await;
+        (answer.status == 200).then_some(answer.body)
+    }
+
+    pub async fn text(&self, path: &str) -> String {
+        let response = self.client.get(format!("{}{path}", self.base)).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        response.text().await.unwrap()
+    }
+
+    /// Submits a batch file. `query` is empty or begins with `?`.
+    pub async fn submit(&self, query: &str, jsonl: impl Into<reqwest::Body>) -> JobId {
+        let answer = answer(self.ndjson(query, jsonl)).await;
+        answer.accepted()
+    }
+
+    pub fn ndjson(&self, query: &str, jsonl: impl Into<reqwest::Body>) -> RequestBuilder {
+        self.post(&format!("/jobs{query}")).header("Content-Type", "application/x-ndjson").body(jsonl)
+    }
+}
+
+/// An answer; status 0 where the server cannot be reached.
+pub async fn answer(request: RequestBuilder) -> Answer {
+    let Ok(response) = request.send().await else { return Answer { status: 0, body: Value::Null } };
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.unwrap_or_default();
+    Answer { status, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+}
+
+impl Answer {
+    /// The id of a job that was taken.
+    #[track_caller]
+    pub fn accepted(&self) -> JobId {
+        assert_eq!(self.status, 202, "{self:?}");
+        self.body["id"].as_str().unwrap().parse().unwrap()
+    }
+}

@@ -1,0 +1,73 @@
+//! The configuration that a test runs with.
+use super::{MODEL, Stand, root};
+use std::{fmt::Write as _, path::Path};
+
+pub struct Plan {
+    pools: String,
+    tables: String,
+    env: Vec<(String, String)>,
+    pub(super) workers: usize,
+    pub(super) is_heavy: bool,
+}
+
+impl Plan {
+    /// One worker with the bundled model; with the echo engine where `JETBATCH_TEST_ENGINE` says so.
+    pub fn tiny() -> Self {
+        if is_echo() {
+            return Self { is_heavy: true, ..Self::echo("delay_ms = 40", 8) };
+        }
+        let folder = root().join("models/tiny");
+        let engine = format!("[pools.{MODEL}.engine]\nkind = 'mistralrs'\ndevice = 'cpu'\nmodel = {{ folder = {folder:?} }}\n");
+        Self { is_heavy: true, ..Self::of(engine) }
+    }
+
+    /// One worker with an echo engine that does what the TOML of `echo` says, with `slots` slots and as many requests
+    /// in a chunk.
+    pub fn echo(echo: &str, slots: u32) -> Self {
+        Self::of(format!(
+            "[pools.{MODEL}]\nchunk_requests = {slots}\n[pools.{MODEL}.engine]\nkind = 'echo'\nslots = {slots}\necho = {{ {echo} }}\n"
+        ))
+    }
+
+    fn of(pools: String) -> Self {
+        Self { pools, tables: String::new(), env: Vec::new(), workers: 1, is_heavy: false }
+    }
+
+    pub fn workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// Adds tables to the configuration.
+    pub fn with(mut self, tables: &str) -> Self {
+        writeln!(self.tables, "{tables}").unwrap();
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub async fn start(self) -> Stand {
+        Stand::start(self).await
+    }
+
+    pub(super) fn vars(&self) -> Vec<(String, String)> {
+        self.env.clone()
+    }
+
+    /// Short times, so that what comes back after a crash comes back soon.
+    pub(super) fn toml(&self, nats: &str, dir: &Path) -> String {
+        let (store, inputs) = (dir.join("store"), dir.join("inputs"));
+        let Self { pools, tables, .. } = self;
+        format!(
+            "[nats]\nurl = '{nats}'\nack_wait_s = 3\n[store]\nurl = {store:?}\nfsync = false\n[http]\nlisten = '127.0.0.1:0'\n\
+             [intake]\nfile_roots = [{inputs:?}]\n[scheduler]\nreconcile_s = 1\n[worker]\ndrain_s = 5\n{pools}{tables}"
+        )
+    }
+}
+
+/// Whether the echo engine stands in for the bundled model.
+pub fn is_echo() -> bool {
+    std::env::var("JETBATCH_TEST_ENGINE").is_ok_and(|engine| engine == "echo")
+}

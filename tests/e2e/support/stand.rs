@@ -1,0 +1,161 @@
+//! A nats-server, a head process with every room but the worker, and worker processes.
+use super::{Ask, Http, LONG, Log, Plan, answers_in};
+use domain::JobId;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use testkit::{
+    nats::Server,
+    process::{Jetbatch, Start, binary},
+    wait_for,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Two cores run two tests well, or one that computes.
+static ROOM: Semaphore = Semaphore::const_new(2);
+
+const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
+
+pub struct Stand {
+    pub head: Jetbatch,
+    /// Named `w1`, `w2` and so on.
+    pub workers: Vec<Jetbatch>,
+    pub http: Http,
+    pub nats: Server,
+    env: Vec<(String, String)>,
+    dir: TempDir,
+    place: Option<SemaphorePermit<'static>>,
+}
+
+impl Stand {
+    pub(super) async fn start(plan: Plan) -> Self {
+        let place = ROOM.acquire_many(if plan.is_heavy { 2 } else { 1 }).await.unwrap();
+        let nats = Server::start().await;
+        let dir = TempDir::with_prefix("jetbatch-e2e-").unwrap();
+        std::fs::create_dir(dir.path().join("inputs")).unwrap();
+        std::fs::write(dir.path().join("jetbatch.toml"), plan.toml(&nats.url(), dir.path())).unwrap();
+        let env = plan.vars();
+        let (head, http) = head(dir.path(), &env).await;
+        let mut stand = Self { head, workers: Vec::new(), http, nats, env, dir, place: Some(place) };
+        for _ in 0..plan.workers {
+            stand.add_worker();
+        }
+        stand
+    }
+
+    pub fn add_worker(&mut self) {
+        let name = format!("w{}", self.workers.len() + 1);
+        let worker = serve(self.dir.path(), &self.env, "worker").env("JETBATCH__WORKER__NAME", name).spawn();
+        self.workers.push(worker);
+    }
+
+    /// Waits until every worker has its engine and asks for work.
+    pub async fn workers_ready(&mut self) {
+        for worker in &mut self.workers {
+            worker.line("worker ready", LONG).await;
+        }
+    }
+
+    /// `kill -9` to the head process, and a new one. It has another address.
+    pub async fn replace_head(&mut self) {
+        self.head.kill9().await;
+        (self.head, self.http) = head(self.dir.path(), &self.env).await;
+    }
+
+    /// What is left is mostly waiting: another test may begin.
+    pub fn make_room(&mut self) {
+        self.place = None;
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.path("jetbatch.toml")
+    }
+
+    pub async fn log(&self) -> Log {
+        Log::open(&self.nats).await
+    }
+
+    /// Waits until a job's status passes a test, and gives it.
+    pub async fn until(&self, id: JobId, what: &str, test: impl Fn(&Value) -> bool) -> Value {
+        wait_for(what, LONG, || async { self.http.find(id).await.filter(|status| test(status)) }).await
+    }
+
+    /// Waits until so many requests of a running job are answered. Panics where it is over before.
+    pub async fn midway(&self, id: JobId, answered: u64) {
+        let status = self.until(id, "answers", |status| completed(status) >= answered).await;
+        assert!(status["requests"]["remaining"].as_u64().unwrap() > 0, "too fast to be interrupted: {status}");
+    }
+
+    /// Waits for a job's end, and gives its status.
+    pub async fn end(&self, id: JobId) -> Value {
+        let ended = |status: &Value| {
+            ["completed", "failed", "expired", "cancelled"].contains(&status["state"].as_str().unwrap_or_default())
+        };
+        self.until(id, "the job's end", ended).await
+    }
+
+    /// Waits for a job's end, and holds status, answers and files against what was asked: every request exactly one
+    /// line, the right answer, in input order.
+    pub async fn answered(&self, id: JobId, asks: &[Ask]) -> Value {
+        let status = self.end(id).await;
+        let n = asks.len();
+        assert_eq!(status["state"], "completed", "{status}");
+        assert_counts(&status, [n, n, 0, 0]);
+        let output = self.http.text(&format!("/jobs/{id}/results")).await;
+        answers_in(&output, asks);
+        assert_eq!(self.file(&status, "output").as_deref(), Some(output.as_str()), "the file is not what HTTP gives");
+        assert_eq!(status["error_file"], Value::Null);
+        assert!(status["usage"]["completion_tokens"].as_u64().unwrap() >= n as u64, "{status}");
+        status
+    }
+
+    /// A job's file as it lies on disk, if the status names one. Its size must be the one that the status tells.
+    pub fn file(&self, status: &Value, which: &str) -> Option<String> {
+        let path = status[which]["path"].as_str()?;
+        let text = std::fs::read_to_string(self.path("store").join(path)).unwrap();
+        assert_eq!(status[which]["bytes"], text.len(), "{status}");
+        Some(text)
+    }
+}
+
+/// Total, completed, failed, unanswered; nothing remains.
+pub fn assert_counts(status: &Value, [total, completed, failed, unanswered]: [usize; 4]) {
+    let want = serde_json::json!({
+        "total": total, "completed": completed, "failed": failed, "unanswered": unanswered, "remaining": 0,
+    });
+    assert_eq!(status["requests"], want, "{status}");
+}
+
+pub fn completed(status: &Value) -> u64 {
+    status["requests"]["completed"].as_u64().unwrap_or(0)
+}
+
+async fn head(dir: &Path, env: &[(String, String)]) -> (Jetbatch, Http) {
+    let mut head = serve(dir, env, HEAD).spawn();
+    let said = head.line("jetbatch is up at ", LONG).await;
+    let base = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    head.ready(&base, LONG).await;
+    (head, Http::new(&base))
+}
+
+fn serve(dir: &Path, env: &[(String, String)], roles: &str) -> Start {
+    let start = Start::new(binary()).args(["serve", "--roles", roles, "--config"]).arg(dir.join("jetbatch.toml")).dir(dir);
+    env.iter().fold(start, |start, (name, value)| start.env(name, value))
+}
+
+/// A test that fails shows what its processes said.
+impl Drop for Stand {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("=== head\n{}", self.head.story());
+            for (worker, number) in self.workers.iter().zip(1..) {
+                eprintln!("=== w{number}\n{}", worker.story());
+            }
+        }
+    }
+}
