@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub nats: bus::Settings,
@@ -181,24 +181,6 @@ impl Config {
     /// The pools that this process's worker serves.
     pub fn worker_pools(&self) -> Vec<Pool> {
         if self.worker.pools.is_empty() { self.pools.keys().cloned().collect() } else { self.worker.pools.clone() }
-    }
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            nats: bus::Settings::default(),
-            store: store::Settings::default(),
-            http: Http::default(),
-            intake: Intake::default(),
-            scheduler: Scheduler::default(),
-            worker: Worker::default(),
-            archiver: Archiver::default(),
-            projector: Projector::default(),
-            telemetry: telemetry::Settings::default(),
-            pools: BTreeMap::new(),
-            default_pool: None,
-        }
     }
 }
 

@@ -170,7 +170,11 @@ impl Metrics {
             intake_requests: on.add("intake_requests", "Requests read from inputs", Counter::default()),
             intake_errors: on.add("intake_line_errors", "Mistakes found in input lines", Counter::default()),
             intake_jobs: on.add("intake_jobs", "Submissions by what intake made of them", Family::default()),
-            unanswered: on.add("requests_unanswered", "Requests that a job's end left without an answer", Counter::default()),
+            unanswered: on.add(
+                "requests_unanswered",
+                "Requests that a job's end left without an answer",
+                Counter::default(),
+            ),
             segments: on.add("archive_segments", "Segments archived", Counter::default()),
             archive_bytes: on.add("archive_bytes", "Bytes of archived lines", Family::default()),
             http: on.add("http_requests", "HTTP requests by route and status", Family::default()),

@@ -7,6 +7,7 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use std::fmt;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
@@ -66,20 +67,23 @@ pub async fn whole<E: fmt::Display>(
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     // serde would take an array for an object, its items for the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Refusal { code: "invalid_json", ..Refusal::invalid("the body must be a JSON object") });
+        return Err(wrong("the body must be a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let refusal = Refusal { code: "invalid_json", ..Refusal::invalid(told(&path, error.inner())) };
-        if path == "." { refusal } else { refusal.param(path) }
+        // Of broken JSON the path is no more than where the reader stood.
+        match error.inner().classify() {
+            Category::Data if path != "." => wrong(format!("'{path}' is not valid: {}", error.inner())).param(path),
+            _ => wrong(format!("the body is not valid: {}", error.inner())),
+        }
     })?;
-    json.end().map_err(|error| Refusal { code: "invalid_json", ..Refusal::invalid(error.to_string()) })?;
+    json.end().map_err(|error| wrong(error.to_string()))?;
     Ok(value)
 }
 
-fn told(path: &str, error: &serde_json::Error) -> String {
-    if path == "." { format!("the body is not valid: {error}") } else { format!("'{path}' is not valid: {error}") }
+fn wrong(message: impl Into<String>) -> Refusal {
+    Refusal { code: "invalid_json", ..Refusal::invalid(message) }
 }
 
 #[cfg(test)]

@@ -31,9 +31,12 @@ pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
     let mut last = desk.health.0.lock().await;
     let reasons = match &*last {
         Some((at, reasons)) if at.elapsed() < limits::READY_KEPT => reasons.clone(),
-        _ => look(&desk).await,
+        _ => {
+            let reasons = look(&desk).await;
+            *last = Some((Instant::now(), reasons.clone()));
+            reasons
+        }
     };
-    *last = Some((Instant::now(), reasons.clone()));
     let (code, word) = match reasons.is_empty() {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),

@@ -52,8 +52,9 @@ impl Error {
         match self {
             Self::LogLost { .. } | Self::LogReplaced => true,
             Self::Log(LogError::Decode { .. } | LogError::Subject { .. }) => true,
-            Self::Log(LogError::Read(ReadError::NoStream { stream }))
-            | Self::Read(ReadError::NoStream { stream }) => stream == wire::stream::EVENTS,
+            Self::Log(LogError::Read(ReadError::NoStream { stream })) | Self::Read(ReadError::NoStream { stream }) => {
+                stream == wire::stream::EVENTS
+            }
             Self::Log(LogError::Read(_)) | Self::Read(_) | Self::Write(_) | Self::Apply(_) => false,
         }
     }

@@ -300,7 +300,10 @@ impl Room {
             match rebuild::rebuild(&bus).await {
                 Ok(report) => tracing::info!(jobs = report.jobs, rewritten = report.rewritten, "statuses are restored"),
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "statuses of ended jobs are not restored");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "statuses of ended jobs are not restored"
+                    );
                 }
             }
         };

@@ -168,3 +168,22 @@ fn a_bucket_prefix_stands_before_every_path() {
     assert_eq!(store.name(&at), "jobs/x");
     assert_eq!(store.local_path("jobs/x"), None);
 }
+
+#[tokio::test]
+async fn a_bucket_is_written_and_read_like_a_folder() {
+    let inner = Arc::new(object_store::memory::InMemory::new());
+    let store = Store { inner: inner.clone(), prefix: Path::from("a/b"), root: None };
+    let whole = text((17 << 20) + 5);
+    let mut writer = store.writer("jobs/x/output.jsonl").await.unwrap();
+    for part in whole.chunks(100_000) {
+        writer.write(Bytes::copy_from_slice(part)).await.unwrap();
+    }
+    assert_eq!(store.size("jobs/x/output.jsonl").await.unwrap(), None);
+    assert_eq!(writer.finish().await.unwrap(), whole.len() as u64);
+    assert_eq!(read(&store, "jobs/x/output.jsonl", 0..whole.len() as u64).await, whole);
+    assert_eq!(inner.head(&Path::from("a/b/jobs/x/output.jsonl")).await.unwrap().size, whole.len() as u64);
+    assert_eq!(store.list("jobs").await.unwrap(), [("jobs/x/output.jsonl".to_owned(), whole.len() as u64)]);
+    store.probe().await.unwrap();
+    store.delete_under("jobs").await.unwrap();
+    assert_eq!(store.list("").await.unwrap(), []);
+}

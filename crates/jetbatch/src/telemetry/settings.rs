@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn the_endpoint_comes_from_settings_or_the_standard_variables() {
         let none = Settings::default();
-        let set = |url: &str, protocol| Settings { otlp_endpoint: Some(url.into()), otlp_protocol: protocol, ..none.clone() };
+        let set =
+            |url: &str, protocol| Settings { otlp_endpoint: Some(url.into()), otlp_protocol: protocol, ..none.clone() };
         let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318/");
         let http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         for (settings, vars, want) in [

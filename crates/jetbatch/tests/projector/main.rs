@@ -168,14 +168,13 @@ async fn jobs_have_an_eta_in_the_order_of_urgency() {
         rig.tell(urgent, &done(0, chunk)).await;
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    let eta = |job| async move { rig_eta(&rig, job).await };
-    let (first, second) = tokio::join!(eta(urgent), async { rig_eta(&rig, later).await });
+    let (first, second) = tokio::join!(eta(&rig, urgent), eta(&rig, later));
     assert!(first.1 == Some(Sla::OnTrack) && second.1 == Some(Sla::OnTrack));
     assert!(second.0 > first.0, "{first:?} {second:?}");
     projector.stop().await;
 }
 
-async fn rig_eta(rig: &Rig, job: JobId) -> (u64, Option<Sla>) {
+async fn eta(rig: &Rig, job: JobId) -> (u64, Option<Sla>) {
     wait_for("an ETA", LONG, || async {
         let live = rig.stored(job).await?.live;
         Some((live.eta?.p50.get(), live.sla))

@@ -1,0 +1,137 @@
+//! What stands in logs today must be readable for ever. A difference here is a decision about compatibility: bump
+//! `event::VERSION` and read both, or do not change it. `GOLDEN=write cargo test -p jetbatch-wire` writes new files.
+#![allow(clippy::unwrap_used)]
+use domain::{ChunkId, Event, JobId, Millis, Pool, event::*, pack::Packing};
+use std::{fs, path::PathBuf};
+use wire::{
+    envelope,
+    work::{Results, Work},
+};
+
+fn pool() -> Pool {
+    "tiny".parse().unwrap()
+}
+
+fn tally() -> Tally {
+    Tally { completed: 9, failed: 1, unanswered: 0, usage: Usage { prompt: 170, completion: 24, cached: 3 } }
+}
+
+fn events() -> Vec<Event> {
+    let at = Millis::new(1_795_000_000_000);
+    let chunk = ChunkId::new(3, 17);
+    let error = LineError {
+        code: Code::InvalidType,
+        line: Some(17),
+        param: Some("body.temperature".into()),
+        message: "body.temperature: invalid type".into(),
+    };
+    vec![
+        Event::JobSubmitted(Submitted {
+            at,
+            fingerprint: "f00d".into(),
+            input: Input::Stored("uploads/x.jsonl".into()),
+            model: Some("tiny".into()),
+            endpoint: None,
+            window_ms: 86_400_000,
+            metadata: [("team".to_owned(), "blue".to_owned())].into(),
+            priority: Priority::High,
+            trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            packing: Packing { chunk_requests: [(pool(), 32)].into(), ..Packing::default() },
+        }),
+        Event::JobRejected(Rejected { at, errors: vec![error], errors_total: 1 }),
+        Event::JobPlanned(Planned { at, input: "uploads/x.jsonl".into(), requests: 10, segments: 1, bytes: 2_000 }),
+        Event::JobClosing(Closing { at, cause: Cause::Cancelled }),
+        Event::JobEnded(Ended { at, outcome: Outcome::Completed }),
+        Event::SegmentPlanned(SegmentPlan {
+            segment: 3,
+            offset: 4_096,
+            bytes: 2_000,
+            first: 30_000,
+            requests: 10,
+            pools: vec![pool()],
+            chunks: vec![ChunkPlan { pool: 0, runs: vec![(0, 4), (5, 6)], bytes: 2_000 }],
+        }),
+        Event::ChunkDone(ChunkDone { at, chunk, attempt: 2, delivered: 1, worker: "box-1".into(), started: at, tally: tally() }),
+        Event::ChunkFailed(ChunkFailed {
+            at,
+            chunk,
+            attempt: 1,
+            worker: "box-1".into(),
+            class: FaultClass::OutOfMemory,
+            reason: "out of memory".into(),
+        }),
+        Event::SegmentArchived(SegmentArchived { at, segment: 3, tally: tally(), output_bytes: 4_000, error_bytes: 400 }),
+        Event::OutputWritten(OutputWritten {
+            at,
+            output: Some(File { path: "jobs/x/output.jsonl".into(), bytes: 4_000 }),
+            errors: None,
+        }),
+    ]
+}
+
+fn work() -> Work {
+    Work {
+        job: JobId::keyed("default", "monday"),
+        pool: pool(),
+        chunk: ChunkId::new(3, 17),
+        attempt: 1,
+        sent: Millis::new(1_795_000_000_000),
+        deadline: Millis::new(1_795_086_400_000),
+        endpoint: None,
+        model: Some("tiny".into()),
+        runs: vec![(0, 2)],
+        first: 30_000,
+        lines: "{}\n{}\n".into(),
+        parts: 0,
+    }
+}
+
+fn results() -> Results {
+    Results {
+        chunk: Some(ChunkId::new(3, 17)),
+        worker: "box-1".into(),
+        attempt: 1,
+        tally: tally(),
+        sizes: vec![3, 3],
+        errors: vec![1],
+        lines: "{}\n{}\n".into(),
+        ..Results::default()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Compares with the golden file, or writes it where it is told to.
+fn golden(name: &str, bytes: &[u8]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.hex"));
+    if std::env::var("GOLDEN").is_ok_and(|value| value == "write") {
+        fs::write(&path, hex(bytes) + "\n").unwrap();
+    }
+    let stands = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(stands.trim(), hex(bytes), "{name} is not encoded as {} has it", path.display());
+}
+
+#[test]
+fn events_are_encoded_as_ever() {
+    for event in events() {
+        let message = envelope::event(JobId::keyed("default", "monday"), &event, None);
+        golden(event.name(), &message.payload);
+        assert_eq!(envelope::read_event(Some("1"), &message.payload).unwrap(), event);
+    }
+}
+
+#[test]
+fn work_and_results_are_encoded_as_ever() {
+    golden("Work", &envelope::encode(&work()));
+    golden("Results", &envelope::encode(&results()));
+    assert_eq!(envelope::decode::<Work>("work", &envelope::encode(&work())).unwrap(), work());
+    assert_eq!(envelope::decode::<Results>("results", &envelope::encode(&results())).unwrap(), results());
+}
+
+#[test]
+fn a_newer_version_is_refused() {
+    let error = envelope::read_event(Some("2"), b"").unwrap_err();
+    assert!(error.to_string().contains("version 2"), "{error}");
+}
