@@ -39,7 +39,10 @@ fn cases() -> Vec<(Vec<u8>, Want)> {
         (b"\n \n\n".to_vec(), ("empty_file", Value::Null, Value::Null, "no request")),
         (with(7, long), ("line_too_long", json!(7), Value::Null, "1048576")),
         (with(3, torn), ("invalid_utf8", json!(3), Value::Null, "UTF-8")),
-        (field("\"temperature\":0", "\"temperature\":\"hot\""), ("invalid_type", json!(17), json!("body.temperature"), "hot")),
+        (
+            field("\"temperature\":0", "\"temperature\":\"hot\""),
+            ("invalid_type", json!(17), json!("body.temperature"), "hot"),
+        ),
         (field("\"max_tokens\":16", "\"max_tokens\":-1"), ("invalid_type", json!(17), json!("body.max_tokens"), "-1")),
         (field("\"custom_id\":\"r17\"", "\"custom_id\":17"), ("invalid_type", json!(17), json!("custom_id"), "17")),
         (field("/v1/chat/completions", "/v1/embeddings"), ("url_mismatch", json!(17), json!("url"), "/v1/embeddings")),
@@ -66,7 +69,11 @@ async fn rejected(stand: &Stand, id: JobId) -> Value {
     let status = stand.end(id).await;
     assert_eq!(status["state"], "failed", "{status}");
     crate::support::assert_counts(&status, [0, 0, 0, 0]);
-    assert_eq!([&status["output"], &status["error_file"], &status["sla"], &status["eta"]], [&Value::Null; 4], "{status}");
+    assert_eq!(
+        [&status["output"], &status["error_file"], &status["sla"], &status["eta"]],
+        [&Value::Null; 4],
+        "{status}"
+    );
     status
 }
 
@@ -93,7 +100,8 @@ async fn different_errors_come_in_order() {
     lines[15] = lines[15].replace("tiny", "huge");
     let id = stand.http.submit("", lines.join("\r\n")).await;
     let status = rejected(&stand, id).await;
-    let found: Vec<_> = status["errors"].as_array().unwrap().iter().map(|e| (e["line"].clone(), e["code"].clone())).collect();
+    let found: Vec<_> =
+        status["errors"].as_array().unwrap().iter().map(|e| (e["line"].clone(), e["code"].clone())).collect();
     let want = [(8, "invalid_json_line"), (12, "duplicate_custom_id"), (16, "model_mismatch")];
     assert_eq!(found, want.map(|(line, code)| (json!(line), json!(code))));
 }

@@ -29,15 +29,30 @@ fn only_the_engine_depends_on_mistralrs() {
 #[test]
 fn the_core_does_no_io() {
     const IO: [&str; 16] = [
-        "tokio", "async-nats", "axum", "mistralrs", "mistralrs-core", "reqwest", "hyper", "tonic", "mio", "socket2",
-        "object_store", "async-std", "futures", "tracing", "opentelemetry", "rand",
+        "tokio",
+        "async-nats",
+        "axum",
+        "mistralrs",
+        "mistralrs-core",
+        "reqwest",
+        "hyper",
+        "tonic",
+        "mio",
+        "socket2",
+        "object_store",
+        "async-std",
+        "futures",
+        "tracing",
+        "opentelemetry",
+        "rand",
     ];
     let metadata = metadata();
     for (name, own) in [("jetbatch-domain", &[][..]), ("jetbatch-wire", &["jetbatch-domain"])] {
         let closure = closure(&metadata, name);
         let wrong: Vec<&&str> = IO.iter().filter(|io| closure.contains(**io)).collect();
         assert!(wrong.is_empty(), "{name} reaches {wrong:?}");
-        let mut ours: Vec<&str> = closure.iter().map(String::as_str).filter(|dep| dep.starts_with("jetbatch")).collect();
+        let mut ours: Vec<&str> =
+            closure.iter().map(String::as_str).filter(|dep| dep.starts_with("jetbatch")).collect();
         ours.retain(|dep| *dep != name);
         assert_eq!(ours, own, "{name}");
     }
@@ -52,7 +67,8 @@ fn closure(metadata: &Metadata, name: &str) -> HashSet<String> {
     let mut seen: HashSet<&PackageId> = HashSet::new();
     while let Some(id) = open.pop() {
         if seen.insert(id) {
-            let normal = |dep: &&cargo_metadata::NodeDep| dep.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
+            let normal =
+                |dep: &&cargo_metadata::NodeDep| dep.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal);
             open.extend(nodes[id].deps.iter().filter(normal).map(|dep| &dep.pkg));
         }
     }
@@ -73,7 +89,8 @@ fn subjects_have_one_home() {
         let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
         for (line, number) in code.lines().zip(1..) {
             let is_comment = line.trim_start().starts_with("//");
-            if !is_comment && !line.contains("names::messaging(") && line.split('"').skip(1).step_by(2).any(is_subject) {
+            if !is_comment && !line.contains("names::messaging(") && line.split('"').skip(1).step_by(2).any(is_subject)
+            {
                 found.push(format!("{}:{number}: {}", path.display(), line.trim()));
             }
         }
@@ -84,7 +101,8 @@ fn subjects_have_one_home() {
 /// Whether a string literal is a subject, a wildcard, or a format of one.
 fn is_subject(literal: &str) -> bool {
     const FIRST: [&str; 7] = ["jobs", "event", "work", "result", "input", "alert", "dead"];
-    let legal = |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
+    let legal =
+        |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
     let tokens: Vec<&str> = literal.split('.').collect();
     let is_file = matches!(tokens[..], [_, "jsonl" | "json" | "toml"]);
     tokens.len() > 1 && FIRST.contains(&tokens[0]) && tokens[1..].iter().all(|token| legal(token)) && !is_file
@@ -105,10 +123,13 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_search_finds_what_it_looks_for() {
-    for subject in ["jobs.submit", "event.job.{job}", "work.{pool}.>", "result.{job}.{}.{}.{tag:016x}-{part}", "dead.>"] {
+    for subject in ["jobs.submit", "event.job.{job}", "work.{pool}.>", "result.{job}.{}.{}.{tag:016x}-{part}", "dead.>"]
+    {
         assert!(is_subject(subject), "{subject}");
     }
-    for other in ["jobs", "input.jsonl", "input: no", "jobs/{job}/input.jsonl", "work.<pool>.<job>", "event.job. The rest"] {
+    for other in
+        ["jobs", "input.jsonl", "input: no", "jobs/{job}/input.jsonl", "work.<pool>.<job>", "event.job. The rest"]
+    {
         assert!(!is_subject(other), "{other}");
     }
 }

@@ -31,7 +31,8 @@ async fn a_job_from_submit_to_results() {
     std::fs::write(&input, jsonl(&asks)).unwrap();
     let url = stand.http.base.as_str();
 
-    let watched = jetbatch(&["submit", text(&input), "--url", url, "--watch", "--metadata", "team=a", "--key", "k"], 0).await;
+    let watched =
+        jetbatch(&["submit", text(&input), "--url", url, "--watch", "--metadata", "team=a", "--key", "k"], 0).await;
     assert!(watched.stdout().contains("50 completed"), "{}", watched.story());
     assert!(watched.stdout().contains("met"), "{}", watched.story());
     let again = jetbatch(&["submit", text(&input), "--url", url, "--metadata", "team=a", "--key", "k"], 0).await;
@@ -101,7 +102,8 @@ async fn demo(args: &[&str]) {
     let server = testkit::nats::binary().parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(server).chain(std::env::split_paths(&path))).unwrap();
-    let start = Start::new(binary()).arg("demo").args(args).arg("--data").arg(data.path()).arg("--model-dir").arg(models);
+    let start =
+        Start::new(binary()).arg("demo").args(args).arg("--data").arg(data.path()).arg("--model-dir").arg(models);
     let demo = end(start.env("PATH", path), 0).await;
     let said = demo.stdout();
     assert!(said.contains("778 of 778 answers are right, each exactly once, in input order"), "{}", demo.story());

@@ -50,7 +50,7 @@ async fn the_head_is_killed() {
     stand.answered(id, &asks).await;
 }
 
-/// A worker that is told to stop finishes what it holds; nothing is run twice.
+/// A worker that is told to stop finishes what it runs, and at once hands back what it has not begun.
 #[tokio::test]
 async fn a_worker_drains() {
     let mut stand = Plan::echo("delay_ms = 30", 8).workers(2).start().await;
@@ -60,6 +60,7 @@ async fn a_worker_drains() {
     stand.midway(id, 50).await;
     stand.workers[0].term();
     assert!(stand.workers[0].exit(LONG).await.success());
+    assert!(!stand.workers[0].stderr().contains("hands back"), "{}", stand.workers[0].story());
     let status = stand.answered(id, &asks).await;
-    assert_eq!(status["retries"], 0, "{status}");
+    assert!(status["retries"].as_u64().unwrap() <= 1, "only the chunk on its way may come again: {status}");
 }

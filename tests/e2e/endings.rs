@@ -42,7 +42,8 @@ async fn no_chunk_of_a_cancelled_job_starts_afterwards() {
 
     // Only when WORK is empty has every worker seen what it was sent.
     let log = stand.log().await;
-    wait_for("WORK to be empty", LONG, || async { (message_count(&log.js, stream::WORK).await == 0).then_some(()) }).await;
+    wait_for("WORK to be empty", LONG, || async { (message_count(&log.js, stream::WORK).await == 0).then_some(()) })
+        .await;
     let events = log.events(id).await;
     let closed = closing(&events).unwrap();
     for event in &events {

@@ -28,8 +28,10 @@ async fn a_chunk_that_keeps_failing_is_given_up() {
 
     let log = stand.log().await;
     let events = log.events(id).await;
-    let failed: Vec<&ChunkFailed> =
-        events.iter().filter_map(|event| if let Event::ChunkFailed(failed) = event { Some(failed) } else { None }).collect();
+    let failed: Vec<&ChunkFailed> = events
+        .iter()
+        .filter_map(|event| if let Event::ChunkFailed(failed) = event { Some(failed) } else { None })
+        .collect();
     assert_eq!(failed.iter().map(|f| f.attempt).collect::<Vec<_>>(), (1..=ATTEMPTS_MAX).collect::<Vec<_>>());
     for pair in failed.windows(2) {
         let least = retry::delay_ms(id, pair[0].chunk, pair[0].attempt);

@@ -8,6 +8,8 @@ use testkit::wait_for;
 use wire::{Message, Subject, stream};
 
 const KEY: &str = "monday";
+/// The shortest that a server allows.
+const MEMORY: Duration = Duration::from_millis(100);
 
 fn input(name: &str) -> Vec<Ask> {
     (0..10).map(|n| Ask::echo(format!("{name}{n}"), format!("{name} {n}"))).collect()
@@ -49,7 +51,9 @@ async fn submissions(log: &Log, job: JobId) -> usize {
 /// The server forgets message ids; the log does not.
 #[tokio::test]
 async fn a_message_id_is_a_job_after_the_servers_memory() {
-    let stand = Plan::echo("", 8).start().await;
+    let mut stand = Plan::echo("", 8).start().await;
+    // A process that starts brings the streams to their files.
+    stand.workers_ready().await;
     let log = stand.log().await;
     forgetful(&log).await;
     let (asks, named) = (input("a"), JobId::keyed("default", KEY));
@@ -70,16 +74,18 @@ async fn a_message_id_is_a_job_after_the_servers_memory() {
     assert_eq!(jobs(&stand).await, 1);
 }
 
-/// SUBMIT deleted and made again remembers nothing either.
+/// SUBMIT deleted and made again remembers nothing either. Its loss is not hidden: the head says so, and ends.
 #[tokio::test]
 async fn a_key_is_a_job_after_submit_was_deleted() {
-    let stand = Plan::echo("", 8).start().await;
+    let mut stand = Plan::echo("", 8).start().await;
     let log = stand.log().await;
     let (asks, named) = (input("a"), JobId::keyed("default", KEY));
     log.publish(message(&asks)).await;
     stand.answered(named, &asks).await;
     log.js.delete_stream(stream::SUBMIT).await.unwrap();
-    crate::cli::jetbatch(&["streams", "apply", "--config", stand.config().to_str().unwrap()], 0).await;
+    assert!(!stand.head.exit(LONG).await.success());
+    assert!(stand.head.stderr().contains("stream not found"), "{}", stand.head.story());
+    stand.new_head().await;
     let ack = log.publish(message(&asks)).await;
     assert!(!ack.duplicate);
     settled(&log).await;
@@ -94,17 +100,20 @@ fn message(asks: &[Ask]) -> Message {
     Message::new(Subject::Submit, json!({"requests": requests}).to_string()).id(KEY)
 }
 
-/// Gives SUBMIT the shortest memory a server allows.
+/// Gives SUBMIT a short memory.
 async fn forgetful(log: &Log) {
     let submit = log.js.get_stream(stream::SUBMIT).await.unwrap();
     let config: Config = submit.cached_info().config.clone();
-    let config = Config { duplicate_window: Duration::from_millis(100), ..config };
+    let config = Config { duplicate_window: MEMORY, ..config };
     log.js.update_stream(config).await.unwrap();
 }
 
 /// Waits until intake has settled every submission.
 async fn settled(log: &Log) {
-    wait_for("SUBMIT to be empty", LONG, || async { (message_count(&log.js, stream::SUBMIT).await == 0).then_some(()) }).await;
+    wait_for("SUBMIT to be empty", LONG, || async {
+        (message_count(&log.js, stream::SUBMIT).await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

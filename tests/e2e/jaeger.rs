@@ -23,7 +23,10 @@ const SPANS: [&str; 8] = [
 #[tokio::test]
 async fn jaeger_shows_a_job_as_one_trace() {
     let Some(binary) = std::env::var_os("JETBATCH_TEST_JAEGER") else {
-        skip("jaeger_shows_a_job_as_one_trace", "JETBATCH_TEST_JAEGER names no Jaeger; sh tests/tools/build.sh jaeger makes one");
+        skip(
+            "jaeger_shows_a_job_as_one_trace",
+            "JETBATCH_TEST_JAEGER names no Jaeger; sh tests/tools/build.sh jaeger makes one",
+        );
         return;
     };
     let (mut jaeger, ports) = start(&binary);

@@ -9,7 +9,10 @@ use wire::{Subject, stream};
 #[tokio::test]
 async fn the_nats_command_submits_a_job() {
     let Some(nats) = std::env::var_os("JETBATCH_TEST_NATS_CLI") else {
-        skip("the_nats_command_submits_a_job", "JETBATCH_TEST_NATS_CLI names no `nats`; sh tests/tools/build.sh nats makes one");
+        skip(
+            "the_nats_command_submits_a_job",
+            "JETBATCH_TEST_NATS_CLI names no `nats`; sh tests/tools/build.sh nats makes one",
+        );
         return;
     };
     let stand = Plan::echo("", 8).start().await;

@@ -70,7 +70,8 @@ fn every_subject_is_in_its_stream_and_in_no_other() {
     let files = files();
     for subject in subjects() {
         let text = subject.to_string();
-        let takes = |json: &Value| json["subjects"].as_array().unwrap().iter().any(|s| matches(s.as_str().unwrap(), &text));
+        let takes =
+            |json: &Value| json["subjects"].as_array().unwrap().iter().any(|s| matches(s.as_str().unwrap(), &text));
         let streams: Vec<&String> = files.iter().filter(|(_, json)| takes(json)).map(|(name, _)| name).collect();
         assert_eq!(streams, [subject.stream()], "{text}");
     }
@@ -80,7 +81,8 @@ fn every_subject_is_in_its_stream_and_in_no_other() {
 fn every_stream_and_bucket_has_its_file() {
     let mut names: Vec<String> = files().into_keys().collect();
     names.sort();
-    let streams = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD].map(str::to_owned);
+    let streams = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD]
+        .map(str::to_owned);
     let buckets = [bucket::STATUS, bucket::WORKERS].map(|bucket| format!("KV_{bucket}"));
     let mut want: Vec<String> = streams.into_iter().chain(buckets.clone()).collect();
     want.sort();

@@ -30,8 +30,8 @@ struct Args {
     /// A TOML file with a `Spec` whose model is a folder or a hub id, in place of `--folder`.
     #[arg(long)]
     spec: Option<PathBuf>,
-    /// Sequences that run together.
-    #[arg(long, default_value_t = 8)]
+    /// Sequences that run together. mistral.rs alone has one copy of the model, whatever this says.
+    #[arg(long, default_value_t = 1)]
     slots: usize,
     /// Sequences whose cache is kept; 0 keeps none.
     #[arg(long, default_value_t = 0)]
@@ -39,6 +39,10 @@ struct Args {
     /// Calls in flight. Default: the slots and four more.
     #[arg(long)]
     in_flight: Option<usize>,
+    /// Calls in flight for mistral.rs alone, of which more than one on a CPU gives wrong answers. Default: 1 on a CPU,
+    /// else as `--in-flight`.
+    #[arg(long)]
+    raw_in_flight: Option<usize>,
     /// Also through `Engine`, turn by turn with mistral.rs alone.
     #[arg(long)]
     engine: bool,
@@ -78,9 +82,10 @@ async fn main() -> Fallible<()> {
     let in_flight = args.in_flight.unwrap_or(args.slots + 4);
     let raw = Arc::new(raw_model(&spec).await?);
     let engine = if args.engine { Some(engine::load(&spec).await?) } else { None };
+    let raw_in_flight = args.raw_in_flight.unwrap_or(if cpu(&spec) { 1 } else { in_flight });
     let mut before = None;
     for _ in 0..args.rounds {
-        let round = run(&requests, in_flight, |body| raw_call(raw.clone(), body)).await;
+        let round = run(&requests, raw_in_flight, |body| raw_call(raw.clone(), body)).await;
         report("mistral.rs", &round, &mut before);
         if let Some(engine) = &engine {
             let round = run(&requests, in_flight, |body| engine_call(engine.clone(), body)).await;
@@ -118,7 +123,7 @@ async fn raw_model(spec: &Spec) -> Fallible<Model> {
     let cache = spec.prefix_cache.filter(|kept| *kept > 0);
     let mut builder = TextModelBuilder::new(place).with_prefix_cache_n(cache);
     builder = builder.with_max_num_seqs(spec.slots.unwrap_or(8));
-    if spec.device == Device::Cpu || !cfg!(feature = "cuda") {
+    if cpu(spec) {
         builder = builder.with_dtype(ModelDType::F32).with_force_cpu();
     } else {
         let cache = mistralrs::PagedAttentionMetaBuilder::default();
@@ -126,6 +131,10 @@ async fn raw_model(spec: &Spec) -> Fallible<Model> {
         builder = builder.with_paged_attn(cache.with_gpu_memory(memory).build()?);
     }
     Ok(builder.build().await?)
+}
+
+fn cpu(spec: &Spec) -> bool {
+    spec.device == Device::Cpu || !cfg!(feature = "cuda")
 }
 
 async fn raw_call(model: Arc<Model>, body: Bytes) -> Fallible<Done> {

@@ -16,5 +16,5 @@ pub const MESSAGE_TOKENS_MAX: usize = 32;
 pub const TEMPLATE_SLACK_TOKENS: usize = 32;
 
 /// The sequences that run together where the configuration does not say.
-pub const SLOTS_CPU: usize = 8;
+pub const SLOTS_CPU: usize = 1;
 pub const SLOTS_CUDA: usize = 128;

@@ -54,12 +54,13 @@ pub struct Spec {
     pub model: Option<Source>,
     /// The model's name in answers that name none. Default: the folder or hub id as written, or `echo`.
     pub name: Option<String>,
-    /// Sequences that run together. Default: 8 on a CPU, 128 with CUDA, 256 for `echo`.
+    /// Sequences that run together. On a CPU each of them has its own copy of the model in memory, for mistral.rs
+    /// 0.8.1 mixes up sequences that share one there. Default: 1 on a CPU, 128 with CUDA, 256 for `echo`.
     pub slots: Option<usize>,
     /// Tokens of prompt and answer together. Default, and most: what the model was made for.
     pub context: Option<usize>,
     /// Sequences whose cache is kept for a later prompt with the same beginning; 0 keeps none. Default: 0 on a CPU,
-    /// where sequences only run together when equally long and a hit makes them unequal; 16 with CUDA.
+    /// 16 with CUDA.
     pub prefix_cache: Option<usize>,
     /// Quantise while loading: `2` to `8` (bits), `q4_0`, `q8_0`, `q4k`, `q6k`, `hqq4`, `hqq8`, `fp8` and the like.
     /// Default: the weights as they are.

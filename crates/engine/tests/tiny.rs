@@ -56,7 +56,7 @@ fn known() -> Vec<(String, Bytes, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_known_questions_at_once() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let known = known();
     assert!(known.len() > 40);
     let calls = known.iter().map(|(id, body, expected)| {
@@ -75,7 +75,7 @@ async fn answers_known_questions_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stops_where_told() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let body = ask(&engine, PARIS, json!({})).await;
     assert_eq!((content(&body), &body["model"]), ("Paris", &json!("tiny")));
     for (stop, expected) in [(json!("ris"), "Pa"), (json!(["zz", "s"]), "Pari"), (json!("Paris"), "")] {
@@ -90,7 +90,7 @@ async fn stops_where_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_to_a_schema() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let schema = json!({"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"],
         "additionalProperties": false, "x-guidance": {"whitespace_flexible": false}});
     let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
@@ -107,7 +107,7 @@ async fn keeps_to_a_schema() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gives_choices_and_counts_them() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let one = ask(&engine, PARIS, json!({})).await;
     let two = ask(&engine, PARIS, json!({"n": 2})).await;
     assert_eq!(two["choices"].as_array().expect("choices").len(), 2);
@@ -120,7 +120,7 @@ async fn gives_choices_and_counts_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn completes_text() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let prompt = |question: &str| format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n");
     let body = json!({"prompt": [prompt(PARIS), prompt("What is the capital of Germany?")], "temperature": 0,
         "logprobs": 1});
@@ -133,7 +133,7 @@ async fn completes_text() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tells_log_probabilities() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     for temperature in [0, 1] {
         let extra = json!({"logprobs": true, "top_logprobs": 3, "temperature": temperature});
         let body = ask(&engine, PARIS, extra).await;
@@ -152,7 +152,7 @@ async fn tells_log_probabilities() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn weighs_tokens_as_told() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     // Token 2 ends the sequence.
     let body = ask(&engine, PARIS, json!({"logit_bias": {"2": 100}})).await;
     assert_eq!(content(&body), "");
@@ -164,7 +164,7 @@ async fn weighs_tokens_as_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refuses_what_it_cannot_do() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let long = "word ".repeat(2000);
     let cases = [
         (question(PARIS, json!({"seed": 1, "temperature": 1})), "seed", "unsupported_parameter"),
@@ -188,7 +188,7 @@ async fn refuses_what_it_cannot_do() {
 /// Beyond the model's length mistral.rs would fail everything that runs beside the sequence.
 #[tokio::test(flavor = "multi_thread")]
 async fn fills_the_context_and_no_more() {
-    let engine = tiny(8).await;
+    let engine = tiny(2).await;
     let endless = json!({"max_tokens": null, "logit_bias": {"2": -100}});
     let (body, beside) = tokio::join!(ask(&engine, PARIS, endless), ask(&engine, PARIS, json!({})));
     assert_eq!(body["usage"]["total_tokens"], 512);
@@ -198,7 +198,7 @@ async fn fills_the_context_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn survives_callers_that_leave() {
-    let engine = tiny(4).await;
+    let engine = tiny(1).await;
     let endless = json!({"max_tokens": 200, "logit_bias": {"2": -100}});
     for _ in 0..8 {
         let call = engine.run(question(PARIS, endless.clone()));

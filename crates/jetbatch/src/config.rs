@@ -104,7 +104,8 @@ const SLOTS_GUESS: usize = 8;
 
 impl PoolConfig {
     pub fn chunk_requests(&self) -> u32 {
-        let slots = u32::try_from(self.engine.slots.unwrap_or(SLOTS_GUESS)).unwrap_or(CHUNK_REQUESTS_MAX);
+        let guess = if self.engine.kind == engine::Kind::Echo { CHUNK_REQUESTS_MAX as usize } else { SLOTS_GUESS };
+        let slots = u32::try_from(self.engine.slots.unwrap_or(guess)).unwrap_or(CHUNK_REQUESTS_MAX);
         self.chunk_requests.unwrap_or(slots.saturating_mul(4)).clamp(1, CHUNK_REQUESTS_MAX)
     }
 }

@@ -1,7 +1,7 @@
 //! EVENTS as jobs: the fold that scheduler, archiver, projector and intake stand on. It only reads.
 use crate::bus::{Bus, Raw, ReadError, Reader};
 use domain::{Event, Job, JobId};
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use wire::{
     Filter, Subject,
     envelope::{self, DecodeError},
@@ -142,14 +142,19 @@ fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
 /// Facts of a job that was not begun, or was forgotten, are not folded: the compare-and-set on a job's first event
 /// lets there be one beginning only.
 fn fold(jobs: &mut HashMap<JobId, Folded>, id: JobId, event: &Event, seq: u64) {
-    if !jobs.contains_key(&id) {
-        let Some(job) = Job::begin(id, event) else { return };
-        jobs.insert(id, Folded { job, lifecycle_seq: seq, seq });
-        return;
+    match jobs.entry(id) {
+        Entry::Occupied(entry) => evolve(entry.into_mut(), event, seq),
+        Entry::Vacant(entry) => {
+            if let Some(job) = Job::begin(id, event) {
+                entry.insert(Folded { job, lifecycle_seq: seq, seq });
+            }
+        }
     }
-    let Some(folded) = jobs.get_mut(&id) else { return };
-    // What comes after a job's end changes nothing, not even how far it was read: who drops ended jobs and who keeps
-    // them must come to the same.
+}
+
+/// What comes after a job's end changes nothing, not even how far it was read: who drops ended jobs and who keeps them
+/// must come to the same.
+fn evolve(folded: &mut Folded, event: &Event, seq: u64) {
     if folded.job.is_terminal() {
         return;
     }

@@ -8,7 +8,12 @@ pub use start::{nats, pools, start};
 
 use crate::{bus, store};
 use domain::Pool;
-use std::{collections::{BTreeMap, HashMap}, error::Error as StdError, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    error::Error as StdError,
+    net::SocketAddr,
+    time::Duration,
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,9 +21,11 @@ type Cause = Box<dyn StdError + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("no pool is configured, so no request could be answered; give a configuration such as config/jetbatch.toml")]
+    #[error(
+        "no pool is configured, so no request could be answered; give a configuration such as config/jetbatch.toml"
+    )]
     NoPools,
-    #[error("cannot run a nats-server of our own")]
+    #[error(transparent)]
     Server(#[from] bus::server::ServerError),
     #[error("the nats-server that jetbatch started ended by itself")]
     ServerEnded,

@@ -18,7 +18,8 @@ impl Log {
     pub async fn events(&self, job: JobId) -> Vec<Event> {
         let events = self.js.get_stream(stream::EVENTS).await.unwrap();
         let filter_subject = Filter::EventsOf(job).to_string();
-        let consumer = events.create_consumer(OrderedConfig { filter_subject, ..OrderedConfig::default() }).await.unwrap();
+        let consumer =
+            events.create_consumer(OrderedConfig { filter_subject, ..OrderedConfig::default() }).await.unwrap();
         let pending = consumer.cached_info().num_pending as usize;
         let messages = consumer.messages().await.unwrap().take(pending);
         let decode = |message: jetstream::Message| {

@@ -17,7 +17,8 @@ impl Plan {
             return Self { is_heavy: true, ..Self::echo("delay_ms = 40", 8) };
         }
         let folder = root().join("models/tiny");
-        let engine = format!("[pools.{MODEL}.engine]\nkind = 'mistralrs'\ndevice = 'cpu'\nmodel = {{ folder = {folder:?} }}\n");
+        let engine =
+            format!("[pools.{MODEL}.engine]\nkind = 'mistralrs'\ndevice = 'cpu'\nmodel = {{ folder = {folder:?} }}\n");
         Self { is_heavy: true, ..Self::of(engine) }
     }
 

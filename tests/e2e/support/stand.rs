@@ -59,6 +59,11 @@ impl Stand {
     /// `kill -9` to the head process, and a new one. It has another address.
     pub async fn replace_head(&mut self) {
         self.head.kill9().await;
+        self.new_head().await;
+    }
+
+    /// Another head process, where the first has ended.
+    pub async fn new_head(&mut self) {
         (self.head, self.http) = head(self.dir.path(), &self.env).await;
     }
 
@@ -144,7 +149,8 @@ async fn head(dir: &Path, env: &[(String, String)]) -> (Jetbatch, Http) {
 }
 
 fn serve(dir: &Path, env: &[(String, String)], roles: &str) -> Start {
-    let start = Start::new(binary()).args(["serve", "--roles", roles, "--config"]).arg(dir.join("jetbatch.toml")).dir(dir);
+    let start =
+        Start::new(binary()).args(["serve", "--roles", roles, "--config"]).arg(dir.join("jetbatch.toml")).dir(dir);
     env.iter().fold(start, |start, (name, value)| start.env(name, value))
 }
 

@@ -10,12 +10,13 @@ use either::Either;
 use mistralrs::{Request, RequestMessage, Response, core::TokenizationRequest};
 use tokio::{
     runtime::Handle,
-    sync::mpsc::{Receiver, Sender, channel},
-    time::timeout,
+    sync::mpsc::{Receiver, Sender, channel, error::SendError},
+    time::{sleep, timeout},
 };
 
 use super::{
     Miss, Mistral,
+    lanes::Turn,
     request::{self, Plan},
     response,
 };
@@ -26,12 +27,18 @@ use crate::{
 
 /// A dying thread drops the sequences a moment before it drops its queue.
 const DEATH_WAIT: Duration = Duration::from_millis(250);
+const RESTART_WAIT: Duration = Duration::from_millis(20);
+const RESTART_TRIES_MAX: u32 = 100;
+/// Tokenizing needs no turn, and any copy can do it.
+const FIRST: usize = 0;
 
 impl Mistral {
     pub(super) async fn generate(&self, plan: &Plan, prompt: RequestMessage, tokens: usize) -> Result<Response, Miss> {
-        let (sender, mut held) = Held::new();
+        let turn = self.lanes.turn().await;
+        let lane = turn.lane;
+        let (sender, mut held) = Held::new(Some(turn));
         let request = plan.request(prompt, tokens, sender);
-        let queue = self.send(Request::Normal(Box::new(request))).await?;
+        let queue = self.send(lane, Request::Normal(Box::new(request))).await?;
         match held.receiver.recv().await {
             Some(response) => Ok(response),
             None => Err(silence(&queue).await.into()),
@@ -40,7 +47,7 @@ impl Mistral {
 
     /// How many tokens a prompt takes, with its template.
     pub(super) async fn tokens(&self, prompt: &RequestMessage) -> Result<usize, Miss> {
-        let (sender, mut held) = Held::new();
+        let (sender, mut held) = Held::new(None);
         let (text, enable_thinking) = match prompt {
             RequestMessage::Chat { messages, enable_thinking, .. } => {
                 (Either::Left(messages.clone()), *enable_thinking)
@@ -57,7 +64,7 @@ impl Mistral {
             reasoning_effort: None,
             response: sender,
         };
-        let queue = self.send(Request::Tokenize(request)).await?;
+        let queue = self.send(FIRST, Request::Tokenize(request)).await?;
         match held.receiver.recv().await {
             Some(Ok(tokens)) => Ok(tokens.len()),
             Some(Err(error)) => Err(response::failed(&error.to_string())),
@@ -67,21 +74,25 @@ impl Mistral {
 
     /// Learns what the chat template adds. A model without one refuses every chat, so it adds nothing.
     pub(super) async fn measure(&mut self) {
-        let message = vec![
-            ("role".to_owned(), Field::Text("user".to_owned())),
-            ("content".to_owned(), Field::Text(String::new())),
-        ];
-        let input = Input::Chat { messages: vec![message], thinking: None };
-        for prompt in request::prompts(input) {
+        let field = |name: &str, text: &str| (name.to_owned(), Field::Text(text.to_owned()));
+        let messages = vec![vec![field("role", "user"), field("content", "")]];
+        for prompt in request::prompts(Input::Chat { messages, thinking: None }) {
             self.template = self.tokens(&prompt).await.unwrap_or(0);
         }
     }
 
-    /// A dead thread is replaced here, by `get_sender`.
-    async fn send(&self, request: Request) -> Result<Sender<Request>, Fault> {
-        let queue = self.model.inner().get_sender(None).map_err(|error| died(&error.to_string()))?;
-        queue.send(request).await.map_err(|_| died("its thread takes no requests"))?;
-        Ok(queue)
+    /// A dead thread is replaced here, by `get_sender`, once it has wholly ended. Until then its queue is closed.
+    async fn send(&self, lane: usize, mut request: Request) -> Result<Sender<Request>, Fault> {
+        let engine = self.lanes.model(lane).inner();
+        for _ in 0..RESTART_TRIES_MAX {
+            let queue = engine.get_sender(None).map_err(|error| died(&error.to_string()))?;
+            match queue.send(request).await {
+                Ok(()) => return Ok(queue),
+                Err(SendError(back)) => request = back,
+            }
+            sleep(RESTART_WAIT).await;
+        }
+        Err(died("its thread takes no requests"))
     }
 }
 
@@ -97,16 +108,18 @@ async fn silence(queue: &Sender<Request>) -> Fault {
     }
 }
 
+/// A receiver, and the turn of its sequence, held until the engine is done with them.
 struct Held<T: Send + 'static> {
     receiver: Receiver<T>,
+    turn: Option<Turn>,
     runtime: Handle,
 }
 
 impl<T: Send + 'static> Held<T> {
-    fn new() -> (Sender<T>, Self) {
+    fn new(turn: Option<Turn>) -> (Sender<T>, Self) {
         // Room for an error after the answer: the engine waits for room, and everything waits for the engine.
         let (sender, receiver) = channel(2);
-        (sender, Self { receiver, runtime: Handle::current() })
+        (sender, Self { receiver, turn, runtime: Handle::current() })
     }
 }
 
@@ -117,6 +130,10 @@ impl<T: Send + 'static> Drop for Held<T> {
         }
         let (_, nothing) = channel(1);
         let mut receiver = std::mem::replace(&mut self.receiver, nothing);
-        self.runtime.spawn(async move { while receiver.recv().await.is_some() {} });
+        let turn = self.turn.take();
+        self.runtime.spawn(async move {
+            while receiver.recv().await.is_some() {}
+            drop(turn);
+        });
     }
 }

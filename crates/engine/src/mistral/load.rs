@@ -7,7 +7,7 @@ use mistralrs::{
     TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
 };
 
-use super::Mistral;
+use super::{Mistral, lanes::Lanes};
 use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
@@ -17,29 +17,44 @@ pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
     let source = spec.model.as_ref().ok_or_else(|| wrong("model", "missing"))?;
     let name = source_name(source)?;
     let settings = Settings::new(spec)?;
-    let (device, slots) = (device_name(&settings.device), settings.slots);
-    let builder = Builder::new(source, settings)?;
-    let model = build(name, builder).await?;
-    let made_for = model.max_sequence_length().ok().flatten().unwrap_or(usize::MAX);
+    let (device, slots, cpu) = (device_name(&settings.device), settings.slots, settings.device.is_cpu());
+    let models = build(name, Builder::new(source, settings)?, if cpu { slots } else { 1 }).await?;
+    let context = context(spec, &models);
     let about =
         About { model: spec.name.clone().unwrap_or_else(|| name.to_owned()), engine: "mistralrs", slots, device };
-    tracing::info!(model = about.model, device = about.device, slots, context = made_for, "model loaded");
-    let context = spec.context.map_or(made_for, |context| context.min(made_for));
+    tracing::info!(model = about.model, device = about.device, slots, context, "model loaded");
     let patience = spec.call_seconds_max.map(Duration::from_secs);
-    let mut mistral = Mistral { model, about, context, template: 0, patience };
+    let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience };
     mistral.measure().await;
     Ok(mistral)
 }
 
-/// Loading blocks its thread for as long as it takes, and panics on some broken models.
-async fn build(name: &str, builder: Builder) -> Result<Model, LoadError> {
-    let failed = |message: String| LoadError::Engine { model: name.to_owned(), message: message.replace('\n', " ") };
-    let runtime = tokio::runtime::Handle::current();
-    match tokio::task::spawn_blocking(move || runtime.block_on(builder.build())).await {
-        Ok(Ok(model)) => Ok(model),
-        Ok(Err(message)) => Err(failed(message)),
-        Err(panicked) => Err(failed(panicked.to_string())),
+fn lanes(mut models: Vec<Model>, cpu: bool) -> Lanes {
+    match models.pop() {
+        Some(model) if !cpu => Lanes::shared(model),
+        last => Lanes::single(models.into_iter().chain(last).collect()),
     }
+}
+
+fn context(spec: &Spec, models: &[Model]) -> usize {
+    let made_for = models.first().and_then(|model| model.max_sequence_length().ok().flatten());
+    let made_for = made_for.unwrap_or(usize::MAX);
+    spec.context.map_or(made_for, |context| context.min(made_for))
+}
+
+/// Loading blocks its thread for as long as it takes, and panics on some broken models.
+async fn build(name: &str, builder: Builder, copies: usize) -> Result<Vec<Model>, LoadError> {
+    let failed = |message: String| LoadError::Engine { model: name.to_owned(), message: message.replace('\n', " ") };
+    let mut models = Vec::with_capacity(copies);
+    for builder in std::iter::repeat_n(builder, copies) {
+        let runtime = tokio::runtime::Handle::current();
+        match tokio::task::spawn_blocking(move || runtime.block_on(builder.build())).await {
+            Ok(Ok(model)) => models.push(model),
+            Ok(Err(message)) => return Err(failed(message)),
+            Err(panicked) => return Err(failed(panicked.to_string())),
+        }
+    }
+    Ok(models)
 }
 
 fn wrong(field: &'static str, why: impl Into<String>) -> LoadError {
@@ -150,6 +165,7 @@ fn source_name(source: &Source) -> Result<&str, LoadError> {
     }
 }
 
+#[derive(Clone)]
 enum Builder {
     Text(Box<TextModelBuilder>),
     Gguf(Box<GgufModelBuilder>),

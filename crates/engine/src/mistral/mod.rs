@@ -1,5 +1,6 @@
-//! mistral.rs as an engine: one model, its one thread, and many calls at once.
+//! mistral.rs as an engine: one model, and many calls at once.
 
+mod lanes;
 mod line;
 mod load;
 mod request;
@@ -8,9 +9,9 @@ mod response;
 use std::{iter, time::Duration};
 
 use futures::{FutureExt, future::BoxFuture, future::try_join_all};
-use mistralrs::{Model, RequestMessage};
+use mistralrs::RequestMessage;
 
-use self::{request::Plan, response::Reply};
+use self::{lanes::Lanes, request::Plan, response::Reply};
 use crate::{
     About, Answer, Call, Endpoint, Engine, Fault, Usage, limits,
     openai::{self, Ask, Choice, Refusal},
@@ -19,7 +20,7 @@ use crate::{
 pub use load::load;
 
 pub struct Mistral {
-    model: Model,
+    lanes: Lanes,
     about: About,
     /// Tokens of prompt and answer together.
     context: usize,

@@ -116,8 +116,9 @@ fn fault(message: &str) -> Fault {
     let message = message.to_owned();
     if lower.contains("out of memory") || lower.contains("out_of_memory") {
         Fault::OutOfMemory { message }
-    } else if lower.contains("cuda_error") || lower.contains("cublas_status") {
-        // After any other error a CUDA context fails every call.
+    } else if ["cuda_error", "cublas_status", "channel closed"].iter().any(|mark| lower.contains(mark)) {
+        // After any other error a CUDA context fails every call. A closed channel is the last word of a thread that is
+        // about to panic.
         Fault::Died { message }
     } else {
         Fault::Internal { message }
@@ -181,6 +182,7 @@ mod tests {
     fn faults_have_classes() {
         assert_eq!(fault("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").class(), "out_of_memory");
         assert_eq!(fault("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)").class(), "died");
+        assert_eq!(fault("channel closed").class(), "died");
         assert_eq!(fault("shape mismatch").class(), "internal");
         let raised = "invalid operation: roles must alternate (in chat_template:3)";
         assert!(matches!(failed(raised), Miss::Refused(_)));

@@ -29,7 +29,7 @@ async fn poison(mistral: &Mistral) {
     let prompt = request::prompts(ask.input).pop().expect("a prompt");
     let (sender, receiver) = channel(1);
     drop(receiver);
-    let queue = mistral.model.inner().get_sender(None).expect("a queue");
+    let queue = mistral.lanes.model(0).inner().get_sender(None).expect("a queue");
     let request = Request::Normal(Box::new(plan.request(prompt, 4, sender)));
     queue.send(request).await.expect("a living thread");
 }
@@ -38,11 +38,11 @@ async fn poison(mistral: &Mistral) {
 async fn death_is_a_fault_and_not_the_end() {
     let mistral = tiny().await;
     for round in 0..3 {
-        let calls = join_all((0..6).map(|_| mistral.run(call(300))));
-        let (faults, ()) = tokio::join!(calls, poison(&mistral));
-        for fault in faults {
-            assert_eq!(fault.expect_err("the thread died").class(), "died", "round {round}");
-        }
+        let calls = join_all((0..4).map(|_| mistral.run(call(200))));
+        let (answers, ()) = tokio::join!(calls, poison(&mistral));
+        let faults: Vec<&Fault> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+        assert!(!faults.is_empty(), "round {round}");
+        assert!(faults.iter().all(|fault| fault.class() == "died"), "round {round}: {faults:?}");
         let answer = mistral.run(call(16)).await.expect("a new thread");
         assert!(answer.body.contains("Paris"), "{}", answer.body);
     }

@@ -25,7 +25,7 @@ pub const WINDOW_BYTES_MAX: usize = 32 << 20;
 pub const READ_MESSAGES_MAX: usize = 4_000;
 pub const READ_BYTES_MAX: usize = 4 << 20;
 pub const READ_EXPIRES: Duration = Duration::from_secs(30);
-/// Shorter than the silence of a reader at work, so that a reader which crashed leaves nothing behind for long.
+/// The server drops the consumer of a reader that pulls no more: a crash leaves nothing behind for long.
 pub const READER_IDLE: Duration = Duration::from_secs(60);
 
 pub const HEARTBEAT: Duration = Duration::from_secs(2);

@@ -168,7 +168,10 @@ impl Puller {
     async fn lose(&mut self, reason: &str) -> Result<bool, PullError> {
         tracing::debug!(stream = self.stream, consumer = self.consumer, reason, "pull is asked again");
         self.standing = None;
-        self.bus.restore(&self.stream, &self.consumer).await?;
+        match self.bus.restore(&self.stream, &self.consumer).await {
+            Err(error @ ApplyError::Unavailable { .. }) => tracing::warn!(%error, "a pull waits for JetStream"),
+            done => done?,
+        }
         rest().await;
         Ok(true)
     }

@@ -5,7 +5,7 @@ use super::{
     out, text,
 };
 use crate::{
-    bus::{Bus, doctor, server::Server},
+    bus::{Bus, ConnectError, doctor, server::Server},
     config::Config,
     projector, serve,
 };
@@ -54,9 +54,12 @@ impl Link {
     async fn open(config: &config::File) -> Result<Self, Error> {
         let mut config = config.load()?;
         let (server, nats) = serve::nats(&config).await.map_err(Error::failed)?;
-        let url = crate::bus::redact(nats.url.as_deref().unwrap_or_default());
-        let bus = Bus::connect(&nats, "jetbatch cli").await.map_err(|e| Error::Nats { url, why: chain(&e) })?;
+        let bus = Bus::connect(&nats, "jetbatch cli").await.map_err(|error| unconnected(&error))?;
         config.nats = nats;
+        if let Ok(folder) = config.nats.data_dir.canonicalize() {
+            // Our own server names its folder in full, and is known by it.
+            config.nats.data_dir = folder;
+        }
         Ok(Self { bus, server, config })
     }
 
@@ -69,6 +72,13 @@ impl Link {
             Some(server) => server.stop().await.map_err(Error::failed),
             None => Ok(()),
         }
+    }
+}
+
+fn unconnected(error: &ConnectError) -> Error {
+    match error {
+        ConnectError::Unreachable { .. } => Error::NoNats(chain(error)),
+        _ => Error::Failed(chain(error)),
     }
 }
 
@@ -113,7 +123,11 @@ pub async fn doctor(args: Doctor) -> Result<(), Error> {
     let facts = doctor::gather(&link.bus, &link.config.nats, &link.pools()).await.map_err(Error::failed);
     let closed = link.close().await;
     let findings = doctor::judge(&facts?);
-    if args.json { out::line(as_json(&findings))? } else { show(&findings)? }
+    if args.json {
+        out::line(as_json(&findings))?
+    } else {
+        show(&findings)?
+    }
     closed?;
     verdict(&findings)
 }
@@ -126,9 +140,7 @@ fn show(findings: &[doctor::Finding]) -> Result<(), Error> {
 }
 
 fn as_json(findings: &[doctor::Finding]) -> serde_json::Value {
-    let one = |finding: &doctor::Finding| {
-        json!({"severity": finding.severity.to_string(), "what": finding.what, "why": finding.why, "mend": finding.mend})
-    };
+    let one = |finding: &doctor::Finding| json!({"severity": finding.severity.to_string(), "what": finding.what, "why": finding.why, "mend": finding.mend});
     findings.iter().map(one).collect()
 }
 

@@ -6,7 +6,7 @@ use super::{
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,9 +23,10 @@ pub struct Client {
 #[derive(Debug, Deserialize)]
 pub struct Accepted {
     pub id: String,
-    #[serde(default)]
-    pub status_url: Option<String>,
 }
+
+/// An answer as the server wrote it, which is how `--json` shows it.
+pub type Raw = Box<RawValue>;
 
 #[derive(Deserialize)]
 struct Refusal {
@@ -39,7 +40,9 @@ struct Reason {
 
 impl Client {
     pub fn new(url: &str) -> Result<Self, Error> {
-        let bad = |why: String| Error::Usage(format!("--url '{url}' is no address ({why}); use one like http://127.0.0.1:8800"));
+        let bad = |why: String| {
+            Error::Usage(format!("--url '{url}' is no address ({why}); use one like http://127.0.0.1:8800"))
+        };
         let base = Url::parse(url).map_err(|e| bad(e.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(bad("it must begin with http:// or https://".to_owned()));
@@ -69,12 +72,17 @@ impl Client {
         serde_json::from_slice(&body).map_err(|e| self.strange(e.to_string()))
     }
 
-    pub async fn status(&self, id: &str) -> Result<Value, Error> {
+    /// What an answer says.
+    pub fn read<T: DeserializeOwned>(&self, answer: &RawValue) -> Result<T, Error> {
+        serde_json::from_str(answer.get()).map_err(|e| self.strange(e.to_string()))
+    }
+
+    pub async fn status(&self, id: &str) -> Result<Raw, Error> {
         self.json(self.request(Method::GET, &["jobs", id])).await
     }
 
     pub async fn job(&self, id: &str) -> Result<Job, Error> {
-        self.json(self.request(Method::GET, &["jobs", id])).await
+        self.read(&self.status(id).await?)
     }
 
     /// `results` or `errors` of a job: what is archived so far.
@@ -87,7 +95,7 @@ impl Client {
         response.chunk().await.map_err(|e| self.lost(&e))
     }
 
-    pub fn strange(&self, why: String) -> Error {
+    fn strange(&self, why: String) -> Error {
         Error::Strange { url: self.base.to_string(), why }
     }
 

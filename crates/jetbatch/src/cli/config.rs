@@ -11,7 +11,7 @@ const PLACES: [&str; 2] = ["jetbatch.toml", "config/jetbatch.toml"];
 #[derive(Debug, Args)]
 pub struct File {
     /// Configuration [default: jetbatch.toml or config/jetbatch.toml, if one is here]
-    #[arg(long, short, value_name = "FILE", env = "JETBATCH_CONFIG")]
+    #[arg(long, short, value_name = "FILE", env = "JETBATCH_CONFIG", global = true)]
     config: Option<PathBuf>,
 }
 
@@ -44,7 +44,8 @@ fn load(file: Option<&Path>) -> Result<(Option<PathBuf>, Settings), Error> {
         return Err(Error::Usage(format!("there is no configuration at {}", file.display())));
     }
     let name = file.map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
-    let settings = Settings::load(file).map_err(|error| Error::Usage(format!("{name}: {}", super::error::chain(&error))))?;
+    let settings =
+        Settings::load(file).map_err(|error| Error::Usage(format!("{name}: {}", super::error::chain(&error))))?;
     Ok((file.map(Path::to_owned), settings))
 }
 

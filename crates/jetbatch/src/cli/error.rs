@@ -29,13 +29,13 @@ pub enum Error {
     Usage(String),
     #[error("no jetbatch answers at {url} ({why}); start one with `jetbatch serve`, or name another with --url")]
     Unreachable { url: String, why: String },
-    #[error("no NATS at {url}: {why}")]
-    Nats { url: String, why: String },
+    #[error("{0}; start NATS, or correct nats.url")]
+    NoNats(String),
     #[error("{message}")]
     Refused { status: u16, message: String },
     #[error("the server at {url} answered what this jetbatch does not understand ({why}); are both the same version?")]
     Strange { url: String, why: String },
-    #[error("the job is {}; `jetbatch status {id}` says why", state.as_str())]
+    #[error("job {id} was not completed: it is {}", state.as_str())]
     Ended { id: String, state: State },
     #[error("cannot {verb} {}: {source}", path.display())]
     File { verb: &'static str, path: PathBuf, source: io::Error },
@@ -59,7 +59,7 @@ impl Error {
             Self::Failed(_) | Self::File { .. } | Self::Strange { .. } => 1,
             Self::Usage(_) => 2,
             Self::Ended { .. } => 3,
-            Self::Unreachable { .. } | Self::Nats { .. } => 4,
+            Self::Unreachable { .. } | Self::NoNats(_) => 4,
             Self::Refused { .. } => 5,
         }
     }

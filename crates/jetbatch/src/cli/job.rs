@@ -24,8 +24,6 @@ pub struct Job {
     #[serde(default)]
     pub tokens_per_s: Option<f64>,
     #[serde(default)]
-    pub attempts: u64,
-    #[serde(default)]
     pub retries: u64,
     #[serde(default)]
     pub submitted_at: Option<When>,

@@ -41,7 +41,7 @@ impl Meter {
 
     /// For a job.
     pub fn job(is_quiet: bool) -> Self {
-        Self::new(is_quiet, REQUESTS, Some(0))
+        Self::new(is_quiet, REQUESTS, None)
     }
 
     /// A bar that a stream of bytes moves along; hidden where there is none to see.
@@ -56,13 +56,16 @@ impl Meter {
         match self {
             Self::Bar(bar) => {
                 bar.set_prefix(job.state.as_str());
-                bar.set_length(job.requests.total);
+                // Nothing is counted until the input is validated.
+                if job.requests.total > 0 {
+                    bar.set_length(job.requests.total);
+                }
                 bar.set_position(job.answered());
                 bar.set_message(message(job));
             }
             Self::Lines { said } if is_news(said.as_ref(), job.state) => {
                 *said = Some((job.state, Instant::now()));
-                eprintln!("{} {}/{} {}", job.state.as_str(), job.answered(), job.requests.total, message(job));
+                eprintln!("{}", plain(job));
             }
             Self::Lines { .. } | Self::Quiet => {}
         }
@@ -93,7 +96,7 @@ impl Meter {
 }
 
 fn bar(template: &str, length: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::new(length.unwrap_or(0));
+    let bar = length.map_or_else(ProgressBar::no_length, ProgressBar::new);
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar
@@ -101,6 +104,14 @@ fn bar(template: &str, length: Option<u64>) -> ProgressBar {
 
 fn is_news(said: Option<&(State, Instant)>, state: State) -> bool {
     said.is_none_or(|(before, at)| *before != state || at.elapsed() >= LINE_EVERY)
+}
+
+fn plain(job: &Job) -> String {
+    let counts = match job.requests.total {
+        0 => String::new(),
+        total => format!(" {}/{total}", job.answered()),
+    };
+    format!("{}{counts} {}", job.state.as_str(), message(job)).trim_end().to_owned()
 }
 
 /// `512 requests/s, 4,700 tokens/s, ETA 12 s`.

@@ -1,18 +1,17 @@
 //! The client commands: each asks a running jetbatch over HTTP.
 use super::{
-    client::Client,
+    client::{Client, Raw},
     error::Error,
     job::Job,
     meter::Meter,
-    out,
-    text,
+    out, text,
     watch::{verdict, watch},
 };
 use crate::clock;
 use clap::Args;
 use domain::{JobId, status::State};
 use reqwest::Method;
-use serde_json::Value;
+use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -97,11 +96,11 @@ pub async fn follow(client: &Client, id: &str, is_json: bool) -> Result<(), Erro
     verdict(&job)
 }
 
-fn show(client: &Client, status: &Value, is_json: bool) -> Result<(), Error> {
+fn show(client: &Client, status: &Raw, is_json: bool) -> Result<(), Error> {
     if is_json {
         return out::line(status);
     }
-    let job: Job = serde_json::from_value(status.clone()).map_err(|e| client.strange(e.to_string()))?;
+    let job: Job = client.read(status)?;
     out::page(job.page(clock::now().get()))
 }
 
@@ -110,22 +109,26 @@ pub async fn jobs(args: Jobs) -> Result<(), Error> {
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.state.map(|state| ("state", state.as_str().to_owned())));
     query.extend(args.after.map(|after| ("after", after.to_string())));
-    let page: Value = client.json(client.request(Method::GET, &["jobs"]).query(&query)).await?;
+    let answer: Raw = client.json(client.request(Method::GET, &["jobs"]).query(&query)).await?;
     if args.server.json {
-        return out::line(page);
+        return out::line(answer);
     }
-    let list = page["data"].as_array().cloned().unwrap_or_default();
-    let jobs = list.into_iter().map(serde_json::from_value).collect::<Result<Vec<Job>, _>>();
-    list_jobs(&jobs.map_err(|e| client.strange(e.to_string()))?)
+    list_jobs(&client.read(&answer)?)
 }
 
-fn list_jobs(jobs: &[Job]) -> Result<(), Error> {
-    if jobs.is_empty() {
+#[derive(Deserialize)]
+struct Page {
+    data: Vec<Job>,
+    next: Option<String>,
+}
+
+fn list_jobs(page: &Page) -> Result<(), Error> {
+    if page.data.is_empty() {
         return out::line("no jobs");
     }
     let now = clock::now().get();
     let heading = ["job", "state", "requests", "completed", "failed", "submitted"].map(str::to_owned).to_vec();
-    let rows = jobs.iter().map(|job| {
+    let rows = page.data.iter().map(|job| {
         vec![
             job.id.clone(),
             job.state.as_str().to_owned(),
@@ -135,17 +138,21 @@ fn list_jobs(jobs: &[Job]) -> Result<(), Error> {
             job.submitted_at.as_ref().map(|at| text::moment(at.ms(), now)).unwrap_or_default(),
         ]
     });
-    out::line(text::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))
+    out::line(text::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))?;
+    match &page.next {
+        Some(next) => out::line(format!("older ones: --after {next}")),
+        None => Ok(()),
+    }
 }
 
 pub async fn cancel(args: Cancel) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     let id = args.id.to_string();
-    let answer: Value = client.json(client.request(Method::POST, &["jobs", &id, "cancel"])).await?;
+    let answer: Raw = client.json(client.request(Method::POST, &["jobs", &id, "cancel"])).await?;
     if args.server.json {
         return out::line(answer);
     }
-    out::line(answer["state"].as_str().unwrap_or("cancelling"))
+    out::line(client.read::<Job>(&answer)?.state.as_str())
 }
 
 /// `results` or `errors`.
@@ -192,7 +199,10 @@ async fn hint(client: &Client, id: &str) -> Result<(), Error> {
     let job = client.job(id).await?;
     if !job.state.is_terminal() {
         let (done, total) = (text::count(job.answered()), text::count(job.requests.total));
-        eprintln!("the job is {}: {done} of {total} requests have an answer so far", job.state.as_str());
+        eprintln!(
+            "the job is {}, with {done} of {total} requests answered; this is what is archived",
+            job.state.as_str()
+        );
     }
     Ok(())
 }

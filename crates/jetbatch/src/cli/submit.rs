@@ -1,6 +1,6 @@
 //! `jetbatch submit`: streams a file to the HTTP door.
 use super::{
-    client::{Accepted, Client},
+    client::{Accepted, Client, Raw},
     error::Error,
     meter::Meter,
     out,
@@ -64,18 +64,17 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub async fn submit(args: Submit) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     let accepted = send(&client, &args).await?;
-    let (id, is_json) = (&accepted["id"], args.server.json);
-    let id = id.as_str().ok_or_else(|| client.strange("no id".to_owned()))?;
-    match (is_json, args.watch) {
-        (true, false) => out::line(&accepted)?,
-        (false, false) => out::line(id)?,
+    let Accepted { id } = client.read(&accepted)?;
+    match (args.watch, args.server.json) {
+        (false, true) => return out::line(accepted),
+        (false, false) => return out::line(id),
         (true, true) => {}
-        (false, true) => eprintln!("job {id}"),
+        (true, false) => eprintln!("job {id}"),
     }
-    if args.watch { follow(&client, id, is_json).await } else { Ok(()) }
+    follow(&client, &id, args.server.json).await
 }
 
-async fn send(client: &Client, args: &Submit) -> Result<Value, Error> {
+async fn send(client: &Client, args: &Submit) -> Result<Raw, Error> {
     let path = args.file.as_path();
     let text = path.to_string_lossy();
     if text.contains("://") {

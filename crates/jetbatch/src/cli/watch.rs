@@ -1,11 +1,15 @@
 //! Follows a job to its end.
-use super::{client::Client, error::Error, job::Job, meter::Meter};
+use super::{
+    client::{Client, Raw},
+    error::Error,
+    job::Job,
+    meter::Meter,
+};
 use domain::status::State;
-use serde_json::Value;
 use std::time::{Duration, Instant};
 
 /// A status is one key to read, so asking often is cheap, and an ask that fails costs nothing but itself.
-const EVERY: Duration = Duration::from_millis(200);
+const EVERY: Duration = Duration::from_millis(100);
 /// How long a server may be away before a watch gives up: it may be starting again.
 const AWAY_MAX: Duration = Duration::from_secs(60);
 
@@ -16,7 +20,7 @@ pub struct Pace<F> {
 }
 
 /// The job's last status, as the server wrote it and as we read it.
-pub async fn watch(client: &Client, id: &str, meter: &mut Meter) -> Result<(Value, Job), Error> {
+pub async fn watch(client: &Client, id: &str, meter: &mut Meter) -> Result<(Raw, Job), Error> {
     follow(client, id, meter, Pace { every: EVERY, look: |_: &Job| {} }).await
 }
 
@@ -25,10 +29,10 @@ pub async fn follow(
     id: &str,
     meter: &mut Meter,
     mut pace: Pace<impl FnMut(&Job)>,
-) -> Result<(Value, Job), Error> {
+) -> Result<(Raw, Job), Error> {
     loop {
         let status = patient(client, id, meter).await?;
-        let job: Job = serde_json::from_value(status.clone()).map_err(|e| client.strange(e.to_string()))?;
+        let job: Job = client.read(&status)?;
         (pace.look)(&job);
         meter.show(&job);
         if job.state.is_terminal() {
@@ -39,7 +43,7 @@ pub async fn follow(
 }
 
 /// A watch outlives a restart of the server.
-async fn patient(client: &Client, id: &str, meter: &Meter) -> Result<Value, Error> {
+async fn patient(client: &Client, id: &str, meter: &Meter) -> Result<Raw, Error> {
     let since = Instant::now();
     let mut is_said = false;
     loop {

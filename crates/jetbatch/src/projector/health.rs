@@ -57,8 +57,8 @@ impl Health {
         Ok(Self { findings, keys, _task: AbortOnDropHandle::new(task) })
     }
 
-    pub fn set_keys(&self, count: usize) {
-        self.keys.store(count as u64, Ordering::Relaxed);
+    pub fn set_keys(&self, count: u64) {
+        self.keys.store(count, Ordering::Relaxed);
     }
 
     pub fn one_more_key(&self) {

@@ -9,6 +9,8 @@ mod book;
 mod health;
 mod pools;
 mod rebuild;
+mod refresh;
+mod repair;
 mod room;
 mod stored;
 mod writer;

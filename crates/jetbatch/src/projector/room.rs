@@ -1,50 +1,49 @@
 //! The projector's loop and what it does with each of its inputs.
 use super::{
-    Error, alert,
+    Error,
     book::Book,
     health::{Finding, Health},
     pools::Pools,
-    rebuild,
+    refresh::REFRESH,
+    repair::Repair,
     stored::{self, Mark},
     writer::{Done, Turn, Writer},
 };
 use crate::{
+    bus::PublishError,
     clock,
     log::{Change, Keep, Log},
     shared::Shared,
 };
 use domain::{
     Event, JobId, Millis,
-    forecast::{Owed, forecast},
-    job::Phase,
-    schedule::Urgency,
-    status::Status,
+    eta::Sla,
+    forecast::Owed,
+    status::{Live, Status},
 };
 use futures::FutureExt;
 use std::{collections::HashMap, time::Duration};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
-/// How often rates, ETA and standing are computed anew.
-const REFRESH: Duration = Duration::from_secs(1);
-/// Statuses written at one refresh, the longest unwritten first, for their clock-dependent part alone.
-const REFRESHES_MAX: usize = 500;
 /// Events folded before writes get their turn.
 const EVENTS_PER_TURN: usize = 512;
+/// Writes that wait while the log is folded for the first time.
+const WAITING_MAX: usize = 1_000;
 /// Before a write that failed is tried again.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last writes may take when the room is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-struct Room {
-    shared: Shared,
-    log: Log,
-    book: Book,
-    pools: Pools,
-    writer: Writer,
-    health: Health,
+pub struct Room {
+    pub shared: Shared,
+    pub log: Log,
+    pub book: Book,
+    pub pools: Pools,
+    pub writer: Writer,
+    pub health: Health,
+    pub repair: Repair,
     tick: Interval,
-    repair: Option<AbortOnDropHandle<()>>,
 }
 
 enum Input {
@@ -52,6 +51,7 @@ enum Input {
     Writer(Turn),
     Tick,
     Finding(Finding),
+    Repaired(u64),
     Event(Box<Change>),
 }
 
@@ -68,6 +68,7 @@ pub async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Er
             Input::Tick => room.refresh(),
             Input::Finding(Finding::BucketLost) => room.restore(),
             Input::Finding(Finding::LogReplaced) => return Err(Error::LogReplaced),
+            Input::Repaired(jobs) => room.repaired(jobs),
             Input::Event(change) => room.take(&change)?,
         }
     }
@@ -82,12 +83,13 @@ impl Room {
         let health = Health::open(bus, pools).await?;
         let marks = stored::load(bus).await?;
         let last = stored::check(bus, &marks).await?;
-        health.set_keys(marks.len());
+        health.set_keys(marks.len() as u64);
         let log = Log::open_with(bus, Keep::All).await?;
         let mut tick = interval(REFRESH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (book, pools, writer) = (Book::default(), Pools::default(), Writer::new(bus));
-        let mut room = Self { shared: shared.clone(), log, book, pools, writer, health, tick, repair: None };
+        let mut room =
+            Self { shared: shared.clone(), log, book, pools, writer, health, repair: Repair::default(), tick };
         room.catch_up(last, &marks).await?;
         Ok(room)
     }
@@ -98,6 +100,11 @@ impl Room {
             self.fold(&change);
             if self.log.job(&change.job).is_some_and(|folded| folded.job.is_terminal()) {
                 self.compare(change.job, marks.get(&change.job));
+            }
+            // Where the bucket is empty, jobs that ended must not pile up until the whole log is folded.
+            while self.writer.queued() > WAITING_MAX {
+                let turn = self.writer.next().await;
+                self.turn(turn);
             }
         }
         for job in self.book.ids() {
@@ -126,6 +133,7 @@ impl Room {
             turn = self.writer.next() => Input::Writer(turn),
             _ = self.tick.tick() => Input::Tick,
             finding = self.health.next() => Input::Finding(finding),
+            jobs = self.repair.done() => Input::Repaired(jobs),
             change = self.log.read() => Input::Event(Box::new(change?)),
         })
     }
@@ -166,40 +174,47 @@ impl Room {
         let entry = self.book.entry(id);
         entry.owed.add(&after);
         entry.owed.subtract(&before);
-        self.book.state(id, Status::of(&folded.job).state);
+        // No other event moves a job to another state.
+        if change.event.is_lifecycle() || folded.job.remaining() == 0 {
+            self.book.state(id, Status::of(&folded.job).state);
+        }
         true
     }
 
     fn turn(&mut self, turn: Turn) {
         match turn {
             Turn::Due(job) => self.write(job),
-            Turn::Done(Done::Wrote { job, since, live, result: Ok(_) }) => {
-                if let Some(since) = since {
-                    let delay = clock::now().since(Millis::new(since));
-                    self.shared.metrics.status_written(delay as f64 / 1_000.0);
-                }
-                let Some(entry) = self.book.get(&job) else { return };
-                entry.write.running = false;
-                entry.live = Some(live);
-                if !std::mem::replace(&mut entry.stored, true) {
-                    self.health.one_more_key();
-                }
-                self.queue(job, None);
-                self.drop_if_over(job);
-            }
-            Turn::Done(Done::Wrote { job, since, result: Err(error), .. }) => {
-                tracing::warn!(%job, error = &error as &dyn std::error::Error, "a status is not written yet");
-                let Some(entry) = self.book.get(&job) else { return };
-                entry.write.running = false;
-                entry.write.dirty = true;
-                entry.write.since = since.or(entry.write.since);
-                self.queue(job, Some(WRITE_PAUSE));
-            }
+            Turn::Done(Done::Wrote { job, since, live, result: Ok(_) }) => self.wrote(job, since, live),
+            Turn::Done(Done::Wrote { job, since, result: Err(error), .. }) => self.not_written(job, since, &error),
             Turn::Done(Done::Told { job, before, result }) => self.told(job, before, result),
         }
     }
 
-    fn told(&mut self, job: JobId, before: Option<domain::eta::Sla>, result: Result<(), crate::bus::PublishError>) {
+    fn wrote(&mut self, job: JobId, since: Option<u64>, live: Live) {
+        if let Some(since) = since {
+            let delay = clock::now().since(Millis::new(since));
+            self.shared.metrics.status_written(delay as f64 / 1_000.0);
+        }
+        let Some(entry) = self.book.get(&job) else { return };
+        entry.write.running = false;
+        entry.live = Some(live);
+        if !std::mem::replace(&mut entry.stored, true) {
+            self.health.one_more_key();
+        }
+        self.queue(job, None);
+        self.drop_if_over(job);
+    }
+
+    fn not_written(&mut self, job: JobId, since: Option<u64>, error: &PublishError) {
+        tracing::warn!(%job, error = error as &dyn std::error::Error, "a status is not written yet");
+        let Some(entry) = self.book.get(&job) else { return };
+        entry.write.running = false;
+        entry.write.dirty = true;
+        entry.write.since = since.or(entry.write.since);
+        self.queue(job, Some(WRITE_PAUSE));
+    }
+
+    fn told(&mut self, job: JobId, before: Option<Sla>, result: Result<(), PublishError>) {
         let Some(entry) = self.book.get(&job) else { return };
         entry.telling = false;
         if let Err(error) = result {
@@ -211,7 +226,7 @@ impl Room {
     }
 
     /// Puts a job that has something to write into the queue: at once after a rest, else when its pause is over.
-    fn queue(&mut self, job: JobId, pause: Option<Duration>) {
+    pub fn queue(&mut self, job: JobId, pause: Option<Duration>) {
         let Some(entry) = self.book.get(&job) else { return };
         if !entry.write.dirty || entry.write.queued || entry.write.running {
             return;
@@ -235,79 +250,6 @@ impl Room {
         entry.write.began = Some(Instant::now());
         let (value, live) = stored::value(folded, clock::now(), entry.eta);
         self.writer.write(job, value, live, entry.write.since.take());
-    }
-
-    /// Tells a step in a job's standing against its deadline.
-    fn tell(&mut self, job: JobId) {
-        let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { return };
-        let now = clock::now();
-        let status = Status::of(&folded.job);
-        let Some(sla) = status.live(now, entry.eta).sla else { return };
-        let is_known = entry.stored || alert::is_recent(status.ended_at, now);
-        if entry.telling || !is_known || !alert::is_news(entry.told, sla) {
-            return;
-        }
-        entry.telling = true;
-        let before = entry.told.replace(sla);
-        alert::log(folded, sla, entry.eta);
-        self.shared.metrics.sla_changed(sla);
-        self.writer.tell(job, before, alert::message(folded, sla, entry.eta, now));
-    }
-
-    /// Computes what depends on the clock anew, and writes it where it changed.
-    fn refresh(&mut self) {
-        self.forecast();
-        let now = clock::now();
-        let mut stale = Vec::new();
-        for job in self.book.ids() {
-            self.tell(job);
-            let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { continue };
-            let is_fresh = entry.write.began.is_some_and(|began| began.elapsed() < REFRESH / 2);
-            if !is_fresh && entry.live != Some(Status::of(&folded.job).live(now, entry.eta)) {
-                stale.push((entry.write.began, job));
-            }
-        }
-        stale.sort_unstable();
-        for (_, job) in stale.into_iter().take(REFRESHES_MAX) {
-            self.book.entry(job).write.dirty = true;
-            self.queue(job, None);
-        }
-        self.book.show(&self.shared.metrics);
-    }
-
-    fn forecast(&mut self) {
-        let running = self.log.jobs().filter(|folded| matches!(folded.job.phase, Phase::Running));
-        let mut order: Vec<Urgency> = running.map(|folded| Urgency::of(&folded.job)).collect();
-        order.sort_unstable();
-        let none = Owed::default();
-        let owed: HashMap<JobId, &Owed> = self.book.iter().map(|(job, entry)| (*job, &entry.owed)).collect();
-        let jobs = order.iter().map(|urgency| (urgency.job, owed.get(&urgency.job).copied().unwrap_or(&none)));
-        let etas: HashMap<_, _> = forecast(jobs, &self.pools.speeds(), clock::now()).into_iter().collect();
-        self.book.iter_mut().for_each(|(job, entry)| entry.eta = etas.get(job).copied());
-    }
-
-    /// The bucket lost its values: those of active jobs come back at once, the others with a fold beside this one.
-    fn restore(&mut self) {
-        tracing::warn!("the bucket 'status' was lost; it is written anew");
-        for job in self.book.ids() {
-            let entry = self.book.entry(job);
-            entry.stored = false;
-            entry.write.dirty = true;
-            self.queue(job, None);
-        }
-        let bus = self.shared.bus.clone();
-        let repair = async move {
-            match rebuild::rebuild(&bus).await {
-                Ok(report) => tracing::info!(jobs = report.jobs, rewritten = report.rewritten, "statuses are restored"),
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "statuses of ended jobs are not restored"
-                    );
-                }
-            }
-        };
-        self.repair = Some(AbortOnDropHandle::new(tokio::spawn(repair)));
     }
 
     /// A job that ended and is written costs nothing more.

@@ -58,6 +58,10 @@ impl Writer {
         self.running.push(tell.boxed());
     }
 
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
     pub fn is_idle(&self) -> bool {
         self.running.is_empty()
     }

@@ -11,7 +11,12 @@ use crate::{
     worker,
 };
 use domain::Pool;
-use std::{collections::{BTreeMap, HashMap}, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 

@@ -7,7 +7,7 @@ mod report;
 mod slots;
 
 use crate::{
-    bus::{Delivery, PullError},
+    bus::{Delivery, PullError, Puller},
     shared::Shared,
 };
 use chunk::Runner;
@@ -44,6 +44,8 @@ pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: Canc
     let tasks = TaskTracker::new();
     let beats = tokio::spawn(beat::run(runner.clone(), stop.clone()));
     let pulled = pull(&mut puller, &runner, &slots, &tasks, &stop, &abandon).await;
+    // What its last pull brought goes back at once.
+    drop(puller);
     drain(&shared, tasks, abandon).await;
     // A heartbeat that panicked has nothing to say.
     drop(beats.await);
@@ -51,7 +53,7 @@ pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: Canc
 }
 
 async fn pull(
-    puller: &mut crate::bus::Puller,
+    puller: &mut Puller,
     runner: &Arc<Runner>,
     slots: &Slots,
     tasks: &TaskTracker,

@@ -123,7 +123,7 @@ async fn an_orphan_with_another_configuration_is_replaced() {
     let bus = bus(&server, &settings).await;
     assert_eq!(bus.last_seq("EVENTS").await.unwrap(), 1);
     let facts = doctor::gather(&bus, &server.settings(&settings), &pools()).await.unwrap();
-    assert_eq!((facts.is_own, facts.sync), (true, Some(doctor::Sync::Always)));
+    assert_eq!((facts.is_own, facts.sync), (true, Some(doctor::DiskSync::Always)));
 }
 
 /// A file left over by a server long gone, whose process number another process has now.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::create::SHRUNK_FROM;
 use super::super::server;
 use super::super::{ApplyError, Bus, Settings, Version};
-use super::{ConsumerFact, Facts, StreamFact, Sync, Usage};
+use super::{ConsumerFact, DiskSync, Facts, StreamFact, Usage};
 
 const MONITOR_PORT: u16 = 8222;
 const MONITOR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,12 +49,12 @@ async fn ask<T: DeserializeOwned>(url: &str) -> Option<T> {
     client.get(url).send().await.ok()?.json().await.ok()
 }
 
-fn sync(jsz: &Value) -> Option<Sync> {
+fn sync(jsz: &Value) -> Option<DiskSync> {
     let config = jsz.get("config")?;
     if config["sync_always"] == json!(true) {
-        return Some(Sync::Always);
+        return Some(DiskSync::Always);
     }
-    Some(Sync::Every { seconds: config["sync_interval"].as_u64()?.div_ceil(NANOS) })
+    Some(DiskSync::Every { seconds: config["sync_interval"].as_u64()?.div_ceil(NANOS) })
 }
 
 fn servers(jsz: Option<&Value>, is_alone: bool) -> Option<usize> {

@@ -16,7 +16,7 @@ pub struct Facts {
     pub version: Option<Version>,
     /// Jetbatch's own server, whose settings are in jetbatch's hands.
     pub is_own: bool,
-    pub sync: Option<Sync>,
+    pub sync: Option<DiskSync>,
     pub servers: Option<usize>,
     pub max_payload_bytes: u64,
     /// As configured.
@@ -31,7 +31,7 @@ pub struct Facts {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
+pub enum DiskSync {
     Always,
     Every { seconds: u64 },
 }

@@ -1,6 +1,6 @@
 use super::super::{Difference, SERVER_VERSION_MIN};
 use super::Severity::{Danger, Note, Warning};
-use super::{Facts, Finding, Sync, Usage};
+use super::{DiskSync, Facts, Finding, Usage};
 
 type Rule = fn(&Facts) -> Vec<Finding>;
 
@@ -44,9 +44,9 @@ fn sync(facts: &Facts) -> Vec<Finding> {
         }
     };
     let (severity, what) = match facts.sync {
-        Some(Sync::Always) => return Vec::new(),
+        Some(DiskSync::Always) => return Vec::new(),
         None => (Note, "sync_interval is unknown, because no monitoring address answered".to_owned()),
-        Some(Sync::Every { seconds }) => {
+        Some(DiskSync::Every { seconds }) => {
             let severity = match seconds {
                 0..=SYNC_S_SHORT => Note,
                 _ if is_alone && seconds > SYNC_S_LONG => Danger,

@@ -1,13 +1,13 @@
 use super::super::{SERVER_VERSION_MIN, Version};
 use super::Severity::{self, Danger, Note, Warning};
-use super::{ConsumerFact, Facts, StreamFact, Sync, Usage, judge};
+use super::{ConsumerFact, DiskSync, Facts, StreamFact, Usage, judge};
 
 /// Nothing to find fault with.
 fn sound() -> Facts {
     let stream = |name: &str| StreamFact { name: name.into(), dedup_s: 600, replicas: 3, ..StreamFact::default() };
     Facts {
         version: Some(SERVER_VERSION_MIN),
-        sync: Some(Sync::Always),
+        sync: Some(DiskSync::Always),
         servers: Some(3),
         max_payload_bytes: 1 << 20,
         replicas: 3,
@@ -35,7 +35,7 @@ fn each_danger_is_found_alone() {
     let cases: [(Spoil, Severity, &str); 15] = [
         (|f| f.streams[1].is_shrunk = true, Note, "SUBMIT is smaller"),
         (|f| f.version = Version::parse("2.14.5"), Danger, "2.14.5"),
-        (|f| f.sync = Some(Sync::Every { seconds: 120 }), Warning, "120 s"),
+        (|f| f.sync = Some(DiskSync::Every { seconds: 120 }), Warning, "120 s"),
         (|f| f.sync = None, Note, "unknown"),
         (|f| f.replicas = 5, Danger, "5 replicas"),
         (|f| f.replicas = 1, Danger, "one replica"),
@@ -69,7 +69,7 @@ fn the_gravest_comes_first() {
 fn one_server_that_syncs_rarely_is_a_danger() {
     let alone = |facts: &mut Facts| {
         (facts.servers, facts.replicas) = (Some(1), 1);
-        facts.sync = Some(Sync::Every { seconds: 120 });
+        facts.sync = Some(DiskSync::Every { seconds: 120 });
     };
     assert_eq!(spoil(alone)[0], (Danger, "sync_interval is 120 s".to_owned()));
 }

@@ -1,4 +1,5 @@
 //! What the way through jetbatch costs: the same requests, the same model, in the same process, in turns.
+use crate::cli::{demo::Sample, submit::upload};
 use crate::cli::{
     error::Error,
     job::Job,
@@ -7,7 +8,7 @@ use crate::cli::{
     text,
     watch::{Pace, follow, verdict},
 };
-use crate::cli::{demo::Sample, submit::upload};
+use crate::config::Config;
 use bytes::Bytes;
 use clap::Args;
 use engine::{Call, Endpoint, Engine, Spec};
@@ -33,7 +34,13 @@ pub struct Bench {
     /// Folder of the model and its sample.jsonl [default: models, here or above the program]
     #[arg(long, value_name = "DIR")]
     model_dir: Option<PathBuf>,
-    /// How many times the sample's requests are given in one turn
+    /// A configuration whose single pool is measured in place of the bundled model
+    #[arg(long, value_name = "FILE", requires = "input")]
+    config: Option<PathBuf>,
+    /// The requests to give, in place of the bundled model's sample
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// How many times the requests are given in one turn
     #[arg(long, default_value_t = 10)]
     repeat: usize,
     /// Turns of each kind
@@ -67,16 +74,31 @@ struct Round {
 }
 
 pub async fn bench(args: Bench) -> Result<(), Error> {
-    let sample = Sample::find(args.model_dir.as_deref(), true)?;
+    let (spec, requests) = subject(&args)?;
     let scratch = Scratch::new(args.scratch.as_deref())?;
-    let (file, calls) = input(&sample.file, args.repeat, scratch.path())?;
-    let spec = Spec { slots: args.slots, ..Spec::folder(sample.model.to_string_lossy()) };
+    let (file, calls) = input(&requests, args.repeat, scratch.path())?;
     let alone = engine::load(&spec).await.map_err(Error::failed)?;
     let mut local = Local::start(scratch.path(), POOL, spec).await?;
     let outcome = rounds(&alone, &mut local, &file, &calls, &args).await;
     let stopped = local.stop().await;
     super::print(args.json, &outcome?)?;
     stopped
+}
+
+/// What is measured: how to run it, and its requests.
+fn subject(args: &Bench) -> Result<(Spec, PathBuf), Error> {
+    let Some(config) = &args.config else {
+        let sample = Sample::find(args.model_dir.as_deref(), true)?;
+        let spec = Spec { slots: args.slots, ..Spec::folder(sample.model.to_string_lossy()) };
+        return Ok((spec, args.input.clone().unwrap_or(sample.file)));
+    };
+    let config = Config::load(Some(config)).map_err(Error::failed)?;
+    let mut pools = config.pools.into_values();
+    let (Some(pool), None, Some(input)) = (pools.next(), pools.next(), args.input.clone()) else {
+        return Err(Error::Failed("the configuration must hold exactly one pool".to_owned()));
+    };
+    let slots = args.slots.or(pool.engine.slots);
+    Ok((Spec { slots, ..pool.engine }, input))
 }
 
 async fn rounds(
@@ -92,7 +114,11 @@ async fn rounds(
     let mut rounds = Vec::new();
     for number in 1..=args.rounds {
         let round = Round { alone: directly(alone, calls).await?, jetbatch: through(local, file).await? };
-        eprintln!("round {number}: alone {}, jetbatch {} tokens/s", text::rate(round.alone), text::rate(round.jetbatch));
+        eprintln!(
+            "round {number}: alone {}, jetbatch {} tokens/s",
+            text::rate(round.alone),
+            text::rate(round.jetbatch)
+        );
         rounds.push(round);
     }
     Ok(Report { requests: calls.len(), cpus: cpus(), median_ratio: median(&rounds), rounds })
@@ -163,6 +189,10 @@ impl fmt::Display for Report {
             vec![(i + 1).to_string(), text::rate(round.alone), text::rate(round.jetbatch), ratio]
         });
         writeln!(f, "{}", text::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))?;
-        writeln!(f, "median ratio {:.3} (a whole job, upload to output file, against the bare calls)", self.median_ratio)
+        writeln!(
+            f,
+            "median ratio {:.3} (a whole job, upload to output file, against the bare calls)",
+            self.median_ratio
+        )
     }
 }

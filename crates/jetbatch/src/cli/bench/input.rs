@@ -7,9 +7,6 @@ use std::{
 };
 
 pub const POOL: &str = "echo";
-/// A line without its filler.
-pub const BYTES_MIN: usize = 170;
-
 /// Writes `requests` lines of `bytes` bytes each, the line's end included. Gives the file and its size.
 pub fn write(folder: &Path, requests: u64, bytes: usize) -> Result<(PathBuf, u64), Error> {
     let path = folder.join("input.jsonl");
@@ -48,6 +45,9 @@ fn line(number: u64, bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A line without its filler.
+    const BYTES_MIN: usize = 183;
 
     #[test]
     fn lines_are_valid_and_of_the_size_asked_for() {

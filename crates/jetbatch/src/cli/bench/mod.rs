@@ -1,4 +1,5 @@
 //! `jetbatch bench`: the numbers that README states, by the command that gives them.
+mod delay;
 mod engine;
 mod input;
 mod memory;

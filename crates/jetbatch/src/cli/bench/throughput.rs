@@ -1,4 +1,10 @@
-use super::{cpus, input, process, scratch::Scratch, verify::verify};
+use super::{
+    cpus,
+    delay::{self, Delay},
+    input, process,
+    scratch::Scratch,
+    verify::verify,
+};
 use crate::{
     cli::{
         error::Error,
@@ -48,6 +54,7 @@ pub struct Report {
     pub seconds: f64,
     pub requests_per_s: f64,
     pub phases: Phases,
+    pub status_delay: Option<Delay>,
     pub memory: Memory,
 }
 
@@ -109,12 +116,10 @@ async fn measure(local: &mut Local, file: &Path, requests: u64, bytes: u64, is_q
     let job = job?;
     verdict(&job)?;
     local.beside(verify(&client, &job.id, requests)).await?;
-    let memory = Memory {
-        jetbatch: process::peak(),
-        nats_server: local.server_pid().and_then(process::peak_of),
-        since_upload,
-    };
-    Ok(report(&job, &seen, bytes, memory))
+    let memory =
+        Memory { jetbatch: process::peak(), nats_server: local.server_pid().and_then(process::peak_of), since_upload };
+    let status_delay = local.beside(delay::read(&client)).await?;
+    Ok(Report { status_delay, ..report(&job, &seen, bytes, memory) })
 }
 
 impl Seen {
@@ -137,6 +142,7 @@ fn report(job: &Job, seen: &Seen, input_bytes: u64, memory: Memory) -> Report {
         seconds,
         requests_per_s: requests as f64 / seconds,
         phases: phases(job, seen),
+        status_delay: None,
         memory,
     }
 }
@@ -163,14 +169,22 @@ fn seconds(from: u64, to: u64) -> f64 {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (requests, per_s) = (text::count(self.requests), text::count(self.requests_per_s.round() as u64));
-        writeln!(f, "{requests} requests/input lines, {} in, {} out, echo engine, own nats-server, {} CPUs",
-            text::bytes(self.input_bytes), text::bytes(self.output_bytes), self.cpus)?;
+        writeln!(
+            f,
+            "{requests} requests/input lines, {} in, {} out, echo engine, own nats-server, {} CPUs",
+            text::bytes(self.input_bytes),
+            text::bytes(self.output_bytes),
+            self.cpus
+        )?;
         writeln!(f, "timed     first byte of the HTTP upload to the job reading completed, its output file whole")?;
         for (name, seconds) in self.phases.rows() {
             writeln!(f, "{name:<9} {seconds:>8.3} s")?;
         }
         writeln!(f, "all       {:>8.3} s  {per_s} requests/s", self.seconds)?;
         writeln!(f, "checked   {requests} lines: input order, every custom_id exactly once, its own answer")?;
+        if let Some(Delay { p50_ms_max, p99_ms_max }) = self.status_delay {
+            writeln!(f, "status    shows an event after at most {p50_ms_max} ms (p50), {p99_ms_max} ms (p99)")?;
+        }
         write!(f, "{}", self.memory)
     }
 }

@@ -107,8 +107,9 @@ mod tests {
 
     fn line(number: u64, words: u64) -> String {
         let (id, words) = (input::custom_id(number), input::words(words));
-        format!(r#"{{"custom_id":"{id}","response":{{"status_code":200,"body":{{"choices":[{{"message":{{"content":"{words}x"}}}}]}}}}}}"#)
-            + "\n"
+        format!(
+            r#"{{"custom_id":"{id}","response":{{"status_code":200,"body":{{"choices":[{{"message":{{"content":"{words}x"}}}}]}}}}}}"#
+        ) + "\n"
     }
 
     fn outcome(output: &str, requests: u64, piece: usize) -> Result<(), String> {

@@ -78,7 +78,8 @@ impl Check {
         if answer == prompt.answer {
             self.right += 1;
         } else {
-            self.wrong.push(format!("'{}' ({}) got '{answer}', not '{}'", prompt.custom_id, prompt.question, prompt.answer));
+            self.wrong
+                .push(format!("'{}' ({}) got '{answer}', not '{}'", prompt.custom_id, prompt.question, prompt.answer));
         }
         self.first.push((prompt.question.clone(), answer));
     }
@@ -108,7 +109,9 @@ mod tests {
     }
 
     fn line(id: &str, answer: &str) -> String {
-        format!(r#"{{"custom_id":"{id}","response":{{"status_code":200,"body":{{"choices":[{{"message":{{"content":"{answer}"}}}}]}}}}}}"#)
+        format!(
+            r#"{{"custom_id":"{id}","response":{{"status_code":200,"body":{{"choices":[{{"message":{{"content":"{answer}"}}}}]}}}}}}"#
+        )
     }
 
     #[test]

@@ -42,7 +42,11 @@ pub async fn demo(args: Demo) -> Result<(), Error> {
         Engine::Echo => engine::Spec::echo(),
     };
     let begun = Instant::now();
-    println!("jetbatch demo: {}, engine {}", text::plural(sample.len() as u64, "prompt"), engine_name(args.engine, &sample));
+    println!(
+        "jetbatch demo: {}, engine {}",
+        text::plural(sample.len() as u64, "prompt"),
+        engine_name(args.engine, &sample)
+    );
     let mut local = Local::start(&args.data, sample::POOL, spec).await?;
     println!("every room is up in this process after {}", text::span(begun.elapsed().as_millis() as u64));
     let outcome = answer(&mut local, &sample, begun).await;
@@ -75,7 +79,11 @@ fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Insta
     }
     println!("  ... and {} more\n", text::count(sample.len().saturating_sub(SHOWN) as u64));
     println!("{}", checked.summary());
-    println!("tokens    {} prompt, {} completion", text::count(job.usage.prompt_tokens), text::count(job.usage.completion_tokens));
+    println!(
+        "tokens    {} prompt, {} completion",
+        text::count(job.usage.prompt_tokens),
+        text::count(job.usage.completion_tokens)
+    );
     println!("speed     {}", job.rates().unwrap_or_default());
     println!("all of it {}", text::span(begun.elapsed().as_millis() as u64));
     files(data, job);

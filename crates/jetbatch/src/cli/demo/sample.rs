@@ -70,7 +70,10 @@ fn search() -> Option<PathBuf> {
 }
 
 fn absent() -> Error {
-    Error::Usage("models/sample.jsonl is neither here nor above the program; run this in the repository, or give --model-dir".to_owned())
+    Error::Usage(
+        "models/sample.jsonl is neither here nor above the program; run this in the repository, or give --model-dir"
+            .to_owned(),
+    )
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -1,4 +1,6 @@
 //! What `/metrics` shows. Labels are few and bounded: pools, states, outcomes, routes; never a job.
+mod labels;
+
 use domain::{
     Pool,
     eta::Sla,
@@ -6,7 +8,7 @@ use domain::{
     status::State,
 };
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
+    encoding::text,
     metrics::{
         counter::Counter,
         family::Family,
@@ -15,7 +17,12 @@ use prometheus_client::{
     },
     registry::{Metric, Registry},
 };
-use std::fmt::{self, Write};
+
+pub use labels::ChunkFate;
+use labels::{
+    ChunkLabel, FaultLabel, FileLabel, HttpLabel, OutcomeLabel, PoolLabel, ResultLabel, RouteLabel, SlaLabel,
+    StateLabel, Text, TokenLabel, Word,
+};
 
 type Counters<L> = Family<L, Counter>;
 type Gauges<L> = Family<L, Gauge>;
@@ -47,101 +54,6 @@ pub struct Metrics {
     http_seconds: Histograms<RouteLabel>,
     publish_retries: Gauge,
     reconnects: Gauge,
-}
-
-/// What became of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChunkFate {
-    /// The scheduler put it into WORK.
-    Sent,
-    Done,
-    Failed,
-    /// Delivered once more, because a worker was lost with it.
-    Redelivered,
-    /// Not run: its result was there, or its job no longer wants it.
-    Skipped,
-    /// Handed back by a worker that is draining.
-    Returned,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PoolLabel {
-    pool: Text<Pool>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StateLabel {
-    state: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SlaLabel {
-    to: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    pool: Text<Pool>,
-    outcome: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TokenLabel {
-    pool: Text<Pool>,
-    kind: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ChunkLabel {
-    pool: Text<Pool>,
-    fate: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FaultLabel {
-    pool: Text<Pool>,
-    class: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FileLabel {
-    file: Word,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RouteLabel {
-    route: Text<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HttpLabel {
-    route: Text<String>,
-    status: u16,
-}
-
-/// A label's value of a closed set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Word(&'static str);
-
-/// A label's value that prints itself.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Text<T>(T);
-
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        encoder.write_str(self.0)
-    }
-}
-
-impl<T: fmt::Display + fmt::Debug> EncodeLabelValue for Text<T> {
-    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
-        write!(encoder, "{}", self.0)
-    }
 }
 
 impl Default for Metrics {
@@ -306,19 +218,6 @@ impl Metrics {
     fn token(&self, pool: &Pool, kind: &'static str, count: u64) {
         if count > 0 {
             self.tokens.get_or_create(&TokenLabel { pool: Text(pool.clone()), kind: Word(kind) }).inc_by(count);
-        }
-    }
-}
-
-impl ChunkFate {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Redelivered => "redelivered",
-            Self::Skipped => "skipped",
-            Self::Returned => "returned",
         }
     }
 }
