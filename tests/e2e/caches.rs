@@ -1,6 +1,7 @@
-//! WORK and the status bucket are caches: whoever deletes them in the middle of a job loses nothing.
+//! WORK and the buckets are caches: whoever deletes them in the middle of a job loses nothing.
 use crate::support::{Ask, LONG, Plan, Stand, jsonl, message_count};
 use domain::JobId;
+use futures::StreamExt;
 use testkit::wait_for;
 use wire::{bucket, stream};
 
@@ -32,12 +33,19 @@ async fn work_is_deleted() {
 }
 
 #[tokio::test]
-async fn the_status_is_deleted() {
+async fn the_buckets_are_deleted() {
     let (stand, id, asks) = midway().await;
     let js = stand.log().await.js;
     js.get_stream(stream::WORK).await.unwrap().purge().await.unwrap();
     js.delete_key_value(bucket::STATUS).await.unwrap();
+    js.delete_key_value(bucket::WORKERS).await.unwrap();
     stand.answered(id, &asks).await;
+    wait_for("a heartbeat", LONG, || async {
+        let workers = js.get_key_value(bucket::WORKERS).await.ok()?;
+        workers.keys().await.ok()?.next().await
+    })
+    .await
+    .unwrap();
 }
 
 /// The same log gives the same status, whoever folds it.

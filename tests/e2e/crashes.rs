@@ -64,3 +64,17 @@ async fn a_worker_drains() {
     let status = stand.answered(id, &asks).await;
     assert!(status["retries"].as_u64().unwrap() <= 1, "only the chunk on its way may come again: {status}");
 }
+
+/// Every room twice: sends deduplicate, results are stored once, lifecycle events are compared and set.
+#[tokio::test]
+async fn two_heads_do_no_harm() {
+    let stand = Plan::echo("delay_ms = 20", 8).start().await;
+    let _second = stand.second_head().await;
+    let asks: Vec<_> = (0..600).map(|n| crate::support::Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
+    let ids = [stand.http.submit("", jsonl(&asks)).await, stand.http.submit("", jsonl(&asks[..300])).await];
+    stand.answered(ids[0], &asks).await;
+    stand.answered(ids[1], &asks[..300]).await;
+    let log = stand.log().await;
+    let ends = log.events(ids[0]).await.iter().filter(|event| matches!(event, Event::JobEnded(_))).count();
+    assert_eq!(ends, 1);
+}

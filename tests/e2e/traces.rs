@@ -157,20 +157,24 @@ async fn nothing_is_sent_unasked() {
     let receiver = Receiver::start().await;
     let customary: Vec<TcpListener> =
         [4317, 4318].iter().filter_map(|port| TcpListener::bind(("127.0.0.1", *port)).ok()).collect();
-    let silent = Plan::echo("", 4).start().await;
-    let disabled = Plan::echo("", 4).with(&to(&receiver)).env("OTEL_SDK_DISABLED", "true").start().await;
-    let asks = asks(8);
-    for mut stand in [silent, disabled] {
-        let id = stand.http.submit("", jsonl(&asks)).await;
-        stand.answered(id, &asks).await;
-        // At its end a process sends what it still holds.
-        stand.workers[0].term();
-        stand.head.term();
-        assert!(stand.workers[0].exit(LONG).await.success() && stand.head.exit(LONG).await.success());
+    let disabled = Plan::echo("", 4).with(&to(&receiver)).env("OTEL_SDK_DISABLED", "true");
+    for plan in [Plan::echo("", 4), disabled] {
+        run(plan).await;
     }
     assert!(receiver.spans().is_empty());
     for listener in customary {
         listener.set_nonblocking(true).unwrap();
         assert!(listener.accept().is_err(), "something was sent to {:?}", listener.local_addr());
     }
+}
+
+async fn run(plan: Plan) {
+    let mut stand = plan.start().await;
+    let asks = asks(8);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(id, &asks).await;
+    // At its end a process sends what it still holds.
+    stand.workers[0].term();
+    stand.head.term();
+    assert!(stand.workers[0].exit(LONG).await.success() && stand.head.exit(LONG).await.success());
 }

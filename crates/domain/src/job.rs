@@ -55,7 +55,10 @@ pub struct Segment {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Chunk {
     /// Owed, after `failures` failed attempts, not before `not_before`.
-    Owed { failures: u32, not_before: Millis },
+    Owed {
+        failures: u32,
+        not_before: Millis,
+    },
     Done,
     /// Failed [`ATTEMPTS_MAX`] times: its requests become error lines.
     GivenUp(FaultClass),
@@ -225,7 +228,9 @@ impl Job {
 
     fn chunk_failed(&mut self, failed: &ChunkFailed) {
         let Some(segment) = self.open.get_mut(&failed.chunk.segment) else { return };
-        let Some(Chunk::Owed { failures, .. }) = segment.chunks.get(failed.chunk.index as usize).copied() else { return };
+        let Some(Chunk::Owed { failures, .. }) = segment.chunks.get(failed.chunk.index as usize).copied() else {
+            return;
+        };
         // An attempt that was counted already: the same fact once more.
         if failed.attempt <= failures {
             return;

@@ -193,7 +193,9 @@ fn url<'u>(url: Option<&str>, endpoint: Option<&'u str>) -> Result<&'u str, Stri
     match (url, endpoint) {
         (None, None) => Ok(URLS[0]),
         (None, Some(endpoint)) => Ok(endpoint),
-        (Some(url), Some(endpoint)) if url != endpoint => Err(format!("url is '{url}'; the job's endpoint is {endpoint}")),
+        (Some(url), Some(endpoint)) if url != endpoint => {
+            Err(format!("url is '{url}'; the job's endpoint is {endpoint}"))
+        }
         (Some(url), _) => {
             let known = URLS.into_iter().find(|known| *known == url);
             known.ok_or_else(|| format!("url '{url}' is not served; use {} or {}", URLS[0], URLS[1]))
@@ -220,7 +222,8 @@ fn explain(text: &str, error: &serde_json::Error, number: u64) -> LineError {
         let place = format!("not valid JSON at column {}: {}", error.column(), reason(error));
         return error_at(Code::InvalidJsonLine, None, place);
     }
-    let typed: Result<Object<Line<'_>>, _> = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text));
+    let typed: Result<Object<Line<'_>>, _> =
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text));
     let Err(typed) = typed else { return error_at(Code::InvalidJsonLine, None, reason(error)) };
     match typed.path().to_string() {
         path if path == "." => error_at(Code::InvalidJsonLine, None, "a line must be one JSON object".into()),
@@ -261,7 +264,14 @@ mod tests {
     fn url_and_method_may_be_left_out() {
         let line = br#"{"custom_id":"a","body":{"prompt":["x","y"]}}"#;
         assert!(check(line, 1, Some("/v1/completions")).is_ok());
-        assert!(check(br#"{"custom_id":"a","body":{"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}]}}"#, 1, None).is_ok());
+        assert!(
+            check(
+                br#"{"custom_id":"a","body":{"messages":[{"role":"user","content":[{"type":"text","text":"x"}]}]}}"#,
+                1,
+                None
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -275,7 +285,11 @@ mod tests {
             (with(r#""custom_id":"a","#, ""), Code::MissingRequiredParameter, param("custom_id")),
             (with(r#""custom_id":"a""#, r#""custom_id":7"#), Code::InvalidType, param("custom_id")),
             (with(r#""custom_id":"a""#, r#""custom_id":"""#), Code::InvalidValue, param("custom_id")),
-            (with(r#"{"role":"user","content":"Hi"}"#, r#"["user","Hi"]"#), Code::InvalidType, param("body.messages[0]")),
+            (
+                with(r#"{"role":"user","content":"Hi"}"#, r#"["user","Hi"]"#),
+                Code::InvalidType,
+                param("body.messages[0]"),
+            ),
             (with("POST", "GET"), Code::InvalidMethod, param("method")),
             (with("/v1/chat/completions", "/v1/embeddings"), Code::UrlMismatch, param("url")),
             (with(r#""temperature":0"#, r#""temperature":"hot""#), Code::InvalidType, param("body.temperature")),
@@ -284,7 +298,11 @@ mod tests {
             (with(r#"[{"role":"user","content":"Hi"}]"#, r#"[]"#), Code::InvalidValue, param("body.messages")),
             (with(r#"{"role":"user","content":"Hi"}"#, r#""Hi""#), Code::InvalidType, param("body.messages[0]")),
             (with(r#""content":"Hi""#, r#""content":5"#), Code::InvalidType, param("body.messages[0].content")),
-            (with(r#""messages":[{"role":"user","content":"Hi"}],"#, ""), Code::MissingRequiredParameter, param("body.messages")),
+            (
+                with(r#""messages":[{"role":"user","content":"Hi"}],"#, ""),
+                Code::MissingRequiredParameter,
+                param("body.messages"),
+            ),
             (r#"{"custom_id":"a"}"#.to_owned(), Code::MissingRequiredParameter, param("body")),
         ] {
             assert_eq!(refused(&line), (code, field), "{line}");

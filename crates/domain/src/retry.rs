@@ -8,7 +8,8 @@ const LONGEST_MS: u64 = 60_000;
 /// upper half is jitter. The jitter comes from the chunk's name, since a fold has no randomness.
 pub fn delay_ms(job: JobId, chunk: ChunkId, attempt: u32) -> u64 {
     let whole = FIRST_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_MS);
-    let seed = job.uuid().as_u64_pair().1 ^ (u64::from(chunk.segment) << 40 | u64::from(chunk.index) << 8 | u64::from(attempt));
+    let seed = job.uuid().as_u64_pair().1
+        ^ (u64::from(chunk.segment) << 40 | u64::from(chunk.index) << 8 | u64::from(attempt));
     whole / 2 + mix(seed) % (whole / 2 + 1)
 }
 

@@ -58,7 +58,9 @@ pub enum Fault {
     Endpoint(String),
     #[error("'metadata' holds {0} pairs; at most {METADATA_PAIRS_MAX} are kept")]
     MetadataPairs(usize),
-    #[error("'metadata.{0}' is too long: a key has at most {METADATA_KEY_CHARS_MAX} characters, a value {METADATA_VALUE_CHARS_MAX}")]
+    #[error(
+        "'metadata.{0}' is too long: a key has at most {METADATA_KEY_CHARS_MAX} characters, a value {METADATA_VALUE_CHARS_MAX}"
+    )]
     MetadataSize(String),
 }
 

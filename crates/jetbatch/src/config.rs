@@ -232,7 +232,8 @@ impl Default for Projector {
 mod tests {
     use super::*;
 
-    const POOLS: &str = "[pools.a.engine]\nkind = 'echo'\n[pools.b]\nmodels = ['m', 'n']\n[pools.b.engine]\nkind = 'echo'";
+    const POOLS: &str =
+        "[pools.a.engine]\nkind = 'echo'\n[pools.b]\nmodels = ['m', 'n']\n[pools.b.engine]\nkind = 'echo'";
 
     #[test]
     fn models_route_to_their_pools() {
@@ -249,7 +250,10 @@ mod tests {
             ("[http]\nlisten = 'here'", "listen"),
             ("[pools.'A B'.engine]\nkind = 'echo'", "pool name"),
             ("default_pool = 'x'", "default_pool 'x'"),
-            ("[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'", "'m'"),
+            (
+                "[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'",
+                "'m'",
+            ),
         ] {
             let error = Config::parse(text).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

@@ -18,7 +18,8 @@ fn int(n: impl TryInto<i64>) -> Value {
 
 /// Intake handles one submission.
 pub fn process(job: JobId, trace: Option<&str>) -> Span {
-    let span = info_span!(parent: None, "process submission", otel.name = span::PROCESS, otel.kind = kind::CONSUMER, %job);
+    let span =
+        info_span!(parent: None, "process submission", otel.name = span::PROCESS, otel.kind = kind::CONSUMER, %job);
     telemetry::parent(&span, trace);
     telemetry::set(&span, || names::messaging(operation::PROCESS, stream::SUBMIT, "jobs.submit"));
     span
@@ -29,9 +30,7 @@ pub fn schedule(job: &Job, chunk: ChunkId, pool: &Pool, attempt: u32) -> Span {
     let id = job.id;
     let span = info_span!(parent: None, "schedule chunk", otel.name = span::SCHEDULE, otel.kind = kind::PRODUCER, job = %id, %chunk);
     telemetry::parent(&span, job.submitted.trace.as_deref());
-    telemetry::set(&span, || {
-        names::messaging(operation::SEND, stream::WORK, "work.<pool>.<job>.<segment>.<chunk>")
-    });
+    telemetry::set(&span, || names::messaging(operation::SEND, stream::WORK, "work.<pool>.<job>.<segment>.<chunk>"));
     telemetry::set(&span, || [(names::POOL, pool.to_string().into()), (names::ATTEMPT, int(attempt))]);
     span
 }
@@ -47,9 +46,7 @@ pub fn run(work: &Work, worker: &str, model: &str, engine: &'static str, trace: 
     let (job, chunk) = (work.job, work.chunk);
     let span = info_span!(parent: None, "run chunk", otel.name = span::RUN, otel.kind = kind::CONSUMER, %job, %chunk);
     telemetry::parent(&span, trace);
-    telemetry::set(&span, || {
-        names::messaging(operation::PROCESS, stream::WORK, "work.<pool>.<job>.<segment>.<chunk>")
-    });
+    telemetry::set(&span, || names::messaging(operation::PROCESS, stream::WORK, "work.<pool>.<job>.<segment>.<chunk>"));
     telemetry::set(&span, || {
         [
             (names::GEN_AI_OPERATION_NAME, names::CHAT.into()),
@@ -80,7 +77,8 @@ pub fn store(bytes: usize) -> Span {
 /// The archiver writes a segment, or puts the output together.
 pub fn archive(job: &Job, segment: Option<u32>) -> Span {
     let id = job.id;
-    let span = info_span!(parent: None, "archive segment", otel.name = span::ARCHIVE, otel.kind = kind::INTERNAL, job = %id);
+    let span =
+        info_span!(parent: None, "archive segment", otel.name = span::ARCHIVE, otel.kind = kind::INTERNAL, job = %id);
     telemetry::parent(&span, job.submitted.trace.as_deref());
     if let Some(segment) = segment {
         telemetry::set(&span, || [(names::SEGMENT, int(segment))]);

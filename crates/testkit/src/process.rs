@@ -27,7 +27,7 @@ pub fn binary() -> PathBuf {
     }
     let test = std::env::current_exe().expect("a test has a path");
     let built = test.ancestors().map(|dir| dir.join("jetbatch")).find(|path| path.is_file());
-    built.expect("no jetbatch binary beside the tests: build it, or set JETBATCH_BIN")
+    built.expect("no jetbatch beside the tests: run `cargo build --workspace --all-targets`, or set JETBATCH_BIN")
 }
 
 impl Start {

@@ -51,7 +51,15 @@ fn events() -> Vec<Event> {
             pools: vec![pool()],
             chunks: vec![ChunkPlan { pool: 0, runs: vec![(0, 4), (5, 6)], bytes: 2_000 }],
         }),
-        Event::ChunkDone(ChunkDone { at, chunk, attempt: 2, delivered: 1, worker: "box-1".into(), started: at, tally: tally() }),
+        Event::ChunkDone(ChunkDone {
+            at,
+            chunk,
+            attempt: 2,
+            delivered: 1,
+            worker: "box-1".into(),
+            started: at,
+            tally: tally(),
+        }),
         Event::ChunkFailed(ChunkFailed {
             at,
             chunk,
@@ -60,7 +68,13 @@ fn events() -> Vec<Event> {
             class: FaultClass::OutOfMemory,
             reason: "out of memory".into(),
         }),
-        Event::SegmentArchived(SegmentArchived { at, segment: 3, tally: tally(), output_bytes: 4_000, error_bytes: 400 }),
+        Event::SegmentArchived(SegmentArchived {
+            at,
+            segment: 3,
+            tally: tally(),
+            output_bytes: 4_000,
+            error_bytes: 400,
+        }),
         Event::OutputWritten(OutputWritten {
             at,
             output: Some(File { path: "jobs/x/output.jsonl".into(), bytes: 4_000 }),

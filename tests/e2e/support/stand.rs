@@ -11,7 +11,8 @@ use testkit::{
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Two cores run two tests well, or one that computes.
+/// Two cores run two tests well, or one that computes. A test that held one place and waited for another would wait
+/// for ever: one stand at a time.
 static ROOM: Semaphore = Semaphore::const_new(2);
 
 const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
@@ -60,6 +61,11 @@ impl Stand {
     pub async fn replace_head(&mut self) {
         self.head.kill9().await;
         self.new_head().await;
+    }
+
+    /// A second head process beside the first. It ends when it is dropped.
+    pub async fn second_head(&self) -> Jetbatch {
+        head(self.dir.path(), &self.env).await.0
     }
 
     /// Another head process, where the first has ended.

@@ -2,7 +2,11 @@
 use super::Passing;
 use crate::shared::Shared;
 use bytes::{Bytes, BytesMut};
-use domain::{ChunkId, Job, event::{Cause, FaultClass}, job::{Chunk, Phase}};
+use domain::{
+    ChunkId, Job,
+    event::{Cause, FaultClass},
+    job::{Chunk, Phase},
+};
 use wire::{Subject, envelope, stream, work::Results};
 
 /// What is known of a chunk when its segment is archived.

@@ -32,12 +32,7 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
     .await
 }
 
-async fn file(
-    shared: &Shared,
-    job: &Job,
-    kind: Kind,
-    parts: &HashMap<String, u64>,
-) -> Result<Option<File>, Passing> {
+async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Result<Option<File>, Passing> {
     let path = paths::file(job.id, kind);
     let mut writer = None;
     for segment in 0..job.segments() {

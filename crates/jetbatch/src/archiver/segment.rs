@@ -14,7 +14,10 @@ use crate::{
     worker::error_line,
 };
 use bytes::Bytes;
-use domain::{ChunkId, Event, Job, event::{SegmentArchived, SegmentPlan}};
+use domain::{
+    ChunkId, Event, Job,
+    event::{SegmentArchived, SegmentPlan},
+};
 use futures::{Stream, StreamExt, pin_mut};
 use std::collections::HashMap;
 use tracing::Instrument;
@@ -31,6 +34,7 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Pass
         let Some(segment) = job.open.get(&number) else { return Ok(()) };
         let fact = write(shared, job, &segment.plan).await?;
         shared.metrics.segment_archived(fact.output_bytes, fact.error_bytes);
+        shared.metrics.unanswered(fact.tally.unanswered);
         let trace = telemetry::traceparent();
         let message = envelope::event(job.id, &Event::SegmentArchived(fact), trace.as_deref());
         shared.bus.publish(message.id(format!("{}:archived:{number}", job.id))).await?;

@@ -66,5 +66,7 @@ async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Resu
 /// `GET /metrics`.
 pub async fn metrics(State(desk): State<Arc<Desk>>) -> Answer {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let counts = desk.shared.bus.counts();
+    desk.shared.metrics.bus(counts.publish_retries, counts.reconnects);
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], desk.shared.metrics.encode()).into_response())
 }

@@ -124,10 +124,12 @@ async fn submit(shared: &Shared, id: JobId, submitted: Submitted) -> Result<bool
         }
         // Submitted before: by this very message before a crash, or by a repetition of it.
         Err(command::Error::Refused(Refusal::Exists)) => {
+            shared.metrics.submission("duplicate");
             let folded = log::job(&shared.bus, id).await?;
             Ok(folded.is_some_and(|f| f.job.phase == Phase::Validating))
         }
         Err(command::Error::Refused(Refusal::Conflict)) => {
+            shared.metrics.submission("conflict");
             tracing::warn!(job = %id, "a second submission with this key or id has another body; it is dropped");
             Ok(false)
         }
@@ -145,6 +147,7 @@ async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), 
     };
     match validate::run(shared, id, &submitted, source).await? {
         Verdict::Good { input, requests, segments, bytes } => {
+            shared.metrics.submission("planned");
             let planned = Planned { at: clock::now(), input, requests, segments, bytes };
             settle(shared, id, Command::Plan(planned)).await
         }
@@ -181,6 +184,7 @@ async fn refuse(
 
 async fn reject(shared: &Shared, id: JobId, errors: Vec<LineError>, total: u64) -> Result<(), Error> {
     tracing::info!(job = %id, errors = total, "job rejected: its input does not validate");
+    shared.metrics.submission("rejected");
     settle(shared, id, Command::Reject { at: clock::now(), errors, total }).await
 }
 

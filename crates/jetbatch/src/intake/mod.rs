@@ -72,7 +72,10 @@ async fn handle(shared: &Shared, delivery: Delivery) {
     let answered = match attend(shared, &delivery, beat).await {
         Ok(()) => delivery.ack().await,
         Err(error) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a submission could not be handled; it is tried again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a submission could not be handled; it is tried again"
+            );
             delivery.nak(Some(Duration::from_secs(2))).await
         }
     };

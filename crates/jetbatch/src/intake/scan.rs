@@ -113,8 +113,7 @@ mod tests {
     fn lines_are_the_same_whatever_the_blocks() {
         let input = b"\xef\xbb\xbfone\r\n\n  \ntwo\n123456789\n12345678\nend";
         let text = |n, offset, t: &str| (n, Some((offset, t.as_bytes().to_vec())));
-        let expected =
-            [text(1, 3, "one"), text(4, 12, "two"), (5, None), text(6, 26, "12345678"), text(7, 35, "end")];
+        let expected = [text(1, 3, "one"), text(4, 12, "two"), (5, None), text(6, 26, "12345678"), text(7, 35, "end")];
         for block in 1..input.len() {
             assert_eq!(lines(input, block), expected, "blocks of {block}");
         }

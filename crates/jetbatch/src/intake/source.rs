@@ -35,7 +35,8 @@ const UPLOAD: &str = "upload://";
 /// What a submission's `input` means, if it is allowed.
 pub fn locate(url: &str, intake: &config::Intake) -> Result<Input, LineError> {
     if let Some(id) = url.strip_prefix(UPLOAD) {
-        let id = Uuid::try_parse(id).map_err(|_| refused(Code::InputNotFound, "input: an upload is upload://<uuid>"))?;
+        let id =
+            Uuid::try_parse(id).map_err(|_| refused(Code::InputNotFound, "input: an upload is upload://<uuid>"))?;
         return Ok(Input::Stored(paths::upload(id)));
     }
     let parsed = Url::parse(url).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
@@ -126,7 +127,8 @@ mod tests {
     use super::*;
 
     fn code(url: &str, roots: &[PathBuf]) -> Result<Input, Code> {
-        let intake = config::Intake { file_roots: roots.to_vec(), url_prefixes: vec!["s3://in/".into()], ..Default::default() };
+        let intake =
+            config::Intake { file_roots: roots.to_vec(), url_prefixes: vec!["s3://in/".into()], ..Default::default() };
         locate(url, &intake).map_err(|error| error.code)
     }
 

@@ -2,8 +2,7 @@
 use super::Passing;
 use crate::{
     bus::{Bus, PublishError},
-    clock,
-    spans,
+    clock, spans,
     store::{Store, StoreError},
     telemetry,
 };
@@ -16,7 +15,10 @@ use domain::{
 };
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::{Message, Subject, envelope, work::{DeadChunk, Work}};
+use wire::{
+    Message, Subject, envelope,
+    work::{DeadChunk, Work},
+};
 
 /// Segments whose lines are kept in memory: those being sent.
 const SEGMENTS_MAX: usize = 4;

@@ -228,7 +228,9 @@ impl Scheduler {
     async fn close(&mut self) -> Result<(), Passing> {
         let now = clock::now();
         let due = |job: &domain::Job| match &job.phase {
-            Phase::Validating | Phase::Running if now >= job.submitted.deadline() && (job.remaining() > 0 || job.planned.is_none()) => {
+            Phase::Validating | Phase::Running
+                if now >= job.submitted.deadline() && (job.remaining() > 0 || job.planned.is_none()) =>
+            {
                 Some(Command::Expire { at: now })
             }
             Phase::Running | Phase::Closing(_) if job.written.is_some() && job.is_archived() => {

@@ -115,9 +115,16 @@ impl Runner {
         let lines: Vec<_> = split(&work.lines).into_iter().map(|line| (line, self.slots.announce())).collect();
         drop(announced);
         let started = clock::now();
-        let mut results = Results { chunk: Some(work.chunk), worker: self.name.clone(), attempt: work.attempt, started, ..Results::default() };
+        let mut results = Results {
+            chunk: Some(work.chunk),
+            worker: self.name.clone(),
+            attempt: work.attempt,
+            started,
+            ..Results::default()
+        };
         let mut out = Vec::with_capacity(work.lines.len() * 2);
-        let mut answers: FuturesOrdered<_> = lines.into_iter().map(|(line, announced)| self.answer(line, announced, work)).collect();
+        let mut answers: FuturesOrdered<_> =
+            lines.into_iter().map(|(line, announced)| self.answer(line, announced, work)).collect();
         let mut numbers = work.indices().zip(0u32..);
         while let Some(answer) = answers.next().await {
             let Some((index, position)) = numbers.next() else { break };

@@ -77,13 +77,7 @@ pub async fn done(bus: &Bus, work: &Work, results: &Results, delivered: u64) -> 
 }
 
 /// The fact that an attempt failed.
-pub async fn failed(
-    bus: &Bus,
-    work: &Work,
-    worker: &str,
-    class: FaultClass,
-    reason: String,
-) -> Result<(), Error> {
+pub async fn failed(bus: &Bus, work: &Work, worker: &str, class: FaultClass, reason: String) -> Result<(), Error> {
     let failed = ChunkFailed {
         at: clock::now(),
         chunk: work.chunk,
