@@ -1,6 +1,6 @@
 //! Jobs that end early: cancelled or expired. What is answered is kept; each other request has one error line.
-use crate::support::{Ask, LONG, Plan, Stand, jsonl, message_count, split_in};
-use domain::{Event, JobId, Millis};
+use crate::support::{Ask, LONG, Log, Plan, Stand, jsonl, message_count, split_in};
+use domain::{Event, JobId, Millis, event::ChunkDone};
 use serde_json::Value;
 use testkit::wait_for;
 use wire::stream;
@@ -24,6 +24,19 @@ async fn assert_kept(stand: &Stand, id: JobId, asks: &[Ask], code: &str) -> Valu
     status
 }
 
+/// Waits until every worker has seen what it was sent and nothing of the job is left, and gives its events.
+async fn quiet(log: &Log, id: JobId) -> Vec<Event> {
+    for stream in [stream::WORK, stream::RESULTS] {
+        let what = format!("{stream} to be empty");
+        wait_for(&what, LONG, || async { (message_count(&log.js, stream).await == 0).then_some(()) }).await;
+    }
+    log.events(id).await
+}
+
+fn dones(events: &[Event]) -> impl Iterator<Item = &ChunkDone> {
+    events.iter().filter_map(|event| if let Event::ChunkDone(done) = event { Some(done) } else { None })
+}
+
 fn closing(events: &[Event]) -> Option<Millis> {
     events.iter().find_map(|event| if let Event::JobClosing(closing) = event { Some(closing.at) } else { None })
 }
@@ -40,20 +53,33 @@ async fn no_chunk_of_a_cancelled_job_starts_afterwards() {
     assert_eq!((&status["state"], &status["sla"]), (&"cancelled".into(), &Value::Null), "{status}");
     assert!(status["requests"]["completed"].as_u64().unwrap() >= 20, "{status}");
 
-    // Only when WORK is empty has every worker seen what it was sent.
     let log = stand.log().await;
-    wait_for("WORK to be empty", LONG, || async { (message_count(&log.js, stream::WORK).await == 0).then_some(()) })
-        .await;
-    let events = log.events(id).await;
+    let events = quiet(&log, id).await;
     let closed = closing(&events).unwrap();
-    for event in &events {
-        if let Event::ChunkDone(done) = event {
-            assert!(done.started <= closed.plus(TOLERANCE_MS), "{done:?} began after the job closed at {closed:?}");
-        }
+    for done in dones(&events) {
+        assert!(done.started <= closed.plus(TOLERANCE_MS), "{done:?} began after the job closed at {closed:?}");
     }
     assert_eq!(stand.end(id).await, status, "the first terminal state wins");
     let again = crate::support::answer(stand.http.post(&format!("/jobs/{id}/cancel"))).await;
     assert!((200..300).contains(&again.status), "{again:?}");
+}
+
+/// A worker that was given a chunk ahead of time asks again when a slot falls free for it.
+#[tokio::test]
+async fn what_waits_for_a_slot_does_not_start_after_a_cancel() {
+    const RUN_MS: u64 = 1_500;
+    let stand = Plan::echo(&format!("delay_ms = {RUN_MS}"), 4).start().await;
+    let asks = asks(40);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.midway(id, 4).await;
+    // The second chunk has just begun, and the third one waits.
+    crate::support::answer(stand.http.post(&format!("/jobs/{id}/cancel"))).await;
+    assert_kept(&stand, id, &asks, "batch_cancelled").await;
+    let events = quiet(&stand.log().await, id).await;
+    let last = closing(&events).unwrap().plus(RUN_MS + 2 * TOLERANCE_MS);
+    for done in dones(&events) {
+        assert!(done.at <= last, "{done:?} ran after the job closed");
+    }
 }
 
 #[tokio::test]

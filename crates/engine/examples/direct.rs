@@ -195,11 +195,11 @@ where
 fn report(name: &str, round: &Round, before: &mut Option<BTreeMap<String, String>>) {
     let seconds = round.took.as_secs_f64();
     let answers = round.answers.len();
-    let same = before.replace(round.answers.clone()).is_none_or(|before| before == round.answers);
+    let before = before.replace(round.answers.clone()).unwrap_or_else(|| round.answers.clone());
+    let other = round.answers.iter().filter(|(id, text)| before.get(*id) != Some(*text)).count();
     println!(
-        "{name:10} {answers} answers in {seconds:.2} s: {:.0} tokens/s, {:.0} requests/s{}",
+        "{name:10} {answers} answers in {seconds:.2} s: {:.0} tokens/s, {:.0} requests/s, {other} answers unlike the round before",
         round.tokens as f64 / seconds,
         answers as f64 / seconds,
-        if same { "" } else { ", and the answers differ from the round before" },
     );
 }

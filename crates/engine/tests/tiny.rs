@@ -70,7 +70,7 @@ async fn answers_known_questions_at_once() {
     });
     join_all(calls).await;
     assert_eq!(engine.about().engine, "mistralrs");
-    assert_eq!(engine.about().device, "cpu");
+    assert_eq!(engine.about().device, if cfg!(feature = "cuda") { "cuda:0" } else { "cpu" });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,13 +37,19 @@ async fn poison(mistral: &Mistral) {
 #[tokio::test(flavor = "multi_thread")]
 async fn death_is_a_fault_and_not_the_end() {
     let mistral = tiny().await;
-    for round in 0..3 {
+    let mut seen = 0;
+    // A thread that dies before it took a call takes nobody along, so a round may see no fault.
+    for round in 0..20 {
         let calls = join_all((0..4).map(|_| mistral.run(call(200))));
         let (answers, ()) = tokio::join!(calls, poison(&mistral));
         let faults: Vec<&Fault> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-        assert!(!faults.is_empty(), "round {round}");
         assert!(faults.iter().all(|fault| fault.class() == "died"), "round {round}: {faults:?}");
         let answer = mistral.run(call(16)).await.expect("a new thread");
         assert!(answer.body.contains("Paris"), "{}", answer.body);
+        seen += faults.len();
+        if seen > 2 {
+            return;
+        }
     }
+    panic!("no fault in twenty deaths");
 }
