@@ -72,7 +72,7 @@ async fn what_waits_for_a_slot_does_not_start_after_a_cancel() {
     let asks = asks(40);
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 4).await;
-    // The second chunk has just begun, and the third one waits.
+    // Some chunks have just begun, and the next one waits for a slot.
     crate::support::answer(stand.http.post(&format!("/jobs/{id}/cancel"))).await;
     assert_kept(&stand, id, &asks, "batch_cancelled").await;
     let events = quiet(&stand.log().await, id).await;

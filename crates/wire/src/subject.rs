@@ -127,6 +127,10 @@ pub enum Filter {
     SegmentResults(JobId, u32),
     /// The request parts of one segment.
     SegmentInputs(JobId, u32),
+    /// The results of one job, parts included.
+    JobResults(JobId),
+    /// The request parts of one job.
+    JobInputs(JobId),
 }
 
 impl fmt::Display for Filter {
@@ -139,6 +143,8 @@ impl fmt::Display for Filter {
             Self::WorkOf(pool) => write!(f, "work.{pool}.>"),
             Self::SegmentResults(job, segment) => write!(f, "result.{job}.{segment}.>"),
             Self::SegmentInputs(job, segment) => write!(f, "input.{job}.{segment}.>"),
+            Self::JobResults(job) => write!(f, "result.{job}.>"),
+            Self::JobInputs(job) => write!(f, "input.{job}.>"),
         }
     }
 }

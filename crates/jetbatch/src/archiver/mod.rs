@@ -2,6 +2,7 @@
 //! its results are removed, in that order; when all segments are written, the output is put together. It owns the
 //! files of a job. It never decides a job's end.
 mod answers;
+mod clean;
 mod compose;
 mod merge;
 mod segment;
@@ -11,7 +12,7 @@ use crate::{
     clock,
     log::{Change, Keep, Log, LogError},
     shared::Shared,
-    store::{StoreError, paths},
+    store::StoreError,
 };
 use domain::{Event, Job, JobId, job::Phase};
 use futures::FutureExt;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_AT_ONCE: usize = 512;
 /// What failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Parts of jobs that ended longer ago were removed by an earlier run.
+/// What jobs that ended longer ago left was removed by an earlier run.
 const CLEAN_MS: u64 = 3_600_000;
 
 #[derive(Debug, thiserror::Error)]
@@ -108,17 +109,18 @@ impl Archiver {
 
     fn note(&mut self, change: Change) {
         let job = change.job;
+        let is_new = clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS;
         match change.event {
             // The piece is settled only when its fact is folded, so that it is not begun twice.
             Event::SegmentArchived(archived) => drop(self.busy.remove(&(job, Some(archived.segment)))),
             Event::OutputWritten(_) => drop(self.busy.remove(&(job, None))),
-            Event::JobEnded(_) if clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS => {
-                let store = self.shared.store.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = store.delete_under(&paths::parts(job)).await {
-                        tracing::warn!(%job, %error, "the job's part files were not removed");
-                    }
-                });
+            Event::JobEnded(_) if is_new => {
+                let shared = self.shared.clone();
+                tokio::spawn(async move { clean::job(&shared, job).await });
+            }
+            Event::ChunkDone(done) if is_new && self.is_late(&job, done.chunk.segment) => {
+                let shared = self.shared.clone();
+                tokio::spawn(async move { clean::late(&shared, job, done.chunk.segment).await });
             }
             Event::JobSubmitted(_)
             | Event::JobRejected(_)
@@ -129,6 +131,12 @@ impl Archiver {
             | Event::ChunkDone(_)
             | Event::ChunkFailed(_) => {}
         }
+    }
+
+    /// Whether a result of the segment is of no use any more: the segment is archived, or the job has ended.
+    fn is_late(&self, job: &JobId, segment: u32) -> bool {
+        let Some(folded) = self.log.job(job) else { return true };
+        folded.job.planned.is_some() && !folded.job.open.contains_key(&segment)
     }
 
     /// Begins what is owed, as far as there is room.

@@ -94,7 +94,10 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn lines(input: &[u8], block: usize) -> Vec<(u64, Option<(u64, Vec<u8>)>)> {
+    /// Number, and for a line that is taken its offset and text.
+    type Taken = (u64, Option<(u64, Vec<u8>)>);
+
+    fn lines(input: &[u8], block: usize) -> Vec<Taken> {
         let mut lines = Lines::new(8);
         let mut out = Vec::new();
         let mut take = |line: Line<'_>| match line {

@@ -1,7 +1,7 @@
 //! One chunk, from its delivery to its ack.
 use super::{
     render, report,
-    slots::{Announced, Slots},
+    slots::{Announced, Place, Slots},
 };
 use crate::{
     bus::{Delivery, PublishError, ReadError},
@@ -21,7 +21,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tracing::Instrument;
 use wire::{
@@ -30,6 +30,9 @@ use wire::{
     stream,
     work::{Results, Work},
 };
+
+/// A look at the job that is older is taken again before its chunk begins.
+const LOOK_AGE_MAX: Duration = Duration::from_millis(50);
 
 pub struct Runner {
     pub shared: Shared,
@@ -55,6 +58,12 @@ pub enum Error {
     Part { part: u32 },
 }
 
+/// A request's turn at the engine.
+enum Turn<'a> {
+    Has(Place<'a>),
+    Waits(Announced),
+}
+
 /// What became of a chunk's run.
 enum Ran {
     Done(Results),
@@ -67,13 +76,12 @@ impl Runner {
         Self { shared, name, pool, engine, slots, started: clock::now(), requests, tokens }
     }
 
-    /// Settles a delivered chunk.
+    /// Settles a delivered chunk. It begins when its first request has a place; until then the job may be cancelled.
     pub async fn settle(&self, delivery: &Delivery, announced: Announced) -> Result<(), Error> {
         let mut work: Work = envelope::decode("chunk", &delivery.payload)?;
+        let looked = Instant::now();
         if !self.is_wanted(&work).await? {
-            tracing::debug!(job = %work.job, chunk = %work.chunk, "the job wants no more work");
-            self.shared.metrics.chunk_skipped(&self.pool);
-            return Ok(());
+            return self.skip(&work);
         }
         if let Some(results) = report::stored(&self.shared.bus, work.job, work.chunk).await? {
             self.shared.metrics.chunk_skipped(&self.pool);
@@ -82,15 +90,36 @@ impl Runner {
         if work.parts > 0 {
             work.lines = self.parts(&work).await?;
         }
+        let rest: Vec<Announced> = work.indices().skip(1).map(|_| self.slots.announce()).collect();
+        let first = self.slots.take(announced).await;
+        if looked.elapsed() > LOOK_AGE_MAX && !self.is_wanted(&work).await? {
+            return self.skip(&work);
+        }
+        self.begin(&work, delivery, first, rest).await
+    }
+
+    fn skip(&self, work: &Work) -> Result<(), Error> {
+        tracing::debug!(job = %work.job, chunk = %work.chunk, "the job wants no more work");
+        self.shared.metrics.chunk_skipped(&self.pool);
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        work: &Work,
+        delivery: &Delivery,
+        first: Place<'_>,
+        rest: Vec<Announced>,
+    ) -> Result<(), Error> {
         let trace = delivery.header(envelope::TRACEPARENT);
-        spans::queued(&work, trace);
+        spans::queued(work, trace);
         let waited_ms = clock::now().since(work.sent);
         self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
         let about = self.engine.about();
-        let span = spans::run(&work, &self.name, &about.model, about.engine, trace);
-        let ran = self.run(&work, announced).instrument(span.clone());
+        let span = spans::run(work, &self.name, &about.model, about.engine, trace);
+        let ran = self.run(work, first, rest).instrument(span.clone());
         let ran = ran.await;
-        self.report(&work, ran, delivery.delivered, &span).instrument(span.clone()).await
+        self.report(work, ran, delivery.delivered, &span).instrument(span.clone()).await
     }
 
     /// The last event of the job's lifecycle says whether its work is wanted. It is read from the log and not from a
@@ -111,9 +140,11 @@ impl Runner {
     }
 
     /// Runs all requests, as many at once as there are places. The first fault ends the run.
-    async fn run(&self, work: &Work, announced: Announced) -> Ran {
-        let lines: Vec<_> = split(&work.lines).into_iter().map(|line| (line, self.slots.announce())).collect();
-        drop(announced);
+    async fn run(&self, work: &Work, first: Place<'_>, rest: Vec<Announced>) -> Ran {
+        let rest = rest.into_iter().map(Turn::Waits);
+        let turns = std::iter::once(Turn::Has(first)).chain(rest);
+        // As many as there are lines, should these be more than were planned.
+        let turns = turns.chain(std::iter::repeat_with(|| Turn::Waits(self.slots.announce())));
         let started = clock::now();
         let mut results = Results {
             chunk: Some(work.chunk),
@@ -124,7 +155,7 @@ impl Runner {
         };
         let mut out = Vec::with_capacity(work.lines.len() * 2);
         let mut answers: FuturesOrdered<_> =
-            lines.into_iter().map(|(line, announced)| self.answer(line, announced, work)).collect();
+            split(&work.lines).into_iter().zip(turns).map(|(line, turn)| self.answer(line, turn, work)).collect();
         let mut numbers = work.indices().zip(0u32..);
         while let Some(answer) = answers.next().await {
             let Some((index, position)) = numbers.next() else { break };
@@ -141,8 +172,11 @@ impl Runner {
         Ran::Done(results)
     }
 
-    async fn answer(&self, line: Bytes, announced: Announced, work: &Work) -> Result<(Bytes, Answer), Fault> {
-        let place = self.slots.take(announced).await;
+    async fn answer(&self, line: Bytes, turn: Turn<'_>, work: &Work) -> Result<(Bytes, Answer), Fault> {
+        let place = match turn {
+            Turn::Has(place) => place,
+            Turn::Waits(announced) => self.slots.take(announced).await,
+        };
         let request = render::request(&line, work.endpoint.as_deref())
             .map_err(|why| Fault::Internal { message: format!("a line of the chunk cannot be read: {why}") })?;
         let answer = self.engine.run(request.call).await?;
