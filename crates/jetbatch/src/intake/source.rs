@@ -42,7 +42,7 @@ pub fn locate(url: &str, intake: &config::Intake) -> Result<Input, LineError> {
     let parsed = Url::parse(url).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
     match parsed.scheme() {
         "file" => file(&parsed, &intake.file_roots),
-        _ if intake.url_prefixes.iter().any(|prefix| url.starts_with(prefix.as_str())) && !climbs(&parsed) => {
+        _ if intake.url_prefixes.iter().any(|prefix| url.starts_with(prefix.as_str())) && !climbs(url) => {
             Ok(Input::Url(url.to_owned()))
         }
         scheme => Err(refused(
@@ -67,8 +67,9 @@ fn file(url: &Url, roots: &[PathBuf]) -> Result<Input, LineError> {
     Ok(Input::Url(url.into()))
 }
 
-fn climbs(url: &Url) -> bool {
-    url.path().split('/').any(|part| part == ".." || part.eq_ignore_ascii_case("%2e%2e"))
+/// Looks at the URL as it was sent: a parser has taken the dots out of what it gives.
+fn climbs(url: &str) -> bool {
+    url.split(['/', '\\', '?', '#']).any(|part| part.to_ascii_lowercase().replace("%2e", ".") == "..")
 }
 
 fn refused(code: Code, message: impl Into<String>) -> LineError {
@@ -147,6 +148,7 @@ mod tests {
         assert_eq!(code(&url(&outside.path().join("x")), &roots), Err(Code::InputNotAllowed));
         assert_eq!(code(&url(&inside.path().join("ok")), &[]), Err(Code::InputNotAllowed));
         assert_eq!(code("s3://in/../out/x", &roots), Err(Code::InputNotAllowed));
+        assert_eq!(code("s3://in/%2E./out/x", &roots), Err(Code::InputNotAllowed));
         assert_eq!(code("s3://other/x", &roots), Err(Code::InputNotAllowed));
         assert!(code("s3://in/x", &roots).is_ok());
         assert_eq!(code("upload://../x", &roots), Err(Code::InputNotFound));
