@@ -9,7 +9,7 @@ import net
 import tokens
 
 NEW_TOKENS_MAX = 16
-STRANGE = ["Hello!", "Write a poem about rain.", "What is the capital of Atlantis?", "zzz 🦀", ""]
+STRANGE = ["Hello!", "Write a poem about rain.", "What is the capital of Atlantis?", "zzz \U0001F980", ""]
 
 
 def last_logits(params, ids, ends):
