@@ -7,11 +7,12 @@ use std::{
     hash::{DefaultHasher, Hasher},
 };
 
-const BUCKETS: usize = 256;
+/// Few, so that those of a large input are large: an allocator gives large blocks back when they are freed.
+const BUCKETS: usize = 16;
 /// Candidates looked at in the second pass; errors reported are fewer still.
 const CANDIDATES_MAX: usize = 10_000;
 
-/// First pass: the hash of every custom id, in buckets by their top byte so that growing one copies little.
+/// First pass: the hash of every custom id, in buckets by their top bits so that growing one copies little.
 #[derive(Debug)]
 pub struct Seen {
     buckets: Vec<Vec<u64>>,
@@ -26,7 +27,7 @@ impl Default for Seen {
 impl Seen {
     pub fn add(&mut self, custom_id: &str) {
         let hash = hash(custom_id);
-        let bucket = &mut self.buckets[(hash >> 56) as usize];
+        let bucket = &mut self.buckets[(hash >> 60) as usize];
         if bucket.len() == bucket.capacity() {
             bucket.reserve_exact(bucket.len() / 4 + 16);
         }
