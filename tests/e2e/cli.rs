@@ -80,9 +80,11 @@ async fn exit_codes_mean_something() {
 
 #[tokio::test]
 async fn streams_and_doctor_say_how_nats_stands() {
-    let stand = Plan::echo("", 8).start().await;
+    let mut stand = Plan::echo("", 8).start().await;
     let config = stand.config();
     jetbatch(&["streams", "check", "--config", text(&config)], 0).await;
+    // A head that runs would bring the stream back by itself.
+    stand.head.kill9().await;
     stand.log().await.js.delete_stream(wire::stream::ALERTS).await.unwrap();
     let missing = jetbatch(&["streams", "check", "--config", text(&config)], 1).await;
     assert!(missing.stdout().contains(wire::stream::ALERTS), "{}", missing.story());

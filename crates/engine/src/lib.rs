@@ -21,6 +21,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+#[cfg(feature = "mistralrs")]
+pub use mistral::Bare;
 pub use fault::{Fault, LoadError};
 pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec};
 
@@ -119,6 +121,12 @@ pub async fn load(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
 #[cfg(feature = "mistralrs")]
 async fn load_mistral(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
     Ok(Arc::new(mistral::load(spec).await?))
+}
+
+/// mistral.rs with the settings of `spec` and nothing around it, to measure against.
+#[cfg(feature = "mistralrs")]
+pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
+    mistral::bare(spec).await
 }
 
 #[cfg(not(feature = "mistralrs"))]

@@ -7,26 +7,47 @@ use mistralrs::{
     TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
 };
 
-use super::{Mistral, lanes::Lanes};
+use super::{Bare, Mistral, lanes::Lanes};
 use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
 const PAGED_SHARE: f32 = 0.85;
 
 pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
-    let source = spec.model.as_ref().ok_or_else(|| wrong("model", "missing"))?;
-    let name = source_name(source)?;
-    let settings = Settings::new(spec)?;
-    let (device, slots, cpu) = (device_name(&settings.device), settings.slots, settings.device.is_cpu());
-    let models = build(name, Builder::new(source, settings)?, if cpu { slots } else { 1 }).await?;
+    let Plan { name, builder, device, slots, cpu } = Plan::new(spec)?;
+    let models = build(&name, builder, if cpu { slots } else { 1 }).await?;
     let context = context(spec, &models);
-    let about =
-        About { model: spec.name.clone().unwrap_or_else(|| name.to_owned()), engine: "mistralrs", slots, device };
+    let about = About { model: spec.name.clone().unwrap_or(name), engine: "mistralrs", slots, device };
     tracing::info!(model = about.model, device = about.device, slots, context, "model loaded");
     let patience = spec.call_seconds_max.map(Duration::from_secs);
     let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience };
     mistral.measure().await;
     Ok(mistral)
+}
+
+/// The same model with the same settings, and nothing around it.
+pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
+    let Plan { name, builder, slots, cpu, .. } = Plan::new(spec)?;
+    let model = build(&name, builder, 1).await?.pop().expect("one copy was asked for");
+    Ok(Bare { model, in_flight: if cpu { 1 } else { slots + limits::SPARE } })
+}
+
+struct Plan {
+    name: String,
+    builder: Builder,
+    device: String,
+    slots: usize,
+    cpu: bool,
+}
+
+impl Plan {
+    fn new(spec: &Spec) -> Result<Self, LoadError> {
+        let source = spec.model.as_ref().ok_or_else(|| wrong("model", "missing"))?;
+        let name = source_name(source)?.to_owned();
+        let settings = Settings::new(spec)?;
+        let (device, slots, cpu) = (device_name(&settings.device), settings.slots, settings.device.is_cpu());
+        Ok(Self { name, builder: Builder::new(source, settings)?, device, slots, cpu })
+    }
 }
 
 fn lanes(mut models: Vec<Model>, cpu: bool) -> Lanes {

@@ -1,5 +1,6 @@
 //! mistral.rs as an engine: one model, and many calls at once.
 
+mod bare;
 mod lanes;
 mod line;
 mod load;
@@ -17,7 +18,8 @@ use crate::{
     openai::{self, Ask, Choice, Refusal},
 };
 
-pub use load::load;
+pub use bare::Bare;
+pub use load::{bare, load};
 
 pub struct Mistral {
     lanes: Lanes,

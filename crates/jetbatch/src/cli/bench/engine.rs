@@ -11,14 +11,13 @@ use crate::cli::{
 use crate::config::Config;
 use bytes::Bytes;
 use clap::Args;
-use engine::{Call, Endpoint, Engine, Spec};
+use engine::{Bare, Spec};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -26,8 +25,6 @@ use super::{cpus, scratch::Scratch};
 
 const POOL: &str = "tiny";
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Calls in flight beyond the slots, as a worker keeps them.
-const SPARE: usize = 4;
 
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -62,7 +59,7 @@ struct Report {
     requests: usize,
     cpus: usize,
     rounds: Vec<Round>,
-    /// The median over the rounds of tokens/s through jetbatch over tokens/s of the engine alone.
+    /// The median over the rounds of tokens/s through jetbatch over tokens/s of mistral.rs alone.
     median_ratio: f64,
 }
 
@@ -77,7 +74,7 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
     let (spec, requests) = subject(&args)?;
     let scratch = Scratch::new(args.scratch.as_deref())?;
     let (file, calls) = input(&requests, args.repeat, scratch.path())?;
-    let alone = engine::load(&spec).await.map_err(Error::failed)?;
+    let alone = engine::bare(&spec).await.map_err(Error::failed)?;
     let mut local = Local::start(scratch.path(), POOL, spec).await?;
     let outcome = rounds(&alone, &mut local, &file, &calls, &args).await;
     let stopped = local.stop().await;
@@ -102,7 +99,7 @@ fn subject(args: &Bench) -> Result<(Spec, PathBuf), Error> {
 }
 
 async fn rounds(
-    alone: &Arc<dyn Engine>,
+    alone: &Bare,
     local: &mut Local,
     file: &Path,
     calls: &[Bytes],
@@ -130,16 +127,12 @@ fn median(rounds: &[Round]) -> f64 {
     ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Tokens a second of the engine alone.
-async fn directly(engine: &Arc<dyn Engine>, calls: &[Bytes]) -> Result<f64, Error> {
+/// Tokens a second of mistral.rs alone.
+async fn directly(alone: &Bare, calls: &[Bytes]) -> Result<f64, Error> {
     let begun = Instant::now();
-    let answers = stream::iter(calls).map(|body| {
-        let call = Call { endpoint: Endpoint::Chat, body: body.clone() };
-        async move { engine.run(call).await.map_err(Error::failed) }
-    });
-    let in_flight = engine.about().slots + SPARE;
-    let add = |sum: u64, answer: engine::Answer| async move { Ok(sum + answer.usage.completion) };
-    let tokens = answers.buffer_unordered(in_flight).try_fold(0, add).await?;
+    let answers = stream::iter(calls).map(|body| async move { alone.chat(body).await.map_err(Error::Failed) });
+    let add = |sum: u64, tokens| async move { Ok(sum + tokens) };
+    let tokens = answers.buffer_unordered(alone.in_flight()).try_fold(0, add).await?;
     Ok(tokens as f64 / begun.elapsed().as_secs_f64())
 }
 
@@ -183,7 +176,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = text::count(self.requests as u64);
         writeln!(f, "{requests} requests a turn, {} CPUs; completion tokens/s", self.cpus)?;
-        let heading = ["round", "engine alone", "through jetbatch", "ratio"].map(str::to_owned).to_vec();
+        let heading = ["round", "mistral.rs alone", "through jetbatch", "ratio"].map(str::to_owned).to_vec();
         let rows = self.rounds.iter().enumerate().map(|(i, round)| {
             let ratio = format!("{:.3}", round.jetbatch / round.alone);
             vec![(i + 1).to_string(), text::rate(round.alone), text::rate(round.jetbatch), ratio]

@@ -1,5 +1,6 @@
 //! `jetbatch bench`: the numbers that README states, by the command that gives them.
 mod delay;
+#[cfg(feature = "mistralrs")]
 mod engine;
 mod input;
 mod memory;
@@ -24,7 +25,8 @@ enum What {
     Throughput(throughput::Throughput),
     /// Peak memory at 100,000 and at 1,000,000 requests, each in a process of its own, and their ratio
     Memory(memory::Memory),
-    /// Tokens/s of the bundled model: the engine alone and through jetbatch, in turns, in one run
+    /// Tokens/s of the bundled model: mistral.rs alone and through jetbatch, in turns, in one run
+    #[cfg(feature = "mistralrs")]
     Engine(engine::Bench),
 }
 
@@ -33,6 +35,7 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
     match args.what {
         What::Throughput(args) => throughput::throughput(args).await,
         What::Memory(args) => memory::memory(args).await,
+        #[cfg(feature = "mistralrs")]
         What::Engine(args) => engine::bench(args).await,
     }
 }
