@@ -1,9 +1,13 @@
 //! What a command means for a job in its present state.
 use crate::{
     Event, Job, Millis,
-    event::{Cause, Closing, Ended, LineError, Outcome, Planned, Rejected, Submitted},
+    event::{
+        At, Cause, Closing, DeadlineMoved, Ended, LineError, Planned, Priority, PriorityChanged, Rejected,
+        Submitted,
+    },
     job::Phase,
-    limits::ERRORS_REPORTED_MAX,
+    limits::{ERRORS_REPORTED_MAX, WINDOW_MS_MAX},
+    status::State,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +20,21 @@ pub enum Command {
         total: u64,
     },
     Plan(Planned),
+    Pause {
+        at: Millis,
+    },
+    Resume {
+        at: Millis,
+    },
+    /// Moves the deadline to so long after the submission.
+    Window {
+        at: Millis,
+        window_ms: u64,
+    },
+    Priority {
+        at: Millis,
+        priority: Priority,
+    },
     Cancel {
         at: Millis,
     },
@@ -25,6 +44,10 @@ pub enum Command {
     },
     /// Ends a job whose output is written.
     End {
+        at: Millis,
+    },
+    /// Removes what a job that ended has left.
+    Delete {
         at: Millis,
     },
 }
@@ -37,16 +60,24 @@ pub enum Refusal {
     Exists,
     #[error("the key or id names a job with another body; use a new one")]
     Conflict,
-    #[error("the job has ended as {0:?}")]
-    Ended(Outcome),
-    #[error("the job was rejected: its input did not validate")]
-    Rejected,
+    #[error("the job has ended: it is {}", .0.as_str())]
+    Ended(State),
     #[error("the job's input is validated already")]
     Validated,
+    #[error("the job's input is being validated; try again when it runs")]
+    Validating,
+    #[error("the job takes no more work: it is {}", .0.as_str())]
+    Closing(State),
     #[error("the job's deadline has not passed")]
     NotDue,
+    #[error("the new deadline has passed already; cancel the job if that is meant")]
+    Past,
+    #[error("the window is longer than thirty days")]
+    TooLong,
     #[error("the job's output is not written yet")]
     NotWritten,
+    #[error("the job has not ended; cancel it first")]
+    NotEnded,
 }
 
 /// The events to append, in order, at the job's present sequence. None: the command is done already.
@@ -58,9 +89,14 @@ pub fn decide(job: Option<&Job>, command: Command) -> Result<Vec<Event>, Refusal
         (None, _) => Err(Refusal::Unknown),
         (Some(job), Command::Reject { at, errors, total }) => reject(job, at, errors, total),
         (Some(job), Command::Plan(planned)) => plan(job, planned),
+        (Some(job), Command::Pause { at }) => pause(job, at),
+        (Some(job), Command::Resume { at }) => resume(job, at),
+        (Some(job), Command::Window { at, window_ms }) => window(job, at, window_ms),
+        (Some(job), Command::Priority { at, priority }) => change(job, at, priority),
         (Some(job), Command::Cancel { at }) => cancel(job, at),
         (Some(job), Command::Expire { at }) => expire(job, at),
         (Some(job), Command::End { at }) => end(job, at),
+        (Some(job), Command::Delete { at }) => delete(job, at),
     }
 }
 
@@ -79,30 +115,71 @@ fn validating(job: &Job) -> Result<(), Refusal> {
     match &job.phase {
         Phase::Validating => Ok(()),
         Phase::Running | Phase::Closing(_) => Err(Refusal::Validated),
-        Phase::Rejected(_) => Err(Refusal::Rejected),
-        Phase::Ended(ended) => Err(Refusal::Ended(ended.outcome)),
+        Phase::Rejected(_) | Phase::Ended(_) => Err(Refusal::Ended(State::of(job))),
     }
 }
 
+/// A job that may still change: it runs, and not all of it is answered.
+fn running(job: &Job) -> Result<(), Refusal> {
+    match State::of(job) {
+        State::InProgress | State::Paused => Ok(()),
+        State::Validating => Err(Refusal::Validating),
+        state @ (State::Finalizing | State::Cancelling) => Err(Refusal::Closing(state)),
+        state @ (State::Failed | State::Completed | State::Expired | State::Cancelled) => Err(Refusal::Ended(state)),
+    }
+}
+
+/// As [`running`], or its input is being validated.
+fn open(job: &Job) -> Result<(), Refusal> {
+    match running(job) {
+        Err(Refusal::Validating) => Ok(()),
+        other => other,
+    }
+}
+
+fn pause(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+    running(job)?;
+    Ok(if job.paused { vec![] } else { vec![Event::JobPaused(At { at })] })
+}
+
+fn resume(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+    running(job)?;
+    Ok(if job.paused { vec![Event::JobResumed(At { at })] } else { vec![] })
+}
+
+fn window(job: &Job, at: Millis, window_ms: u64) -> Result<Vec<Event>, Refusal> {
+    open(job)?;
+    let deadline = job.submitted.at.plus(window_ms);
+    match deadline {
+        _ if window_ms > WINDOW_MS_MAX => Err(Refusal::TooLong),
+        _ if deadline == job.deadline => Ok(vec![]),
+        _ if deadline <= at => Err(Refusal::Past),
+        _ => Ok(vec![Event::DeadlineMoved(DeadlineMoved { at, deadline })]),
+    }
+}
+
+fn change(job: &Job, at: Millis, priority: Priority) -> Result<Vec<Event>, Refusal> {
+    open(job)?;
+    let event = Event::PriorityChanged(PriorityChanged { at, priority });
+    Ok(if job.priority == priority { vec![] } else { vec![event] })
+}
+
 fn cancel(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
-    match &job.phase {
-        Phase::Validating | Phase::Running => Ok(vec![closing(at, Cause::Cancelled)]),
-        Phase::Closing(_) => Ok(Vec::new()),
-        Phase::Rejected(_) => Err(Refusal::Rejected),
-        Phase::Ended(ended) if ended.outcome == Outcome::Cancelled => Ok(Vec::new()),
-        Phase::Ended(ended) => Err(Refusal::Ended(ended.outcome)),
+    match (open(job), State::of(job)) {
+        (Ok(()), _) => Ok(vec![closing(at, Cause::Cancelled)]),
+        (Err(_), State::Cancelling | State::Cancelled) => Ok(vec![]),
+        (Err(refusal), _) => Err(refusal),
     }
 }
 
 fn expire(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
     match &job.phase {
         // All answered: it is late, but there is nothing left to give up.
-        Phase::Running if job.remaining() == 0 => Ok(Vec::new()),
-        Phase::Validating | Phase::Running if at < job.submitted.deadline() => Err(Refusal::NotDue),
+        Phase::Running if job.remaining() == 0 => Ok(vec![]),
+        Phase::Validating | Phase::Running if at < job.deadline => Err(Refusal::NotDue),
         Phase::Validating | Phase::Running => Ok(vec![closing(at, Cause::Expired)]),
-        Phase::Closing(_) => Ok(Vec::new()),
-        Phase::Rejected(_) => Err(Refusal::Rejected),
-        Phase::Ended(ended) => Err(Refusal::Ended(ended.outcome)),
+        Phase::Closing(_) => Ok(vec![]),
+        Phase::Rejected(_) | Phase::Ended(_) => Err(Refusal::Ended(State::of(job))),
     }
 }
 
@@ -111,8 +188,16 @@ fn end(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
         Phase::Running | Phase::Closing(_) if job.written.is_none() || !job.is_archived() => Err(Refusal::NotWritten),
         Phase::Running | Phase::Closing(_) => Ok(vec![Event::JobEnded(Ended { at, outcome: job.outcome() })]),
         Phase::Validating => Err(Refusal::NotWritten),
-        Phase::Rejected(_) => Err(Refusal::Rejected),
-        Phase::Ended(_) => Ok(Vec::new()),
+        Phase::Rejected(_) => Err(Refusal::Ended(State::Failed)),
+        Phase::Ended(_) => Ok(vec![]),
+    }
+}
+
+fn delete(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+    match job.is_terminal() {
+        true if job.deleted => Ok(vec![]),
+        true => Ok(vec![Event::JobDeleted(At { at })]),
+        false => Err(Refusal::NotEnded),
     }
 }
 

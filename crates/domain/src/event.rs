@@ -1,5 +1,5 @@
 //! The facts of the log. Past tense, self-contained, never rewritten: a new meaning is a new variant or version.
-use crate::{ChunkId, Millis, Pool, pack::Packing};
+use crate::{ChunkId, Millis, Pool, pack::Packing, retry::Policies};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,8 +12,14 @@ pub enum Event {
     JobSubmitted(Submitted),
     JobRejected(Rejected),
     JobPlanned(Planned),
+    JobPaused(At),
+    JobResumed(At),
+    DeadlineMoved(DeadlineMoved),
+    PriorityChanged(PriorityChanged),
     JobClosing(Closing),
     JobEnded(Ended),
+    /// What the job left is removed; the fact stays.
+    JobDeleted(At),
     // Chunk and segment facts, on `event.chunk.<job>`, appended with a message id; folding one twice changes nothing.
     SegmentPlanned(SegmentPlan),
     ChunkDone(ChunkDone),
@@ -29,8 +35,13 @@ impl Event {
             Self::JobSubmitted(_) => "JobSubmitted",
             Self::JobRejected(_) => "JobRejected",
             Self::JobPlanned(_) => "JobPlanned",
+            Self::JobPaused(_) => "JobPaused",
+            Self::JobResumed(_) => "JobResumed",
+            Self::DeadlineMoved(_) => "DeadlineMoved",
+            Self::PriorityChanged(_) => "PriorityChanged",
             Self::JobClosing(_) => "JobClosing",
             Self::JobEnded(_) => "JobEnded",
+            Self::JobDeleted(_) => "JobDeleted",
             Self::SegmentPlanned(_) => "SegmentPlanned",
             Self::ChunkDone(_) => "ChunkDone",
             Self::ChunkFailed(_) => "ChunkFailed",
@@ -45,8 +56,13 @@ impl Event {
             Self::JobSubmitted(_)
             | Self::JobRejected(_)
             | Self::JobPlanned(_)
+            | Self::JobPaused(_)
+            | Self::JobResumed(_)
+            | Self::DeadlineMoved(_)
+            | Self::PriorityChanged(_)
             | Self::JobClosing(_)
-            | Self::JobEnded(_) => true,
+            | Self::JobEnded(_)
+            | Self::JobDeleted(_) => true,
             Self::SegmentPlanned(_)
             | Self::ChunkDone(_)
             | Self::ChunkFailed(_)
@@ -54,6 +70,24 @@ impl Event {
             | Self::OutputWritten(_) => false,
         }
     }
+}
+
+/// A fact that tells nothing but when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct At {
+    pub at: Millis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadlineMoved {
+    pub at: Millis,
+    pub deadline: Millis,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriorityChanged {
+    pub at: Millis,
+    pub priority: Priority,
 }
 
 /// Where a job's input lies.
@@ -84,9 +118,12 @@ pub struct Submitted {
     pub trace: Option<String>,
     /// How the input is cut. It stands in the log so that an intake that starts again cuts at the same places.
     pub packing: Packing,
+    /// What follows on failures, for the same reason.
+    pub retries: Policies,
 }
 
 impl Submitted {
+    /// The deadline it was submitted with. [`crate::Job::deadline`] is the one that holds.
     pub const fn deadline(&self) -> Millis {
         self.at.plus(self.window_ms)
     }
@@ -182,6 +219,20 @@ impl ChunkPlan {
         self.runs.iter().map(|(_, count)| count).sum()
     }
 
+    /// The first and the second half of its requests, the first the larger one.
+    pub fn halves(&self) -> [Self; 2] {
+        let first = self.requests().div_ceil(2);
+        let mut halves = [Vec::new(), Vec::new()];
+        let mut before = 0;
+        for &(start, count) in &self.runs {
+            let head = first.saturating_sub(before).min(count);
+            halves[0].extend((head > 0).then_some((start, head)));
+            halves[1].extend((head < count).then_some((start + head, count - head)));
+            before += count;
+        }
+        halves.map(|runs| Self { pool: self.pool, runs, bytes: self.bytes.div_ceil(2) })
+    }
+
     /// The requests it holds, numbered within the segment, ascending.
     pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         self.runs.iter().flat_map(|&(first, count)| first..first + count)
@@ -253,26 +304,54 @@ pub struct ChunkFailed {
     pub reason: String,
 }
 
-/// Why an attempt failed, when it was not the request's fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Why an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FaultClass {
+    /// The engine does not take the request. By default that is its answer, and no failure.
+    Refused,
+    /// The prompt is longer than the model's context. By default that is its answer, and no failure.
+    TooLong,
     Overloaded,
     OutOfMemory,
+    /// The engine's process ended with the chunk in it.
     EngineDied,
+    /// Workers took the chunk and were not heard of again.
+    WorkerLost,
     Timeout,
+    /// The chunk's input or its result could not be kept.
+    Storage,
+    /// NATS did not take what the worker had to say.
+    Nats,
+    /// The engine failed in another way.
     Internal,
 }
 
 impl FaultClass {
-    pub const ALL: [Self; 5] = [Self::Overloaded, Self::OutOfMemory, Self::EngineDied, Self::Timeout, Self::Internal];
+    pub const ALL: [Self; 10] = [
+        Self::Refused,
+        Self::TooLong,
+        Self::Overloaded,
+        Self::OutOfMemory,
+        Self::EngineDied,
+        Self::WorkerLost,
+        Self::Timeout,
+        Self::Storage,
+        Self::Nats,
+        Self::Internal,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Refused => "refused",
+            Self::TooLong => "too_long",
             Self::Overloaded => "overloaded",
             Self::OutOfMemory => "out_of_memory",
             Self::EngineDied => "engine_died",
+            Self::WorkerLost => "worker_lost",
             Self::Timeout => "timeout",
+            Self::Storage => "storage",
+            Self::Nats => "nats",
             Self::Internal => "internal",
         }
     }

@@ -2,19 +2,19 @@
 use crate::{
     ChunkId, Event, Job, JobId, Millis, Pool,
     eta::{self, Eta},
-    job::{Chunk, Phase, Segment},
+    job::{Chunk, Segment},
     rate::Speed,
 };
 use std::collections::BTreeMap;
 
-/// Requests that a running job still wants answered, by pool. A job in any other phase wants none.
+/// Requests that a job wants answered now, by pool. A job that is paused or does not run wants none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owed(BTreeMap<Pool, u64>);
 
 impl Owed {
     pub fn of(job: &Job) -> Self {
         let mut owed = Self::default();
-        if matches!(job.phase, Phase::Running) {
+        if job.is_wanted() {
             job.open.values().filter(|segment| segment.left > 0).for_each(|segment| owed.count(segment));
         }
         owed
@@ -23,10 +23,11 @@ impl Owed {
     /// The part of a job's owed requests that an event can change. Taken before and after the fold, the difference is
     /// what the event changed, so that no fact costs more than the chunk or segment it is about.
     pub fn touched(job: &Job, event: &Event) -> Self {
-        let running = matches!(job.phase, Phase::Running);
+        let running = job.is_wanted();
         match event {
             Event::ChunkDone(done) if running => Self::of_chunk(job, done.chunk),
-            Event::ChunkFailed(failed) if running => Self::of_chunk(job, failed.chunk),
+            // It may be split: its halves stand at the end of the segment.
+            Event::ChunkFailed(failed) if running => Self::of_segment(job, failed.chunk.segment),
             Event::SegmentPlanned(plan) if running => Self::of_segment(job, plan.segment),
             Event::SegmentArchived(segment) if running => Self::of_segment(job, segment.segment),
             Event::ChunkDone(_)
@@ -37,8 +38,13 @@ impl Owed {
             Event::JobSubmitted(_)
             | Event::JobRejected(_)
             | Event::JobPlanned(_)
+            | Event::JobPaused(_)
+            | Event::JobResumed(_)
+            | Event::DeadlineMoved(_)
+            | Event::PriorityChanged(_)
             | Event::JobClosing(_)
-            | Event::JobEnded(_) => Self::of(job),
+            | Event::JobEnded(_)
+            | Event::JobDeleted(_) => Self::of(job),
         }
     }
 
@@ -90,7 +96,7 @@ impl Owed {
                 Chunk::Owed { .. } => {
                     self.put(&segment.plan.pools[usize::from(plan.pool)], u64::from(plan.requests()));
                 }
-                Chunk::Done | Chunk::GivenUp(_) => {}
+                Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => {}
             }
         }
     }
@@ -126,11 +132,11 @@ mod tests {
     use super::*;
     use crate::{
         event::{
-            Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority, SegmentArchived,
+            At, Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority, SegmentArchived,
             SegmentPlan, Submitted, Tally,
         },
-        limits::ATTEMPTS_MAX,
         pack::Packing,
+        retry::Policies,
     };
 
     const NOW: Millis = Millis::new(1_000_000);
@@ -154,11 +160,12 @@ mod tests {
             input: Input::Stored("in".into()),
             model: None,
             endpoint: None,
-            window_ms: 1_000,
+            window_ms: 100_000,
             metadata: BTreeMap::new(),
             priority: Priority::Normal,
             trace: None,
             packing: Packing::default(),
+            retries: Policies::default(),
         })
     }
 
@@ -202,7 +209,15 @@ mod tests {
             (done(0, 1), &[("a", 40)]),
             (done(0, 1), &[("a", 40)]),
             (failed(1, 1, 1), &[("a", 40)]),
-            (failed(1, 1, ATTEMPTS_MAX), &[("a", 15)]),
+            // It is split now: what it owes, its halves owe.
+            (failed(1, 1, 2), &[("a", 40)]),
+            (done(1, 2), &[("a", 27)]),
+            (Event::JobPaused(At { at: NOW }), &[]),
+            (failed(1, 3, 1), &[]),
+            (Event::JobResumed(At { at: NOW }), &[("a", 27)]),
+            (failed(1, 3, 2), &[("a", 27)]),
+            (done(1, 4), &[("a", 21)]),
+            (done(1, 5), &[("a", 15)]),
             (done(0, 0), &[("a", 5)]),
             (done(7, 0), &[("a", 5)]),
             (archived(0), &[("a", 5)]),

@@ -2,19 +2,27 @@
 use crate::{
     ChunkId, Event, JobId, Millis, Pool,
     event::{
-        Cause, ChunkDone, ChunkFailed, Closing, Ended, FaultClass, Outcome, OutputWritten, Planned, Rejected,
-        SegmentArchived, SegmentPlan, Submitted, Tally,
+        Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, Ended, FaultClass, Outcome, OutputWritten, Planned, Priority,
+        Rejected, SegmentArchived, SegmentPlan, Submitted, Tally,
     },
-    limits::ATTEMPTS_MAX,
-    retry,
+    retry::{Failed, Failures, Verdict},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     pub id: JobId,
     pub submitted: Submitted,
     pub phase: Phase,
+    /// Its answers are to come by then.
+    pub deadline: Millis,
+    pub priority: Priority,
+    /// It is planned, and nothing of it is to run now.
+    pub paused: bool,
+    /// How often it was resumed: what was sent before does not pass for what is sent after.
+    pub epoch: u32,
+    pub deleted: bool,
     pub planned: Option<Planned>,
     /// When its first chunk began to run.
     pub started: Option<Millis>,
@@ -32,7 +40,7 @@ pub struct Job {
     pub archived_prefix: u32,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Phase {
     Validating,
     Running,
@@ -42,7 +50,7 @@ pub enum Phase {
     Ended(Ended),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     pub plan: SegmentPlan,
     pub chunks: Vec<Chunk>,
@@ -52,16 +60,20 @@ pub struct Segment {
     pub left: u32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Chunk {
-    /// Owed, after `failures` failed attempts, not before `not_before`.
+    /// Owed, not before `not_before`.
     Owed {
-        failures: u32,
+        failures: Failures,
         not_before: Millis,
     },
     Done,
-    /// Failed [`ATTEMPTS_MAX`] times: its requests become error lines.
+    /// It failed too often, and two smaller ones at the end of the segment's plan take its place.
+    Split,
+    /// It failed too often: its requests become error lines.
     GivenUp(FaultClass),
+    /// The job closed before it was done: its requests become error lines.
+    Unanswered,
 }
 
 impl Job {
@@ -72,6 +84,11 @@ impl Job {
             id,
             submitted: submitted.clone(),
             phase: Phase::Validating,
+            deadline: submitted.deadline(),
+            priority: submitted.priority,
+            paused: false,
+            epoch: 0,
+            deleted: false,
             planned: None,
             started: None,
             tally: Tally::default(),
@@ -93,25 +110,38 @@ impl Job {
             (Phase::Validating, Event::SegmentPlanned(plan)) => self.plan_segment(plan),
             (Phase::Validating, Event::JobPlanned(planned)) => self.start(planned),
             (Phase::Validating, Event::JobRejected(rejected)) => self.reject(rejected),
+            (Phase::Running, Event::JobPaused(_)) => self.paused = true,
+            (Phase::Running, Event::JobResumed(_)) => self.resume(),
+            (Phase::Validating | Phase::Running, Event::DeadlineMoved(moved)) => self.deadline = moved.deadline,
+            (Phase::Validating | Phase::Running, Event::PriorityChanged(changed)) => self.priority = changed.priority,
             (Phase::Validating | Phase::Running, Event::JobClosing(closing)) => self.close(closing),
-            (Phase::Running | Phase::Closing(_), Event::ChunkDone(done)) => self.chunk_done(done),
-            (Phase::Running | Phase::Closing(_), Event::ChunkFailed(failed)) => self.chunk_failed(failed),
+            (Phase::Running, Event::ChunkDone(done)) => self.chunk_done(done),
+            (Phase::Running, Event::ChunkFailed(failed)) => self.chunk_failed(failed),
             (Phase::Running | Phase::Closing(_), Event::SegmentArchived(segment)) => self.archive(segment),
             (Phase::Running | Phase::Closing(_), Event::OutputWritten(written)) => self.written = Some(written.clone()),
             (Phase::Running | Phase::Closing(_), Event::JobEnded(ended)) => self.end(ended),
+            (Phase::Rejected(_) | Phase::Ended(_), Event::JobDeleted(_)) => self.deleted = true,
             // A second beginning, a fact of a phase that has passed, or one that never was.
-            (_, Event::JobSubmitted(_))
-            | (Phase::Running | Phase::Closing(_), Event::SegmentPlanned(_) | Event::JobPlanned(_))
-            | (Phase::Running | Phase::Closing(_), Event::JobRejected(_))
-            | (Phase::Closing(_), Event::JobClosing(_))
+            (_, Event::JobSubmitted(_) | Event::JobDeleted(_))
+            | (Phase::Validating, Event::JobPaused(_) | Event::JobResumed(_))
             | (Phase::Validating, Event::ChunkDone(_) | Event::ChunkFailed(_) | Event::SegmentArchived(_))
             | (Phase::Validating, Event::OutputWritten(_) | Event::JobEnded(_))
+            | (Phase::Running | Phase::Closing(_), Event::SegmentPlanned(_) | Event::JobPlanned(_))
+            | (Phase::Running | Phase::Closing(_), Event::JobRejected(_))
+            | (Phase::Closing(_), Event::JobPaused(_) | Event::JobResumed(_) | Event::JobClosing(_))
+            | (Phase::Closing(_), Event::DeadlineMoved(_) | Event::PriorityChanged(_))
+            | (Phase::Closing(_), Event::ChunkDone(_) | Event::ChunkFailed(_))
             | (Phase::Rejected(_) | Phase::Ended(_), _) => {}
         }
     }
 
     pub const fn is_terminal(&self) -> bool {
         matches!(self.phase, Phase::Rejected(_) | Phase::Ended(_))
+    }
+
+    /// Whether its chunks are to be sent and run now.
+    pub const fn is_wanted(&self) -> bool {
+        matches!(self.phase, Phase::Running) && !self.paused
     }
 
     /// Zero until the input is validated.
@@ -135,8 +165,7 @@ impl Job {
 
     /// Chunks that may be sent now, in the order of the input.
     pub fn sendable(&self, now: Millis) -> impl Iterator<Item = (ChunkId, &Pool, u32)> + '_ {
-        let running = matches!(self.phase, Phase::Running);
-        let open = self.open.values().filter(move |segment| running && segment.left > 0);
+        let open = self.open.values().filter(|segment| self.is_wanted() && segment.left > 0);
         open.flat_map(move |segment| segment.sendable(now))
     }
 
@@ -145,16 +174,16 @@ impl Job {
         let chunks = self.open.values().filter(|s| s.left > 0).flat_map(|segment| &segment.chunks);
         let waits = chunks.filter_map(|chunk| match chunk {
             Chunk::Owed { not_before, .. } if *not_before > now => Some(*not_before),
-            Chunk::Owed { .. } | Chunk::Done | Chunk::GivenUp(_) => None,
+            Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
         });
         waits.min()
     }
 
-    /// Segments the archiver may write now: those that owe nothing, or all of them once the job is closing.
+    /// Segments the archiver may write now: those that owe nothing. What they hold does not change any more, so two
+    /// archivers write the same.
     pub fn archivable(&self) -> impl Iterator<Item = &Segment> + '_ {
-        let closing = matches!(self.phase, Phase::Closing(_));
-        let active = closing || matches!(self.phase, Phase::Running);
-        self.open.values().filter(move |segment| active && (closing || segment.left == 0))
+        let active = matches!(self.phase, Phase::Running | Phase::Closing(_));
+        self.open.values().filter(move |segment| active && segment.left == 0)
     }
 
     pub fn chunk(&self, id: ChunkId) -> Option<Chunk> {
@@ -186,7 +215,7 @@ impl Job {
     }
 
     fn plan_segment(&mut self, plan: &SegmentPlan) {
-        let fresh = Chunk::Owed { failures: 0, not_before: Millis::default() };
+        let fresh = Chunk::Owed { failures: Failures::default(), not_before: Millis::default() };
         let chunks = vec![fresh; plan.chunks.len()];
         let left = plan.chunks.len() as u32;
         let segment = Segment { plan: plan.clone(), chunks, tally: Tally::default(), left };
@@ -204,13 +233,20 @@ impl Job {
         self.phase = Phase::Rejected(rejected.clone());
     }
 
-    /// A job that closes before its input is validated has no requests to answer for.
+    fn resume(&mut self) {
+        if std::mem::take(&mut self.paused) {
+            self.epoch += 1;
+        }
+    }
+
+    /// What is owed now stays unanswered. A job that closes before its input is validated has no requests at all.
     fn close(&mut self, closing: &Closing) {
         if self.planned.is_none() {
             self.open.clear();
             let input = String::new();
             self.planned = Some(Planned { at: closing.at, input, requests: 0, segments: 0, bytes: 0 });
         }
+        self.open.values_mut().for_each(Segment::abandon);
         self.phase = Phase::Closing(closing.clone());
     }
 
@@ -227,22 +263,30 @@ impl Job {
     }
 
     fn chunk_failed(&mut self, failed: &ChunkFailed) {
-        let Some(segment) = self.open.get_mut(&failed.chunk.segment) else { return };
-        let Some(Chunk::Owed { failures, .. }) = segment.chunks.get(failed.chunk.index as usize).copied() else {
-            return;
-        };
+        let id = failed.chunk;
+        let Some(Chunk::Owed { failures, .. }) = self.chunk(id) else { return };
         // An attempt that was counted already: the same fact once more.
-        if failed.attempt <= failures {
+        if failed.attempt <= failures.tries {
             return;
         }
+        let Some(segment) = self.open.get_mut(&id.segment) else { return };
+        let requests = segment.plan.chunks[id.index as usize].requests();
+        let left_ms = self.deadline.since(failed.at);
+        let verdict =
+            self.submitted.retries.judge(failed.class, Failed { job: self.id, chunk: id, requests, before: failures, left_ms });
         self.attempts += 1;
-        if failed.attempt >= ATTEMPTS_MAX {
-            segment.settle(failed.chunk.index, Chunk::GivenUp(failed.class));
-            return;
+        match verdict {
+            Verdict::Retry { failures, delay_ms } => {
+                let failures = Failures { tries: failed.attempt, ..failures };
+                segment.chunks[id.index as usize] = Chunk::Owed { failures, not_before: failed.at.plus(delay_ms) };
+                self.retries += 1;
+            }
+            Verdict::Split { failures, delay_ms } => {
+                segment.split(id.index, Chunk::Owed { failures, not_before: failed.at.plus(delay_ms) });
+                self.retries += 1;
+            }
+            Verdict::GiveUp => drop(segment.settle(id.index, Chunk::GivenUp(failed.class))),
         }
-        self.retries += 1;
-        let not_before = failed.at.plus(retry::delay_ms(self.id, failed.chunk, failed.attempt));
-        segment.chunks[failed.chunk.index as usize] = Chunk::Owed { failures: failed.attempt, not_before };
     }
 
     fn archive(&mut self, archived: &SegmentArchived) {
@@ -269,8 +313,33 @@ impl Segment {
                 let id = ChunkId::new(self.plan.segment, index as u32);
                 Some((id, &self.plan.pools[usize::from(plan.pool)], plan.requests()))
             }
-            Chunk::Owed { .. } | Chunk::Done | Chunk::GivenUp(_) => None,
+            Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
         })
+    }
+
+    /// The job closes: what is owed stays unanswered.
+    fn abandon(&mut self) {
+        for chunk in &mut self.chunks {
+            if matches!(chunk, Chunk::Owed { .. }) {
+                *chunk = Chunk::Unanswered;
+            }
+        }
+        self.left = 0;
+    }
+
+    /// Two halves take the chunk's place.
+    fn split(&mut self, index: u32, half: Chunk) {
+        let halves = self.plan.chunks[index as usize].halves();
+        self.plan.chunks.extend(halves);
+        self.chunks[index as usize] = Chunk::Split;
+        self.chunks.extend([half; 2]);
+        self.left += 1;
+    }
+
+    /// The chunks that hold its requests, each request in one of them: those that were split are left out.
+    pub fn whole(&self) -> impl Iterator<Item = (u32, &ChunkPlan)> {
+        let chunks = self.plan.chunks.iter().zip(&self.chunks).zip(0..);
+        chunks.filter(|((_, chunk), _)| !matches!(chunk, Chunk::Split)).map(|((plan, _), index)| (index, plan))
     }
 
     /// Whether the chunk was owed until now.

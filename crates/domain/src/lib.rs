@@ -7,6 +7,7 @@ pub mod event;
 pub mod forecast;
 pub mod id;
 pub mod job;
+pub mod lifecycle;
 pub mod limits;
 pub mod line;
 pub mod pack;

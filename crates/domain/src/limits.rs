@@ -35,8 +35,8 @@ pub const METADATA_VALUE_CHARS_MAX: usize = 512;
 pub const WINDOW_MS_DEFAULT: u64 = 24 * 3_600_000;
 /// The longest window: thirty days, well inside the age of EVENTS.
 pub const WINDOW_MS_MAX: u64 = 30 * 24 * 3_600_000;
-/// Failed attempts after which a chunk's requests become error lines.
-pub const ATTEMPTS_MAX: u32 = 8;
+/// Deliveries of one attempt after which its workers pass for lost with it.
+pub const DELIVERIES_MAX: u32 = 3;
 /// Bytes of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 255;
 

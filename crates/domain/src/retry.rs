@@ -1,16 +1,181 @@
-//! When a failed chunk may run again: growing, jittered, and the same for everyone who folds the log.
-use crate::{ChunkId, JobId};
+//! What follows on a failure, as data: each class has its policy. A job keeps the policies it was submitted under in
+//! the log, so that everyone who folds it comes to the same.
+use crate::{ChunkId, JobId, event::FaultClass};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-const FIRST_MS: u64 = 500;
-const LONGEST_MS: u64 = 60_000;
+/// What is done about failures of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// `retry` the chunk, or `answer` its requests with error lines at once.
+    pub action: Action,
+    /// Before the first retry, milliseconds.
+    pub delay_ms: u64,
+    /// Each delay over the one before, percent: 200 doubles.
+    pub growth_percent: u32,
+    /// The longest delay, milliseconds.
+    pub longest_ms: u64,
+    /// The part of a delay that is left to chance, percent.
+    pub jitter_percent: u32,
+    /// Whether a failure counts against the chunk.
+    pub counts: bool,
+    /// The counted failure that gives the chunk up.
+    pub max: u32,
+    /// The counted failure from which on the chunk is split in half instead of tried whole; 0: never.
+    pub split_from: u32,
+}
 
-/// Milliseconds to wait after attempt `attempt` (1-based) failed: 0.5 s doubled each time up to 60 s, of which the
-/// upper half is jitter. The jitter comes from the chunk's name, since a fold has no randomness.
-pub fn delay_ms(job: JobId, chunk: ChunkId, attempt: u32) -> u64 {
-    let whole = FIRST_MS.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_MS);
-    let seed = job.uuid().as_u64_pair().1
-        ^ (u64::from(chunk.segment) << 40 | u64::from(chunk.index) << 8 | u64::from(attempt));
-    whole / 2 + mix(seed) % (whole / 2 + 1)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    Retry,
+    Answer,
+}
+
+/// The policies of a job. A class that is not named has its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Policies(BTreeMap<FaultClass, Policy>);
+
+/// A policy as the configuration has it: what it leaves out is the class's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Override {
+    pub action: Option<Action>,
+    pub delay_ms: Option<u64>,
+    pub growth_percent: Option<u32>,
+    pub longest_ms: Option<u64>,
+    pub jitter_percent: Option<u32>,
+    pub counts: Option<bool>,
+    pub max: Option<u32>,
+    pub split_from: Option<u32>,
+}
+
+impl Override {
+    pub fn over(self, policy: Policy) -> Policy {
+        Policy {
+            action: self.action.unwrap_or(policy.action),
+            delay_ms: self.delay_ms.unwrap_or(policy.delay_ms),
+            growth_percent: self.growth_percent.unwrap_or(policy.growth_percent),
+            longest_ms: self.longest_ms.unwrap_or(policy.longest_ms),
+            jitter_percent: self.jitter_percent.unwrap_or(policy.jitter_percent),
+            counts: self.counts.unwrap_or(policy.counts),
+            max: self.max.unwrap_or(policy.max),
+            split_from: self.split_from.unwrap_or(policy.split_from),
+        }
+    }
+}
+
+/// Where a chunk stands after its failures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failures {
+    /// All of them. The next attempt is one more.
+    pub tries: u32,
+    /// Those that count.
+    pub counted: u32,
+}
+
+/// What becomes of a chunk that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Again, after so many milliseconds.
+    Retry { failures: Failures, delay_ms: u64 },
+    /// Its two halves, each with these failures behind it.
+    Split { failures: Failures, delay_ms: u64 },
+    GiveUp,
+}
+
+/// A chunk and its failures so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed {
+    pub job: JobId,
+    pub chunk: ChunkId,
+    pub requests: u32,
+    pub before: Failures,
+    /// Milliseconds until the job's deadline.
+    pub left_ms: u64,
+}
+
+impl Policy {
+    const fn new(action: Action, counts: bool, delay_ms: u64, max: u32, split_from: u32) -> Self {
+        let (growth_percent, longest_ms, jitter_percent) = (200, 60_000, 50);
+        Self { action, delay_ms, growth_percent, longest_ms, jitter_percent, counts, max, split_from }
+    }
+
+    /// What is wrong with it, naming the field.
+    pub const fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self { jitter_percent: 101.., .. } => Some("jitter_percent is at most 100"),
+            Self { growth_percent: ..100, .. } => Some("growth_percent is at least 100"),
+            Self { max: 0, .. } => Some("max is at least 1"),
+            Self { split_from, max, .. } if *split_from > *max => Some("split_from is at most max"),
+            Self { delay_ms: 0, counts: false, .. } => Some("delay_ms is at least 1 where failures do not count"),
+            _ => None,
+        }
+    }
+
+    /// The delay before try `try_number + 1`; the jitter comes from the chunk's name, since a fold has no randomness.
+    fn delay_ms(&self, seed: u64, try_number: u32) -> u64 {
+        let mut whole = self.delay_ms.min(self.longest_ms);
+        for _ in 1..try_number.min(64) {
+            whole = (whole.saturating_mul(u64::from(self.growth_percent)) / 100).min(self.longest_ms);
+        }
+        let chance = whole / 100 * u64::from(self.jitter_percent) + whole % 100 * u64::from(self.jitter_percent) / 100;
+        whole - chance + mix(seed) % (chance + 1)
+    }
+}
+
+impl FaultClass {
+    /// What is done where the configuration says nothing.
+    pub const fn policy(self) -> Policy {
+        use Action::{Answer, Retry};
+        match self {
+            // The request's own fault: the engine's words are its answer.
+            Self::Refused | Self::TooLong => Policy::new(Answer, true, 500, 3, 0),
+            // Not the chunk's fault, and it passes: it is tried until the deadline.
+            Self::Overloaded | Self::Storage | Self::Nats => Policy::new(Retry, false, 1_000, 8, 0),
+            // Half as much fits.
+            Self::OutOfMemory => Policy::new(Retry, true, 1_000, 3, 1),
+            // Perhaps one request of it does that: whoever keeps failing is taken apart.
+            Self::EngineDied | Self::WorkerLost | Self::Timeout => Policy::new(Retry, true, 1_000, 3, 2),
+            Self::Internal => Policy::new(Retry, true, 500, 3, 2),
+        }
+    }
+}
+
+impl Policies {
+    pub fn new(set: BTreeMap<FaultClass, Policy>) -> Self {
+        Self(set)
+    }
+
+    pub fn of(&self, class: FaultClass) -> Policy {
+        self.0.get(&class).copied().unwrap_or(class.policy())
+    }
+
+    /// What follows on a failure of this class.
+    pub fn judge(&self, class: FaultClass, failed: Failed) -> Verdict {
+        let policy = self.of(class);
+        let Failures { tries, counted } = failed.before;
+        let failures = Failures { tries: tries + 1, counted: counted + u32::from(policy.counts) };
+        let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), failures.tries);
+        let splits = policy.counts && policy.split_from > 0 && failures.counted >= policy.split_from;
+        match policy.action {
+            Action::Answer => Verdict::GiveUp,
+            // No try could begin in time.
+            Action::Retry if delay_ms >= failed.left_ms => Verdict::GiveUp,
+            // The halves are as suspect as the whole: the next failure splits again.
+            Action::Retry if splits && failed.requests > 1 => {
+                Verdict::Split { failures: Failures { tries: 0, counted: policy.split_from - 1 }, delay_ms }
+            }
+            Action::Retry if policy.counts && failures.counted >= policy.max => Verdict::GiveUp,
+            Action::Retry => Verdict::Retry { failures, delay_ms },
+        }
+    }
+}
+
+fn seed(job: JobId, chunk: ChunkId, tries: u32) -> u64 {
+    job.uuid().as_u64_pair().1 ^ (u64::from(chunk.segment) << 40 | u64::from(chunk.index) << 8 | u64::from(tries))
 }
 
 /// The finaliser of SplitMix64.
@@ -23,23 +188,106 @@ const fn mix(seed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn failed(index: u32, requests: u32, before: Failures) -> Failed {
+        let job = JobId::keyed("default", "k");
+        Failed { job, chunk: ChunkId::new(0, index), requests, before, left_ms: u64::MAX }
+    }
+
+    fn after(tries: u32, counted: u32) -> Failures {
+        Failures { tries, counted }
+    }
+
+    fn delay(class: FaultClass, index: u32, tries: u32) -> u64 {
+        match Policies::default().judge(class, failed(index, 1, after(tries, 0))) {
+            Verdict::Retry { delay_ms, .. } => delay_ms,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn delays_grow_and_stay_bounded() {
-        let job = JobId::keyed("default", "k");
         for index in 0..100 {
-            let delays: Vec<_> = (1..=12).map(|n| delay_ms(job, ChunkId::new(0, index), n)).collect();
-            assert!((250..=500).contains(&delays[0]), "{delays:?}");
-            assert!((500..=1_000).contains(&delays[1]), "{delays:?}");
-            assert!(delays.iter().all(|d| *d <= LONGEST_MS), "{delays:?}");
-            assert!(delays[11] >= LONGEST_MS / 2, "{delays:?}");
+            let delays: Vec<_> = (0..12).map(|tries| delay(FaultClass::Overloaded, index, tries)).collect();
+            assert!((500..=1_000).contains(&delays[0]), "{delays:?}");
+            assert!((1_000..=2_000).contains(&delays[1]), "{delays:?}");
+            assert!(delays.iter().all(|delay| *delay <= 60_000) && delays[11] >= 30_000, "{delays:?}");
         }
     }
 
     #[test]
     fn chunks_that_failed_together_come_back_apart() {
-        let job = JobId::keyed("default", "k");
-        let delays: std::collections::HashSet<_> = (0..50).map(|n| delay_ms(job, ChunkId::new(0, n), 6)).collect();
+        let delays: std::collections::HashSet<_> = (0..50).map(|n| delay(FaultClass::Overloaded, n, 5)).collect();
         assert!(delays.len() > 40, "{}", delays.len());
+    }
+
+    #[test]
+    fn a_chunk_that_keeps_failing_is_taken_apart_to_the_one_bad_request() {
+        let (policies, died) = (Policies::default(), FaultClass::EngineDied);
+        let judge = |requests, before| policies.judge(died, failed(0, requests, before));
+        assert!(matches!(judge(64, after(0, 0)), Verdict::Retry { failures: Failures { tries: 1, counted: 1 }, .. }));
+        assert!(matches!(judge(64, after(1, 1)), Verdict::Split { failures: Failures { tries: 0, counted: 1 }, .. }));
+        assert!(matches!(judge(32, after(0, 1)), Verdict::Split { .. }));
+        assert!(matches!(judge(1, after(0, 1)), Verdict::Retry { failures: Failures { tries: 1, counted: 2 }, .. }));
+        assert_eq!(judge(1, after(1, 2)), Verdict::GiveUp);
+    }
+
+    #[test]
+    fn no_retry_begins_after_the_deadline() {
+        let late = Failed { left_ms: 400, ..failed(0, 8, after(0, 0)) };
+        assert_eq!(Policies::default().judge(FaultClass::Overloaded, late), Verdict::GiveUp);
+    }
+
+    fn class() -> impl Strategy<Value = FaultClass> {
+        prop::sample::select(FaultClass::ALL.to_vec())
+    }
+
+    fn policy() -> impl Strategy<Value = Policy> {
+        let action = prop_oneof![1 => Just(Action::Answer), 5 => Just(Action::Retry)];
+        (action, 1u64..5_000, 100u32..400, 1u64..100_000, 0u32..=100, any::<bool>(), 1u32..6).prop_flat_map(
+            |(action, delay_ms, growth_percent, longest_ms, jitter_percent, counts, max)| {
+                (0..=max).prop_map(move |split_from| Policy {
+                    action,
+                    delay_ms,
+                    growth_percent,
+                    longest_ms,
+                    jitter_percent,
+                    counts,
+                    max,
+                    split_from,
+                })
+            },
+        )
+    }
+
+    proptest! {
+        /// Every class, whatever its policy: a chunk whose failures count comes to an end, split or given up; no
+        /// delay is longer than allowed; failures that do not count never use up a chunk.
+        #[test]
+        fn every_class_comes_to_an_end(class in class(), policy in policy(), requests in 1u32..300, index in 0u32..99) {
+            prop_assert_eq!(policy.fault(), None);
+            let policies = Policies::new([(class, policy)].into());
+            let (mut before, mut requests) = (Failures::default(), requests);
+            for turn in 0..200 {
+                match policies.judge(class, failed(index, requests, before)) {
+                    Verdict::GiveUp => {
+                        prop_assert!(policy.action == Action::Answer || before.counted + 1 >= policy.max);
+                        return Ok(());
+                    }
+                    Verdict::Split { failures, delay_ms } => {
+                        prop_assert!(policy.counts && requests > 1 && failures.counted < policy.split_from);
+                        prop_assert!(delay_ms <= policy.longest_ms);
+                        (before, requests) = (failures, requests.div_ceil(2));
+                    }
+                    Verdict::Retry { failures, delay_ms } => {
+                        prop_assert_eq!(failures.tries, before.tries + 1);
+                        prop_assert!(delay_ms <= policy.longest_ms);
+                        before = failures;
+                    }
+                }
+                prop_assert!(turn < 100 || !policy.counts, "it never ends: {:?}", before);
+            }
+        }
     }
 }

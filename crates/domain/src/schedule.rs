@@ -12,8 +12,7 @@ pub struct Urgency {
 
 impl Urgency {
     pub fn of(job: &Job) -> Self {
-        let submitted = &job.submitted;
-        Self { priority: submitted.priority, deadline: submitted.deadline(), submitted: submitted.at, job: job.id }
+        Self { priority: job.priority, deadline: job.deadline, submitted: job.submitted.at, job: job.id }
     }
 }
 

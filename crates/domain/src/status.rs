@@ -15,6 +15,7 @@ pub enum State {
     /// The input did not validate.
     Failed,
     InProgress,
+    Paused,
     /// Every request has its answer (or the deadline has passed); the files are being written.
     Finalizing,
     Completed,
@@ -24,10 +25,11 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Validating,
         Self::Failed,
         Self::InProgress,
+        Self::Paused,
         Self::Finalizing,
         Self::Completed,
         Self::Expired,
@@ -44,6 +46,7 @@ impl State {
             Self::Validating => "validating",
             Self::Failed => "failed",
             Self::InProgress => "in_progress",
+            Self::Paused => "paused",
             Self::Finalizing => "finalizing",
             Self::Completed => "completed",
             Self::Expired => "expired",
@@ -52,11 +55,12 @@ impl State {
         }
     }
 
-    fn of(job: &Job) -> Self {
+    pub fn of(job: &Job) -> Self {
         match &job.phase {
             Phase::Validating => Self::Validating,
             Phase::Rejected(_) => Self::Failed,
             Phase::Running if job.remaining() == 0 => Self::Finalizing,
+            Phase::Running if job.paused => Self::Paused,
             Phase::Running => Self::InProgress,
             Phase::Closing(closing) => match closing.cause {
                 Cause::Expired => Self::Finalizing,
@@ -138,7 +142,7 @@ impl Status {
             fingerprint: submitted.fingerprint.clone(),
             model: submitted.model.clone(),
             endpoint: submitted.endpoint.clone(),
-            priority: submitted.priority,
+            priority: job.priority,
             metadata: submitted.metadata.clone(),
             requests: counts(job),
             usage: job.tally.usage,
@@ -149,7 +153,7 @@ impl Status {
             started_at: job.started,
             closing_at: closing_at(job),
             ended_at: ended_at(job),
-            deadline: submitted.deadline(),
+            deadline: job.deadline,
             segments: job.segments(),
             archived_prefix: job.archived_prefix,
             errors,
@@ -179,7 +183,7 @@ impl Status {
             (State::Completed, Some(at)) if at <= self.deadline => Some(Sla::Met),
             (State::Completed | State::Expired, _) => Some(Sla::Missed),
             (State::Failed | State::Cancelling | State::Cancelled, _) => None,
-            (State::Validating | State::InProgress | State::Finalizing, _) => {
+            (State::Validating | State::InProgress | State::Paused | State::Finalizing, _) => {
                 Some(crate::eta::sla(now, self.deadline, eta))
             }
         }

@@ -1,6 +1,7 @@
 //! What a client sends: a submission on `jobs.submit`, a command on `jobs.control`.
 use crate::{
-    JobId,
+    JobId, Millis,
+    decide::Command,
     event::Priority,
     limits::{
         INLINE_REQUESTS_MAX, METADATA_KEY_CHARS_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_CHARS_MAX, WINDOW_MS_DEFAULT,
@@ -62,6 +63,8 @@ pub enum Fault {
         "'metadata.{0}' is too long: a key has at most {METADATA_KEY_CHARS_MAX} characters, a value {METADATA_VALUE_CHARS_MAX}"
     )]
     MetadataSize(String),
+    #[error("'priority' is missing; use high, normal or low")]
+    NoPriority,
 }
 
 impl Submission {
@@ -108,12 +111,66 @@ impl Submission {
 pub struct Control {
     pub command: Order,
     pub job: JobId,
+    /// For `deadline`: the new window, counted from the submission, such as `48h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_window: Option<String>,
+    /// For `priority`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
     Cancel,
+    Pause,
+    Resume,
+    Deadline,
+    Priority,
+    /// Submits the requests that failed once more, as a job of their own.
+    Retry,
+    Delete,
+}
+
+impl Order {
+    pub const ALL: [Self; 7] =
+        [Self::Cancel, Self::Pause, Self::Resume, Self::Deadline, Self::Priority, Self::Retry, Self::Delete];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Deadline => "deadline",
+            Self::Priority => "priority",
+            Self::Retry => "retry",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl Control {
+    pub const fn new(command: Order, job: JobId) -> Self {
+        Self { command, job, completion_window: None, priority: None }
+    }
+
+    /// What it means for the job; none for `retry`, which makes another job.
+    pub fn command(&self, at: Millis) -> Result<Option<Command>, Fault> {
+        Ok(Some(match self.command {
+            Order::Cancel => Command::Cancel { at },
+            Order::Pause => Command::Pause { at },
+            Order::Resume => Command::Resume { at },
+            Order::Deadline => Command::Window { at, window_ms: self.window_ms()? },
+            Order::Priority => Command::Priority { at, priority: self.priority.ok_or(Fault::NoPriority)? },
+            Order::Retry => return Ok(None),
+            Order::Delete => Command::Delete { at },
+        }))
+    }
+
+    fn window_ms(&self) -> Result<u64, Fault> {
+        let text = self.completion_window.as_deref().unwrap_or_default();
+        time::window(text).filter(|ms| *ms <= WINDOW_MS_MAX).ok_or_else(|| Fault::Window(text.to_owned()))
+    }
 }
 
 #[cfg(test)]

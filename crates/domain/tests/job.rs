@@ -5,8 +5,8 @@ use domain::{
     decide::{Command, Refusal, decide},
     event::*,
     job::{Chunk, Phase},
-    limits::ATTEMPTS_MAX,
     pack::{Packer, Packing},
+    retry::Policies,
     schedule::{self, Room},
     status::{State, Status},
 };
@@ -34,6 +34,7 @@ fn submitted() -> Submitted {
         priority: Priority::Normal,
         trace: None,
         packing: Packing::default(),
+        retries: Policies::default(),
     }
 }
 
@@ -109,6 +110,9 @@ fn invariant_left(job: &Job) {
     for segment in job.open.values() {
         let owed = segment.chunks.iter().filter(|chunk| matches!(chunk, Chunk::Owed { .. })).count();
         assert_eq!(owed, segment.left as usize);
+        let mut held: Vec<u32> = segment.whole().flat_map(|(_, plan)| plan.indices()).collect();
+        held.sort_unstable();
+        assert!(held.into_iter().eq(0..segment.plan.requests), "each request is in one chunk");
     }
 }
 
@@ -135,16 +139,81 @@ fn a_job_runs_to_its_end() {
 }
 
 #[test]
-fn a_failed_chunk_waits_and_is_given_up_in_the_end() {
+fn a_failed_chunk_waits_and_is_tried_again() {
     let mut job = running(2);
     job.evolve(&failed(0, 0, 1));
     assert_eq!(job.sendable(Millis::new(5_000)).count(), 0);
     let again = job.next_retry(Millis::new(5_000)).unwrap();
     assert_eq!(job.sendable(again).count(), 1);
-    (2..=ATTEMPTS_MAX).for_each(|attempt| job.evolve(&failed(0, 0, attempt)));
-    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
+    assert_eq!((job.attempts, job.retries), (1, 1));
+    job.evolve(&failed(0, 0, 1));
+    assert_eq!(job.attempts, 1, "the same fact once more");
+}
+
+#[test]
+fn a_bad_request_stands_alone_in_the_end() {
+    let mut job = running(2);
+    (1..=2).for_each(|attempt| job.evolve(&failed(0, 0, attempt)));
+    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::Split));
+    let halves: Vec<_> = job.open[&0].whole().map(|(index, plan)| (index, plan.runs.clone())).collect();
+    assert_eq!(halves, [(1, vec![(0, 1)]), (2, vec![(1, 1)])]);
+    job.evolve(&done(0, 1, 1, 0));
+    (1..=2).for_each(|attempt| job.evolve(&failed(0, 2, attempt)));
+    assert_eq!(job.chunk(ChunkId::new(0, 2)), Some(Chunk::GivenUp(FaultClass::Internal)));
     assert_eq!(job.archivable().count(), 1);
-    assert_eq!((job.attempts, job.retries), (u64::from(ATTEMPTS_MAX), u64::from(ATTEMPTS_MAX) - 1));
+    job.evolve(&done(0, 0, 2, 0));
+    assert_eq!(job.tally.completed, 1, "the chunk that was split has no answers any more");
+}
+
+#[test]
+fn halves_hold_each_request_once() {
+    let plan = ChunkPlan { pool: 0, runs: vec![(3, 2), (9, 1), (20, 4)], bytes: 70 };
+    let [first, second] = plan.halves();
+    assert_eq!((first.runs.clone(), second.runs.clone()), (vec![(3, 2), (9, 1), (20, 1)], vec![(21, 3)]));
+    assert!(first.indices().chain(second.indices()).eq(plan.indices()));
+}
+
+#[test]
+fn a_paused_job_sends_nothing_and_goes_on_where_it_stood() {
+    let pause = Command::Pause { at: Millis::new(3_000) };
+    let resume = Command::Resume { at: Millis::new(4_000) };
+    let mut job = running(4);
+    job.evolve(&decide(Some(&job), pause.clone()).unwrap()[0]);
+    assert_eq!((state(&job), job.sendable(Millis::new(9_000)).count()), (State::Paused, 0));
+    assert_eq!(decide(Some(&job), pause), Ok(vec![]), "pausing twice is once");
+    job.evolve(&done(0, 0, 2, 0));
+    assert_eq!(job.tally.completed, 2, "what ran may end");
+    job.evolve(&decide(Some(&job), resume.clone()).unwrap()[0]);
+    assert_eq!((state(&job), job.epoch, job.sendable(Millis::new(9_000)).count()), (State::InProgress, 1, 1));
+    assert_eq!(decide(Some(&job), resume), Ok(vec![]));
+}
+
+#[test]
+fn a_deadline_moves_both_ways_but_not_into_the_past() {
+    let window = |at, window_ms| Command::Window { at: Millis::new(at), window_ms };
+    let mut job = running(4);
+    job.evolve(&decide(Some(&job), window(3_000, 2 * HOUR)).unwrap()[0]);
+    assert_eq!(job.deadline, Millis::new(1_000 + 2 * HOUR));
+    let expire = Command::Expire { at: Millis::new(1_000 + HOUR) };
+    assert_eq!(decide(Some(&job), expire.clone()), Err(Refusal::NotDue));
+    assert_eq!(decide(Some(&job), window(9_000, 5_000)), Err(Refusal::Past));
+    assert_eq!(decide(Some(&job), window(9_000, 31 * 24 * HOUR)), Err(Refusal::TooLong));
+    job.evolve(&decide(Some(&job), window(3_000, HOUR)).unwrap()[0]);
+    assert_eq!(decide(Some(&job), expire).unwrap().len(), 1);
+}
+
+#[test]
+fn only_what_has_ended_is_deleted() {
+    let delete = Command::Delete { at: Millis::new(9_000) };
+    let mut job = running(2);
+    assert_eq!(decide(Some(&job), delete.clone()), Err(Refusal::NotEnded));
+    job.evolve(&done(0, 0, 2, 0));
+    job.evolve(&archived(&job.clone(), 0));
+    job.evolve(&written());
+    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap()[0]);
+    job.evolve(&decide(Some(&job), delete.clone()).unwrap()[0]);
+    assert_eq!((state(&job), job.deleted), (State::Completed, true));
+    assert_eq!(decide(Some(&job), delete), Ok(vec![]));
 }
 
 #[test]
@@ -156,6 +225,8 @@ fn the_first_terminal_state_wins() {
     assert_eq!(state(&job), State::Cancelling);
     assert_eq!(job.sendable(Millis::new(9_000)).count(), 0, "a cancelled job sends nothing");
     assert_eq!(decide(Some(&job), cancel.clone()), Ok(vec![]), "cancelling twice is once");
+    job.evolve(&done(0, 1, 2, 0));
+    assert_eq!(job.tally.completed, 2, "what was not done by the cancel stays without an answer");
     job.evolve(&archived(&job.clone(), 0));
     job.evolve(&written());
     job.evolve(&decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap()[0]);
@@ -166,7 +237,7 @@ fn the_first_terminal_state_wins() {
     assert_eq!(job, ended);
     assert_eq!((state(&job), Status::of(&job).requests.unanswered), (State::Cancelled, 2));
     let late = decide(Some(&job), Command::Expire { at: Millis::new(HOUR * 2) });
-    assert_eq!(late, Err(Refusal::Ended(Outcome::Cancelled)));
+    assert_eq!(late, Err(Refusal::Ended(State::Cancelled)));
 }
 
 #[test]
@@ -206,7 +277,7 @@ fn the_most_urgent_job_is_sent_first() {
     let late = running(6);
     let mut soon = running(6);
     soon.id = JobId::keyed("default", "soon");
-    soon.submitted.window_ms = 60_000;
+    soon.deadline = Millis::new(61_000);
     let mut jobs = [&late, &soon];
     jobs.sort_by_key(|job| schedule::Urgency::of(job));
     let room = Room { chunks: 4, requests: 100 };
@@ -231,19 +302,25 @@ enum Step {
     Archive(u32),
     Cancel,
     Expire,
+    Pause,
+    Resume,
+    Window(u64),
     Written,
     End,
     Again(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let chunk = (0u32..4, 0u32..4);
+    let chunk = (0u32..4, 0u32..9);
     prop_oneof![
         6 => chunk.clone().prop_map(|(s, c)| Step::Done(s, c)),
-        2 => (chunk, 1u32..=ATTEMPTS_MAX).prop_map(|((s, c), n)| Step::Failed(s, c, n)),
+        3 => (chunk, 1u32..5).prop_map(|((s, c), n)| Step::Failed(s, c, n)),
         3 => (0u32..4).prop_map(Step::Archive),
         1 => Just(Step::Cancel),
         1 => Just(Step::Expire),
+        1 => Just(Step::Pause),
+        1 => Just(Step::Resume),
+        1 => (1u64..4).prop_map(Step::Window),
         1 => Just(Step::Written),
         2 => Just(Step::End),
         3 => any::<usize>().prop_map(Step::Again),
@@ -264,6 +341,9 @@ fn event(job: &Job, step: &Step, past: &[Event]) -> Option<Event> {
         }
         Step::Cancel => command(Command::Cancel { at: Millis::new(3_000) }),
         Step::Expire => command(Command::Expire { at: Millis::new(HOUR * 2) }),
+        Step::Pause => command(Command::Pause { at: Millis::new(3_000) }),
+        Step::Resume => command(Command::Resume { at: Millis::new(3_000) }),
+        Step::Window(hours) => command(Command::Window { at: Millis::new(3_000), window_ms: hours * HOUR }),
         Step::Written => job.is_archived().then(written),
         Step::End => command(Command::End { at: Millis::new(HOUR * 3) }),
         Step::Again(n) => past.get(n % past.len().max(1)).cloned(),
@@ -292,6 +372,9 @@ proptest! {
         let mut replay = start;
         past.iter().for_each(|event| replay.evolve(event));
         prop_assert_eq!(Status::of(&replay), Status::of(&job));
+        // What a snapshot keeps goes on as if it had been folded.
+        let kept: Job = rmp_serde::from_slice(&rmp_serde::to_vec_named(&replay).unwrap()).unwrap();
+        prop_assert_eq!(&kept, &replay);
         // Each fact once more changes nothing but what is still owed.
         let facts: Vec<_> = past.iter().filter(|event| !event.is_lifecycle()).collect();
         let ended = matches!(job.phase, Phase::Ended(_));

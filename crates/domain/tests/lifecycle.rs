@@ -1,0 +1,124 @@
+//! The table of a job's life is what the code does, and what ARCHITECTURE.md draws.
+#![allow(clippy::unwrap_used)]
+use domain::{
+    ChunkId, Event, Job, JobId, Millis,
+    decide::{Command, decide},
+    event::*,
+    job::Chunk,
+    lifecycle::{self, Cue},
+    pack::Packing,
+    retry::Policies,
+    status::State,
+};
+use std::collections::BTreeSet;
+
+const AT: Millis = Millis::new(2_000);
+
+fn validating() -> Job {
+    let submitted = Submitted {
+        at: Millis::new(1_000),
+        fingerprint: "f".into(),
+        input: Input::Inline,
+        model: None,
+        endpoint: None,
+        window_ms: 60_000,
+        metadata: Default::default(),
+        priority: Priority::Normal,
+        trace: None,
+        packing: Packing::default(),
+        retries: Policies::default(),
+    };
+    Job::begin(JobId::keyed("default", "job"), &Event::JobSubmitted(submitted)).unwrap()
+}
+
+fn segment() -> SegmentPlan {
+    let chunks = (0..2).map(|n| ChunkPlan { pool: 0, runs: vec![(n, 1)], bytes: 10 }).collect();
+    SegmentPlan { segment: 0, offset: 0, bytes: 20, first: 0, requests: 2, pools: vec!["p".parse().unwrap()], chunks }
+}
+
+/// The job after a cue, if the cue means anything for it.
+fn after(job: &Job, cue: Cue) -> Job {
+    let mut job = job.clone();
+    match cue {
+        Cue::Planned => plan(&mut job),
+        Cue::Rejected => order(&mut job, Command::Reject { at: AT, errors: vec![], total: 1 }),
+        Cue::Pause => order(&mut job, Command::Pause { at: AT }),
+        Cue::Resume => order(&mut job, Command::Resume { at: AT }),
+        Cue::Cancel => order(&mut job, Command::Cancel { at: AT }),
+        Cue::Deadline => order(&mut job, Command::Expire { at: Millis::new(90_000) }),
+        Cue::Answered => (0..2).for_each(|index| answer(&mut job, index)),
+        Cue::Written => write(&mut job),
+    }
+    job
+}
+
+fn order(job: &mut Job, command: Command) {
+    decide(Some(job), command).unwrap_or_default().iter().for_each(|event| job.evolve(event));
+}
+
+fn plan(job: &mut Job) {
+    job.evolve(&Event::SegmentPlanned(segment()));
+    let input = "x".to_owned();
+    order(job, Command::Plan(Planned { at: AT, input, requests: 2, segments: 1, bytes: 20 }));
+}
+
+fn answer(job: &mut Job, index: u32) {
+    let tally = Tally { completed: 1, ..Tally::default() };
+    let (chunk, worker) = (ChunkId::new(0, index), "w".to_owned());
+    job.evolve(&Event::ChunkDone(ChunkDone { at: AT, chunk, attempt: 1, delivered: 1, worker, started: AT, tally }));
+}
+
+fn write(job: &mut Job) {
+    let segments: Vec<_> = job.archivable().cloned().collect();
+    for segment in segments {
+        let unanswered = segment.chunks.iter().filter(|chunk| **chunk == Chunk::Unanswered).count() as u64;
+        let tally = Tally { unanswered, ..segment.tally };
+        let (segment, output_bytes, error_bytes) = (segment.plan.segment, 1, 0);
+        job.evolve(&Event::SegmentArchived(SegmentArchived { at: AT, segment, tally, output_bytes, error_bytes }));
+    }
+    if job.is_archived() {
+        job.evolve(&Event::OutputWritten(OutputWritten { at: AT, output: None, errors: None }));
+    }
+    order(job, Command::End { at: AT });
+}
+
+/// Every step that any sequence of cues can make.
+fn walk(job: &Job, depth: u32, seen: &mut BTreeSet<(State, &'static str, State)>) {
+    for cue in Cue::ALL {
+        let next = after(job, cue);
+        let (from, to) = (State::of(job), State::of(&next));
+        if from != to {
+            seen.insert((from, cue.as_str(), to));
+        } else if next == *job {
+            continue;
+        }
+        let counts = domain::status::Status::of(&next).requests;
+        assert_eq!(counts.total, counts.completed + counts.failed + counts.unanswered + counts.remaining, "{to:?}");
+        if depth > 0 {
+            walk(&next, depth - 1, seen);
+        }
+    }
+}
+
+#[test]
+fn the_table_is_what_the_code_does() {
+    let mut seen = BTreeSet::new();
+    walk(&validating(), 6, &mut seen);
+    let table = lifecycle::TABLE.map(|(from, cue, to)| (from, cue.as_str(), to));
+    assert_eq!(seen, BTreeSet::from(table));
+}
+
+#[test]
+fn nothing_leaves_a_terminal_state() {
+    assert!(lifecycle::TABLE.iter().all(|(from, _, _)| !from.is_terminal()));
+    for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
+        assert!(lifecycle::TABLE.iter().any(|(_, _, to)| *to == state), "{state:?} is never reached");
+    }
+}
+
+#[test]
+fn the_architecture_draws_it() {
+    let text = include_str!("../../../ARCHITECTURE.md");
+    let drawn = text.split("```mermaid\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
+    assert_eq!(drawn, lifecycle::mermaid(), "ARCHITECTURE.md must hold exactly this diagram");
+}
