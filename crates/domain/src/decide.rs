@@ -8,6 +8,7 @@ use crate::{
     job::Phase,
     limits::{ERRORS_REPORTED_MAX, WINDOW_MS_MAX},
     status::State,
+    submission::Order,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -119,36 +120,49 @@ fn validating(job: &Job) -> Result<(), Refusal> {
     }
 }
 
+/// Whether an order makes sense for a job in this state. What it asks for may be so already.
+pub fn makes_sense(order: Order, state: State) -> Result<(), Refusal> {
+    match order {
+        Order::Pause | Order::Resume => running(state),
+        Order::Deadline | Order::Priority => open(state),
+        Order::Cancel if matches!(state, State::Cancelling | State::Cancelled) => Ok(()),
+        Order::Cancel => open(state),
+        Order::Retry if state == State::Failed => Err(Refusal::Ended(state)),
+        Order::Retry | Order::Delete if state.is_terminal() => Ok(()),
+        Order::Retry | Order::Delete => Err(Refusal::NotEnded),
+    }
+}
+
 /// A job that may still change: it runs, and not all of it is answered.
-fn running(job: &Job) -> Result<(), Refusal> {
-    match State::of(job) {
+fn running(state: State) -> Result<(), Refusal> {
+    match state {
         State::InProgress | State::Paused => Ok(()),
         State::Validating => Err(Refusal::Validating),
-        state @ (State::Finalizing | State::Cancelling) => Err(Refusal::Closing(state)),
-        state @ (State::Failed | State::Completed | State::Expired | State::Cancelled) => Err(Refusal::Ended(state)),
+        State::Finalizing | State::Cancelling => Err(Refusal::Closing(state)),
+        State::Failed | State::Completed | State::Expired | State::Cancelled => Err(Refusal::Ended(state)),
     }
 }
 
 /// As [`running`], or its input is being validated.
-fn open(job: &Job) -> Result<(), Refusal> {
-    match running(job) {
+fn open(state: State) -> Result<(), Refusal> {
+    match running(state) {
         Err(Refusal::Validating) => Ok(()),
         other => other,
     }
 }
 
 fn pause(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
-    running(job)?;
+    makes_sense(Order::Pause, State::of(job))?;
     Ok(if job.paused { vec![] } else { vec![Event::JobPaused(At { at })] })
 }
 
 fn resume(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
-    running(job)?;
+    makes_sense(Order::Resume, State::of(job))?;
     Ok(if job.paused { vec![Event::JobResumed(At { at })] } else { vec![] })
 }
 
 fn window(job: &Job, at: Millis, window_ms: u64) -> Result<Vec<Event>, Refusal> {
-    open(job)?;
+    makes_sense(Order::Deadline, State::of(job))?;
     let deadline = job.submitted.at.plus(window_ms);
     match deadline {
         _ if window_ms > WINDOW_MS_MAX => Err(Refusal::TooLong),
@@ -159,17 +173,16 @@ fn window(job: &Job, at: Millis, window_ms: u64) -> Result<Vec<Event>, Refusal> 
 }
 
 fn change(job: &Job, at: Millis, priority: Priority) -> Result<Vec<Event>, Refusal> {
-    open(job)?;
+    makes_sense(Order::Priority, State::of(job))?;
     let event = Event::PriorityChanged(PriorityChanged { at, priority });
     Ok(if job.priority == priority { vec![] } else { vec![event] })
 }
 
 fn cancel(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
-    match (open(job), State::of(job)) {
-        (Ok(()), _) => Ok(vec![closing(at, Cause::Cancelled)]),
-        (Err(_), State::Cancelling | State::Cancelled) => Ok(vec![]),
-        (Err(refusal), _) => Err(refusal),
-    }
+    let state = State::of(job);
+    makes_sense(Order::Cancel, state)?;
+    let is_done = matches!(state, State::Cancelling | State::Cancelled);
+    Ok(if is_done { vec![] } else { vec![closing(at, Cause::Cancelled)] })
 }
 
 fn expire(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
@@ -194,11 +207,8 @@ fn end(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
 }
 
 fn delete(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
-    match job.is_terminal() {
-        true if job.deleted => Ok(vec![]),
-        true => Ok(vec![Event::JobDeleted(At { at })]),
-        false => Err(Refusal::NotEnded),
-    }
+    makes_sense(Order::Delete, State::of(job))?;
+    Ok(if job.deleted { vec![] } else { vec![Event::JobDeleted(At { at })] })
 }
 
 const fn closing(at: Millis, cause: Cause) -> Event {

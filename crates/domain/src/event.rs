@@ -119,6 +119,7 @@ pub struct Submitted {
     /// How the input is cut. It stands in the log so that an intake that starts again cuts at the same places.
     pub packing: Packing,
     /// What follows on failures, for the same reason.
+    #[serde(default)]
     pub retries: Policies,
 }
 

@@ -163,10 +163,10 @@ impl Job {
         self.planned.is_some() && self.archived == self.segments()
     }
 
-    /// Chunks that may be sent now, in the order of the input.
-    pub fn sendable(&self, now: Millis) -> impl Iterator<Item = (ChunkId, &Pool, u32)> + '_ {
+    /// Chunks of a pool that may be sent now, with their requests, in the order of the input.
+    pub fn sendable<'a>(&'a self, pool: &'a Pool, now: Millis) -> impl Iterator<Item = (ChunkId, u32)> + 'a {
         let open = self.open.values().filter(|segment| self.is_wanted() && segment.left > 0);
-        open.flat_map(move |segment| segment.sendable(now))
+        open.flat_map(move |segment| segment.sendable(pool, now))
     }
 
     /// The earliest time at which a chunk that waits after a failure may be sent.
@@ -285,7 +285,12 @@ impl Job {
                 segment.split(id.index, Chunk::Owed { failures, not_before: failed.at.plus(delay_ms) });
                 self.retries += 1;
             }
-            Verdict::GiveUp => drop(segment.settle(id.index, Chunk::GivenUp(failed.class))),
+            Verdict::GiveUp => {
+                let lost = Tally { failed: u64::from(requests), ..Tally::default() };
+                segment.settle(id.index, Chunk::GivenUp(failed.class));
+                segment.tally += lost;
+                self.tally += lost;
+            }
         }
     }
 
@@ -306,12 +311,12 @@ impl Job {
 }
 
 impl Segment {
-    fn sendable(&self, now: Millis) -> impl Iterator<Item = (ChunkId, &Pool, u32)> + '_ {
-        let chunks = self.chunks.iter().zip(&self.plan.chunks).enumerate();
+    fn sendable(&self, pool: &Pool, now: Millis) -> impl Iterator<Item = (ChunkId, u32)> + '_ {
+        let pool = self.plan.pools.iter().position(|other| other == pool);
+        let chunks = self.chunks.iter().zip(&self.plan.chunks).enumerate().filter(move |_| pool.is_some());
         chunks.filter_map(move |(index, (chunk, plan))| match chunk {
-            Chunk::Owed { not_before, .. } if *not_before <= now => {
-                let id = ChunkId::new(self.plan.segment, index as u32);
-                Some((id, &self.plan.pools[usize::from(plan.pool)], plan.requests()))
+            Chunk::Owed { not_before, .. } if *not_before <= now && Some(usize::from(plan.pool)) == pool => {
+                Some((ChunkId::new(self.plan.segment, index as u32), plan.requests()))
             }
             Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
         })

@@ -55,7 +55,10 @@ pub fn next<'a>(
 ) -> Vec<Send> {
     let mut sends = Vec::new();
     for job in jobs {
-        for (chunk, _, requests) in job.sendable(now).filter(|(_, p, _)| *p == pool) {
+        if room.chunks == 0 || room.requests == 0 {
+            return sends;
+        }
+        for (chunk, requests) in job.sendable(pool, now) {
             if room.chunks == 0 || room.requests == 0 {
                 return sends;
             }

@@ -10,6 +10,7 @@ use domain::{
     Event, JobId,
     decide::{Command, Refusal, decide},
 };
+use wire::envelope;
 
 /// Conflicts in a row that are taken for contention.
 const TRIES_MAX: usize = 16;
@@ -43,7 +44,9 @@ pub async fn execute(
         let events = decide(folded.map(|f| &f.job), command.clone())?;
         let Some(event) = events.first() else { return Ok(false) };
         let expected = folded.map_or(0, |f| f.lifecycle_seq);
-        match bus.append(message(id, event, trace), expected).await? {
+        let wanted = if is_wanted(folded, event) { envelope::YES } else { envelope::NO };
+        let message = message(id, event, expected, trace).header(envelope::WANTED, wanted);
+        match bus.append(message, expected).await? {
             Append::Stored(_) => return Ok(true),
             Append::Conflict => tracing::debug!(job = %id, event = event.name(), "another event came first"),
         }
@@ -51,20 +54,21 @@ pub async fn execute(
     Err(Error::Contended)
 }
 
-/// Each lifecycle event happens once, so its name names the message; a submission's also names its body, so that two
+/// Whether the job's chunks are to run once this event is stored.
+fn is_wanted(folded: Option<&Folded>, event: &Event) -> bool {
+    folded.is_some_and(|folded| {
+        let mut job = folded.job.clone_head();
+        job.evolve(event);
+        job.is_wanted()
+    })
+}
+
+/// One event follows on another: name and place name the message. A submission's id also names its body, so that two
 /// bodies under one key are a conflict and not a repetition.
-fn message(id: JobId, event: &Event, trace: Option<&str>) -> wire::Message {
-    let message = wire::envelope::event(id, event, trace);
+fn message(id: JobId, event: &Event, expected: u64, trace: Option<&str>) -> wire::Message {
+    let message = envelope::event(id, event, trace);
     match event {
         Event::JobSubmitted(submitted) => message.id(format!("{id}:{}:{}", event.name(), submitted.fingerprint)),
-        Event::JobClosing(closing) => message.id(format!("{id}:{}:{:?}", event.name(), closing.cause)),
-        Event::JobRejected(_)
-        | Event::JobPlanned(_)
-        | Event::JobEnded(_)
-        | Event::SegmentPlanned(_)
-        | Event::ChunkDone(_)
-        | Event::ChunkFailed(_)
-        | Event::SegmentArchived(_)
-        | Event::OutputWritten(_) => message.id(format!("{id}:{}", event.name())),
+        _ => message.id(format!("{id}:{}:{expected}", event.name())),
     }
 }

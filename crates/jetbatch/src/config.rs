@@ -3,7 +3,9 @@ use crate::{bus, store, telemetry};
 use domain::{
     Pool,
     limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
+    event::FaultClass,
     pack::Packing,
+    retry::{Override, Policies},
     routes::Routes,
 };
 use serde::Deserialize;
@@ -25,6 +27,8 @@ pub struct Config {
     pub archiver: Archiver,
     pub projector: Projector,
     pub telemetry: telemetry::Settings,
+    /// What follows on failures, by class; what is left out is the class's default.
+    pub retry: BTreeMap<FaultClass, Override>,
     pub pools: BTreeMap<Pool, PoolConfig>,
     /// The pool of requests that name no model. A single pool is the default by itself.
     pub default_pool: Option<Pool>,
@@ -118,6 +122,8 @@ pub enum LoadError {
     TwoPools { model: String, one: Pool, two: Pool },
     #[error("default_pool '{0}' is not a configured pool")]
     NoSuchPool(Pool),
+    #[error("retry.{}: {why}", class.as_str())]
+    Retry { class: FaultClass, why: &'static str },
     #[error("worker.pools names '{0}', which is not a configured pool")]
     NoSuchWorkerPool(Pool),
 }
@@ -153,6 +159,11 @@ impl Config {
         if let Some(pool) = self.default_pool.as_ref().filter(|pool| !self.pools.contains_key(*pool)) {
             return Err(LoadError::NoSuchPool(pool.clone()));
         }
+        for (class, set) in &self.retry {
+            if let Some(why) = set.over(class.policy()).fault() {
+                return Err(LoadError::Retry { class: *class, why });
+            }
+        }
         match self.worker.pools.iter().find(|pool| !self.pools.contains_key(*pool)) {
             Some(pool) => Err(LoadError::NoSuchWorkerPool(pool.clone())),
             None => Ok(()),
@@ -177,6 +188,11 @@ impl Config {
     pub fn packing(&self) -> Packing {
         let sizes = self.pools.iter().map(|(pool, config)| (pool.clone(), config.chunk_requests()));
         Packing { chunk_requests: sizes.collect(), ..Packing::default() }
+    }
+
+    /// What follows on failures of a job submitted now.
+    pub fn retries(&self) -> Policies {
+        Policies::new(self.retry.iter().map(|(class, set)| (*class, set.over(class.policy()))).collect())
     }
 
     /// The pools that this process's worker serves.
@@ -244,12 +260,22 @@ mod tests {
     }
 
     #[test]
+    fn a_class_keeps_the_defaults_it_is_not_told_to_change() {
+        let retries = Config::parse("[retry.timeout]\nmax = 9").unwrap().retries();
+        let (set, default) = (retries.of(FaultClass::Timeout), FaultClass::Timeout.policy());
+        assert_eq!(set, domain::retry::Policy { max: 9, ..default });
+        assert_eq!(retries.of(FaultClass::Internal), FaultClass::Internal.policy());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, word) in [
             ("[htpp]\nlisten = '127.0.0.1:1'", "htpp"),
             ("[http]\nlisten = 'here'", "listen"),
             ("[pools.'A B'.engine]\nkind = 'echo'", "pool name"),
             ("default_pool = 'x'", "default_pool 'x'"),
+            ("[retry.gremlins]\nmax = 1", "gremlins"),
+            ("[retry.timeout]\nmax = 1", "retry.timeout: split_from"),
             (
                 "[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'",
                 "'m'",

@@ -130,6 +130,16 @@ pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
     Ok(jobs.remove(&id))
 }
 
+/// The chunk and segment facts of one job, in their order.
+pub async fn facts(bus: &Bus, id: JobId) -> Result<Vec<Event>, LogError> {
+    let mut reader = bus.read(EVENTS, vec![Filter::FactsOf(id).to_string()], 1).await?;
+    let mut facts = Vec::new();
+    while !reader.caught_up() {
+        facts.push(decode(&reader.next().await?)?.1);
+    }
+    Ok(facts)
+}
+
 fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
     let job = match raw.subject.parse() {
         Ok(Subject::JobEvent(job) | Subject::ChunkEvent(job)) => job,
@@ -152,14 +162,13 @@ fn fold(jobs: &mut HashMap<JobId, Folded>, id: JobId, event: &Event, seq: u64) {
     }
 }
 
-/// What comes after a job's end changes nothing, not even how far it was read: who drops ended jobs and who keeps them
-/// must come to the same.
+/// What comes after a job's end changes nothing of its status, not even how far it was read: who drops ended jobs and
+/// who keeps them must come to the same.
 fn evolve(folded: &mut Folded, event: &Event, seq: u64) {
-    if folded.job.is_terminal() {
-        return;
+    if !folded.job.is_terminal() {
+        folded.seq = seq;
     }
     folded.job.evolve(event);
-    folded.seq = seq;
     if event.is_lifecycle() {
         folded.lifecycle_seq = seq;
     }

@@ -7,6 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub const TYPE: &str = "Jb-Type";
 pub const VERSION: &str = "Jb-Version";
+/// On a lifecycle event: whether the job's chunks are to run after it, `yes` or `no`.
+pub const WANTED: &str = "Jb-Wanted";
+pub const YES: &str = "yes";
+pub const NO: &str = "no";
 pub const TRACEPARENT: &str = "traceparent";
 pub const CONTENT_TYPE: &str = "Content-Type";
 pub const JSON: &str = "application/json";

@@ -123,6 +123,10 @@ pub enum Filter {
     Work,
     /// The work of one pool.
     WorkOf(Pool),
+    /// The work of one job.
+    JobWork(JobId),
+    /// Chunk and segment facts of one job.
+    FactsOf(JobId),
     /// The results of one segment, parts included.
     SegmentResults(JobId, u32),
     /// The request parts of one segment.
@@ -141,6 +145,8 @@ impl fmt::Display for Filter {
             Self::EventsOf(job) => write!(f, "event.*.{job}"),
             Self::Work => f.write_str("work.>"),
             Self::WorkOf(pool) => write!(f, "work.{pool}.>"),
+            Self::JobWork(job) => write!(f, "work.*.{job}.>"),
+            Self::FactsOf(job) => write!(f, "event.chunk.{job}"),
             Self::SegmentResults(job, segment) => write!(f, "result.{job}.{segment}.>"),
             Self::SegmentInputs(job, segment) => write!(f, "input.{job}.{segment}.>"),
             Self::JobResults(job) => write!(f, "result.{job}.>"),

@@ -1,6 +1,6 @@
 //! What a worker takes and what it gives back.
 use bytes::Bytes;
-use domain::{ChunkId, JobId, Millis, Pool, event::Tally};
+use domain::{ChunkId, JobId, Millis, Pool, event::{ChunkFailed, FaultClass, Tally}};
 use serde::{Deserialize, Serialize};
 
 /// A chunk to run, self-contained: a worker needs nothing but NATS.
@@ -17,6 +17,8 @@ pub struct Work {
     /// For lines without `url` and for those without `body.model`.
     pub endpoint: Option<String>,
     pub model: Option<String>,
+    /// Of the faults that are a request's own, those that fail the attempt instead of being its answer.
+    pub retried: Vec<FaultClass>,
     /// The requests' numbers within the segment, as runs `(first, count)`.
     pub runs: Vec<(u32, u32)>,
     /// The 0-based number of the segment's first request in the job.
@@ -99,8 +101,12 @@ pub struct SlaAlert {
 pub struct DeadChunk {
     pub job: JobId,
     pub chunk: ChunkId,
-    pub attempts: u32,
+    /// Its last failure.
+    pub class: FaultClass,
     pub reason: String,
+    /// The failures of it and of the chunks it was split from, the first one first.
+    pub history: Vec<ChunkFailed>,
+    /// Its requests, the input lines.
     #[serde(with = "crate::blob")]
     pub lines: Bytes,
 }

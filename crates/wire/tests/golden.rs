@@ -1,7 +1,7 @@
 //! What stands in logs today must be readable for ever. A difference here is a decision about compatibility: bump
 //! `event::VERSION` and read both, or do not change it. `GOLDEN=write cargo test -p jetbatch-wire` writes new files.
 #![allow(clippy::unwrap_used)]
-use domain::{ChunkId, Event, JobId, Millis, Pool, event::*, pack::Packing};
+use domain::{ChunkId, Event, JobId, Millis, Pool, event::*, pack::Packing, retry::Policies};
 use std::{fs, path::PathBuf};
 use wire::{
     envelope,
@@ -37,9 +37,15 @@ fn events() -> Vec<Event> {
             priority: Priority::High,
             trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             packing: Packing { chunk_requests: [(pool(), 32)].into(), ..Packing::default() },
+            retries: Policies::new([(FaultClass::Timeout, FaultClass::Timeout.policy())].into()),
         }),
         Event::JobRejected(Rejected { at, errors: vec![error], errors_total: 1 }),
         Event::JobPlanned(Planned { at, input: "uploads/x.jsonl".into(), requests: 10, segments: 1, bytes: 2_000 }),
+        Event::JobPaused(At { at }),
+        Event::JobResumed(At { at }),
+        Event::DeadlineMoved(DeadlineMoved { at, deadline: at.plus(60_000) }),
+        Event::PriorityChanged(PriorityChanged { at, priority: Priority::Low }),
+        Event::JobDeleted(At { at }),
         Event::JobClosing(Closing { at, cause: Cause::Cancelled }),
         Event::JobEnded(Ended { at, outcome: Outcome::Completed }),
         Event::SegmentPlanned(SegmentPlan {
@@ -93,6 +99,7 @@ fn work() -> Work {
         deadline: Millis::new(1_795_086_400_000),
         endpoint: None,
         model: Some("tiny".into()),
+        retried: vec![],
         runs: vec![(0, 2)],
         first: 30_000,
         lines: "{}\n{}\n".into(),

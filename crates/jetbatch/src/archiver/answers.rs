@@ -45,19 +45,19 @@ impl Why {
     }
 }
 
-/// A chunk's answers, parts put together. In a closing job, a result that is stored counts even if the log does not
-/// tell of it yet.
+/// A chunk's answers, parts put together. The log decides which chunks have any, so that every archiver comes to the
+/// same; a result that is stored but not told of when the job closes counts for nothing.
 pub async fn of(shared: &Shared, job: &Job, id: ChunkId) -> Result<Answers, Passing> {
-    let why = match job.chunk(id) {
+    match job.chunk(id) {
         Some(Chunk::GivenUp(class)) => return Ok(Answers::None(Why::GivenUp(class))),
-        Some(Chunk::Done) | None => None,
-        Some(Chunk::Owed { .. }) => closing(job),
-    };
-    let subject = Subject::Result { job: job.id, chunk: id };
-    match shared.bus.direct(stream::RESULTS, &subject.to_string()).await? {
-        Some(raw) => Ok(Answers::Lines(whole(shared, job, id, envelope::decode("result", &raw.payload)?).await?)),
-        None => why.map(Answers::None).ok_or(Passing::Missing(id)),
+        Some(Chunk::Unanswered) => return closing(job).map(Answers::None).ok_or(Passing::Missing(id)),
+        Some(Chunk::Owed { .. } | Chunk::Split) | None => return Err(Passing::Misfit(id.segment)),
+        Some(Chunk::Done) => {}
     }
+    let subject = Subject::Result { job: job.id, chunk: id };
+    let raw = shared.bus.direct(stream::RESULTS, &subject.to_string()).await?.ok_or(Passing::Missing(id))?;
+    let results = envelope::decode("result", &raw.payload)?;
+    Ok(Answers::Lines(whole(shared, job, id, results).await?))
 }
 
 const fn closing(job: &Job) -> Option<Why> {

@@ -1,6 +1,9 @@
 //! Puts the lines of a segment's chunks back into input order, holding the chunks that are open and no more. Pure.
 use super::answers::Why;
-use domain::event::{SegmentPlan, Tally};
+use domain::{
+    event::{ChunkPlan, Tally},
+    job::Segment,
+};
 use wire::work::Results;
 
 /// The two files of a segment, as far as they are built.
@@ -71,13 +74,11 @@ impl Open {
 }
 
 /// The segment's requests in input order, as runs `(chunk, first, count)` of neighbours in one chunk.
-pub fn runs(plan: &SegmentPlan) -> Vec<(usize, u32, u32)> {
-    let mut runs: Vec<_> = plan
-        .chunks
-        .iter()
-        .enumerate()
-        .flat_map(|(chunk, planned)| planned.runs.iter().map(move |&(first, count)| (chunk, first, count)))
-        .collect();
+pub fn runs(segment: &Segment) -> Vec<(usize, u32, u32)> {
+    let of_chunk = |(chunk, plan): (u32, &ChunkPlan)| {
+        plan.runs.iter().map(move |&(first, count)| (chunk as usize, first, count)).collect::<Vec<_>>()
+    };
+    let mut runs: Vec<_> = segment.whole().flat_map(of_chunk).collect();
     runs.sort_unstable_by_key(|&(_, first, _)| first);
     runs
 }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use domain::{
     ChunkId, Event, Job,
     event::{SegmentArchived, SegmentPlan},
+    job::Segment,
 };
 use futures::{Stream, StreamExt, pin_mut};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Pass
     let span = spans::archive(job, Some(number));
     async {
         let Some(segment) = job.open.get(&number) else { return Ok(()) };
-        let fact = write(shared, job, &segment.plan).await?;
+        let fact = write(shared, job, segment).await?;
         shared.metrics.segment_archived(fact.output_bytes, fact.error_bytes);
         shared.metrics.unanswered(fact.tally.unanswered);
         let trace = telemetry::traceparent();
@@ -46,8 +47,8 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Pass
     .await
 }
 
-async fn write(shared: &Shared, job: &Job, plan: &SegmentPlan) -> Result<SegmentArchived, Passing> {
-    let runs = merge::runs(plan);
+async fn write(shared: &Shared, job: &Job, segment: &Segment) -> Result<SegmentArchived, Passing> {
+    let (plan, runs) = (&segment.plan, merge::runs(segment));
     let mut order: Vec<usize> = Vec::with_capacity(plan.chunks.len());
     let mut seen = vec![false; plan.chunks.len()];
     for &(chunk, _, _) in &runs {

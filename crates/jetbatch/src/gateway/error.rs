@@ -85,6 +85,7 @@ impl From<Fault> for Refusal {
             Fault::NoRequests | Fault::TooManyRequests(_) => "requests",
             Fault::Window(_) => "completion_window",
             Fault::Endpoint(_) => "endpoint",
+            Fault::NoPriority => "priority",
             Fault::MetadataPairs(_) | Fault::MetadataSize(_) => "metadata",
         };
         Self::invalid(fault.to_string()).param(param)

@@ -103,6 +103,7 @@ async fn accept(
         priority: submission.priority.unwrap_or_default(),
         trace,
         packing: shared.config.packing(),
+        retries: shared.config.retries(),
     };
     if !submit(shared, id, submitted).await? {
         return Ok(());
@@ -174,6 +175,7 @@ async fn refuse(
         priority: Default::default(),
         trace,
         packing: shared.config.packing(),
+        retries: shared.config.retries(),
     };
     if submit(shared, id, submitted).await? {
         let error = LineError { code: Code::InvalidSubmission, line: None, param: None, message: why };

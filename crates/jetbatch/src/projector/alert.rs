@@ -39,7 +39,7 @@ const fn rank(sla: Sla) -> u8 {
 /// The id makes it one alert per job and standing, however often a projector starts.
 pub fn message(folded: &Folded, sla: Sla, eta: Option<Eta>, at: Millis) -> Message {
     let job = &folded.job;
-    let deadline = job.submitted.deadline();
+    let deadline = job.deadline;
     let alert = SlaAlert { job: job.id, at, sla, deadline, eta, remaining: job.remaining() };
     let payload = serde_json::to_vec(&alert).expect("an alert is plain JSON");
     let message = Message::new(Subject::SlaAlert(job.id), payload).id(format!("{}:{}", job.id, word(sla)));
@@ -51,7 +51,7 @@ pub fn message(folded: &Folded, sla: Sla, eta: Option<Eta>, at: Millis) -> Messa
 
 pub fn log(folded: &Folded, sla: Sla, eta: Option<Eta>) {
     let (job, remaining) = (folded.job.id, folded.job.remaining());
-    let deadline_ms = folded.job.submitted.deadline().get();
+    let deadline_ms = folded.job.deadline.get();
     let p90_ms = eta.map(|eta| eta.p90.get());
     match sla {
         Sla::OnTrack | Sla::Met => tracing::info!(%job, deadline_ms, sla = word(sla), "the job met its deadline"),

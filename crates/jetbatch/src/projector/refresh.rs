@@ -4,7 +4,6 @@ use crate::clock;
 use domain::{
     JobId,
     forecast::{Owed, forecast},
-    job::Phase,
     schedule::Urgency,
     status::Status,
 };
@@ -55,7 +54,7 @@ impl Room {
     }
 
     fn forecast(&mut self) {
-        let running = self.log.jobs().filter(|folded| matches!(folded.job.phase, Phase::Running));
+        let running = self.log.jobs().filter(|folded| folded.job.is_wanted());
         let mut order: Vec<Urgency> = running.map(|folded| Urgency::of(&folded.job)).collect();
         order.sort_unstable();
         let none = Owed::default();

@@ -5,10 +5,7 @@ use crate::{
     command::{self, execute},
     shared::Shared,
 };
-use domain::{
-    decide::Command,
-    submission::{Control, Order},
-};
+use domain::submission::Control;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wire::{envelope, stream};
@@ -68,13 +65,18 @@ fn read(delivery: &Delivery) -> Result<Control, String> {
 }
 
 async fn order(shared: &Shared, control: &Control) -> Result<(), command::Error> {
-    let command = match control.command {
-        Order::Cancel => Command::Cancel { at: clock::now() },
+    let command = match control.command(clock::now()) {
+        Ok(Some(command)) => command,
+        Ok(None) => return Ok(()),
+        Err(fault) => {
+            tracing::warn!(job = %control.job, command = control.command.as_str(), %fault, "a command is dropped");
+            return Ok(());
+        }
     };
     match execute(&shared.bus, control.job, None, command, None).await {
-        Ok(done) => tracing::info!(job = %control.job, command = ?control.command, done, "command"),
+        Ok(done) => tracing::info!(job = %control.job, command = control.command.as_str(), done, "command"),
         Err(command::Error::Refused(refusal)) => {
-            tracing::info!(job = %control.job, command = ?control.command, %refusal, "command refused");
+            tracing::info!(job = %control.job, command = control.command.as_str(), %refusal, "command refused");
         }
         Err(error) => return Err(error),
     }

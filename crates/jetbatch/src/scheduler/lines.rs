@@ -9,16 +9,14 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use domain::{
     ChunkId, Job, JobId, Pool,
-    event::{ChunkFailed, ChunkPlan, SegmentPlan},
-    job::Chunk,
+    event::{ChunkPlan, FaultClass, SegmentPlan},
+    job::{Chunk, Segment},
     limits::PART_BYTES_MAX,
+    retry::{Action, Policies},
 };
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::{
-    Message, Subject, envelope,
-    work::{DeadChunk, Work},
-};
+use wire::{Message, Subject, envelope, work::Work};
 
 /// Segments whose lines are kept in memory: those being sent.
 const SEGMENTS_MAX: usize = 4;
@@ -57,16 +55,16 @@ impl Segments {
         generation: u32,
         failed: Option<String>,
     ) -> Result<Option<Prepared>, Passing> {
-        let (Some(segment), Some(planned)) = (job.open.get(&chunk.segment), &job.planned) else { return Ok(None) };
+        let Some(segment) = job.open.get(&chunk.segment) else { return Ok(None) };
         let (Some(Chunk::Owed { failures, .. }), Some(plan)) =
             (job.chunk(chunk), segment.plan.chunks.get(chunk.index as usize))
         else {
             return Ok(None);
         };
-        let lines = self.lines(job.id, &planned.input, &segment.plan).await?;
-        let lines = lines.join(plan).ok_or(Passing::Changed { job: job.id, segment: chunk.segment })?;
+        let lines = self.of(job, segment, plan).await?;
+        let lines = lines.ok_or(Passing::Changed { job: job.id, segment: chunk.segment })?;
         let pool = segment.plan.pools[usize::from(plan.pool)].clone();
-        let attempt = failures + 1;
+        let attempt = failures.tries + 1;
         let submitted = &job.submitted;
         let work = Work {
             job: job.id,
@@ -74,9 +72,10 @@ impl Segments {
             chunk,
             attempt,
             sent: clock::now(),
-            deadline: submitted.deadline(),
+            deadline: job.deadline,
             endpoint: submitted.endpoint.clone(),
             model: submitted.model.clone(),
+            retried: retried(&submitted.retries),
             runs: plan.runs.clone(),
             first: segment.plan.first,
             lines,
@@ -84,21 +83,14 @@ impl Segments {
         };
         let span = spans::schedule(job, chunk, &pool, attempt);
         telemetry::link(&span, failed.as_deref());
-        let id = format!("{}:{chunk}:{attempt}.{generation}", job.id);
+        let id = format!("{}:{chunk}:{attempt}.{}.{generation}", job.id, job.epoch);
         Ok(Some(Prepared::new(work, pool, id, span)))
     }
 
-    /// The dead-letter message of a chunk that was given up.
-    pub async fn dead(&mut self, job: &Job, failed: &ChunkFailed) -> Result<Option<Message>, Passing> {
-        let chunk = failed.chunk;
-        let (Some(segment), Some(planned)) = (job.open.get(&chunk.segment), &job.planned) else { return Ok(None) };
-        let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { return Ok(None) };
-        let lines = self.lines(job.id, &planned.input, &segment.plan).await?.join(plan).unwrap_or_default();
-        let lines = lines.slice(..lines.len().min(PART_BYTES_MAX));
-        let pool = segment.plan.pools[usize::from(plan.pool)].clone();
-        let dead = DeadChunk { job: job.id, chunk, attempts: failed.attempt, reason: failed.reason.clone(), lines };
-        let subject = Subject::Dead { pool, reason: failed.class, job: job.id, chunk };
-        Ok(Some(Message::new(subject, envelope::encode(&dead)).id(format!("{}:{chunk}:dead", job.id))))
+    /// The requests of a chunk. None if the input has fewer lines than were planned.
+    pub async fn of(&mut self, job: &Job, segment: &Segment, plan: &ChunkPlan) -> Result<Option<Bytes>, StoreError> {
+        let Some(planned) = &job.planned else { return Ok(None) };
+        Ok(self.lines(job.id, &planned.input, &segment.plan).await?.join(plan))
     }
 
     pub fn forget(&mut self, job: JobId, segment: u32) {
@@ -126,6 +118,12 @@ impl Segments {
         self.order.push(key);
         Ok(&self.held[&key])
     }
+}
+
+/// The faults of a request that its job wants tried again.
+fn retried(policies: &Policies) -> Vec<FaultClass> {
+    let own = [FaultClass::Refused, FaultClass::TooLong];
+    own.into_iter().filter(|class| policies.of(*class).action == Action::Retry).collect()
 }
 
 impl Lines {

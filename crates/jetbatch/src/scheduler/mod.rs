@@ -3,6 +3,7 @@
 //! nothing is lost with it, and two of it do no harm: sends deduplicate, results are stored once, lifecycle events are
 //! compared and set.
 mod control;
+mod dead;
 mod lines;
 mod reconcile;
 mod sent;
@@ -19,8 +20,7 @@ use domain::{
     ChunkId, Event, JobId, Millis, Pool,
     decide::Command,
     event::ChunkFailed,
-    job::Phase,
-    limits::ATTEMPTS_MAX,
+    job::{Chunk, Phase},
     rate::Rate,
     schedule::{self, Room, Send, Urgency},
 };
@@ -28,11 +28,12 @@ use futures::{FutureExt, StreamExt};
 use lines::Segments;
 use sent::{Out, Sent};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
+use wire::{Filter, stream};
 
 /// How often deadlines and retries are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -64,6 +65,8 @@ enum Passing {
     Store(#[from] StoreError),
     #[error("a lifecycle event could not be stored")]
     Command(#[from] command::Error),
+    #[error("the failures of a chunk could not be read")]
+    Log(#[from] LogError),
     #[error("segment {segment} of job {job} is not the one that was planned: the input has changed")]
     Changed { job: JobId, segment: u32 },
 }
@@ -94,6 +97,8 @@ struct Scheduler {
     failed: HashMap<(JobId, ChunkId), String>,
     /// Chunks given up since the last decision, for the dead-letter stream.
     dead: Vec<(JobId, ChunkFailed)>,
+    /// Jobs that want no more of what WORK holds of them.
+    unwanted: BTreeSet<JobId>,
 }
 
 impl Scheduler {
@@ -116,6 +121,7 @@ impl Scheduler {
             reconcile,
             failed: HashMap::new(),
             dead: Vec::new(),
+            unwanted: BTreeSet::new(),
         })
     }
 
@@ -188,7 +194,7 @@ impl Scheduler {
             }
             Event::ChunkFailed(failed) => {
                 self.sent.remove(change.job, failed.chunk);
-                if failed.attempt >= ATTEMPTS_MAX && clock::now().since(now) < DEAD_MS {
+                if self.is_given_up(change.job, failed.chunk) && clock::now().since(now) < DEAD_MS {
                     self.dead.push((change.job, failed.clone()));
                 }
                 if let Some(trace) = change.trace {
@@ -196,14 +202,29 @@ impl Scheduler {
                 }
             }
             Event::SegmentArchived(archived) => self.segments.forget(change.job, archived.segment),
-            Event::JobClosing(_) | Event::JobEnded(_) | Event::JobRejected(_) => self.drop_job(change.job),
-            Event::JobSubmitted(_) | Event::JobPlanned(_) | Event::SegmentPlanned(_) | Event::OutputWritten(_) => {}
+            Event::JobPaused(_) | Event::JobClosing(_) | Event::JobEnded(_) | Event::JobRejected(_) => {
+                self.drop_job(change.job);
+            }
+            Event::JobSubmitted(_)
+            | Event::JobPlanned(_)
+            | Event::JobResumed(_)
+            | Event::DeadlineMoved(_)
+            | Event::PriorityChanged(_)
+            | Event::JobDeleted(_)
+            | Event::SegmentPlanned(_)
+            | Event::OutputWritten(_) => {}
         }
         self.rest_idle();
     }
 
+    fn is_given_up(&self, job: JobId, chunk: ChunkId) -> bool {
+        self.log.job(&job).is_some_and(|folded| matches!(folded.job.chunk(chunk), Some(Chunk::GivenUp(_))))
+    }
+
     fn drop_job(&mut self, job: JobId) {
-        self.sent.drop_job(job);
+        if self.sent.drop_job(job) {
+            self.unwanted.insert(job);
+        }
         self.segments.forget_job(job);
         self.failed.retain(|(id, _), _| *id != job);
     }
@@ -219,6 +240,7 @@ impl Scheduler {
 
     async fn act(&mut self) -> Result<(), Passing> {
         self.close().await?;
+        self.withdraw().await?;
         self.bury().await?;
         let sends = self.due(clock::now());
         self.send(sends).await
@@ -229,7 +251,7 @@ impl Scheduler {
         let now = clock::now();
         let due = |job: &domain::Job| match &job.phase {
             Phase::Validating | Phase::Running
-                if now >= job.submitted.deadline() && (job.remaining() > 0 || job.planned.is_none()) =>
+                if now >= job.deadline && (job.remaining() > 0 || job.planned.is_none()) =>
             {
                 Some(Command::Expire { at: now })
             }
@@ -245,13 +267,28 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Takes back what no worker is to begin any more. A worker asks for itself; this spares it the message.
+    async fn withdraw(&mut self) -> Result<(), Passing> {
+        while let Some(job) = self.unwanted.first().copied() {
+            let is_wanted = self.log.job(&job).is_some_and(|folded| folded.job.is_wanted());
+            if !is_wanted {
+                self.shared.bus.purge(stream::WORK, &Filter::JobWork(job).to_string()).await?;
+            }
+            self.unwanted.remove(&job);
+        }
+        Ok(())
+    }
+
     /// Tells of chunks that were given up. Their requests become error lines whether or not this is stored.
     async fn bury(&mut self) -> Result<(), Passing> {
-        while let Some((id, failed)) = self.dead.pop() {
-            let Some(folded) = self.log.job(&id) else { continue };
-            if let Some(message) = self.segments.dead(&folded.job, &failed).await? {
-                self.shared.bus.publish(message).await?;
+        while let Some((id, failed)) = self.dead.last() {
+            if let Some(folded) = self.log.job(id) {
+                let message = dead::message(&self.shared.bus, &mut self.segments, &folded.job, failed).await?;
+                if let Some(message) = message {
+                    self.shared.bus.publish(message).await?;
+                }
             }
+            self.dead.pop();
         }
         Ok(())
     }
@@ -274,7 +311,7 @@ impl Scheduler {
 
     /// The chunks to send now, over all pools.
     fn due(&mut self, now: Millis) -> Vec<Send> {
-        let mut jobs: Vec<_> = self.log.jobs().map(|f| &f.job).filter(|job| job.phase == Phase::Running).collect();
+        let mut jobs: Vec<_> = self.log.jobs().map(|f| &f.job).filter(|job| job.is_wanted()).collect();
         jobs.sort_unstable_by_key(|job| Urgency::of(job));
         let mut sends = Vec::new();
         for pool in self.shared.config.pools.keys() {
@@ -362,10 +399,13 @@ impl Scheduler {
         }
         let mut found: BTreeMap<Pool, u64> = BTreeMap::new();
         for (&(job, chunk), pool) in &held.chunks {
-            let Some(folded) = self.log.job(&job) else { continue };
+            let Some(folded) = self.log.job(&job).filter(|folded| folded.job.is_wanted()) else {
+                self.unwanted.insert(job);
+                continue;
+            };
             let Some(segment) = folded.job.open.get(&chunk.segment) else { continue };
             let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { continue };
-            if !self.sent.has(job, chunk) && matches!(folded.job.chunk(chunk), Some(domain::job::Chunk::Owed { .. })) {
+            if !self.sent.has(job, chunk) && matches!(folded.job.chunk(chunk), Some(Chunk::Owed { .. })) {
                 *found.entry(pool.clone()).or_default() += 1;
                 self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.at });
             }

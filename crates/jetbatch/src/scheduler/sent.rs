@@ -43,12 +43,14 @@ impl Sent {
         self.lost.get(&(job, chunk)).copied().unwrap_or(0)
     }
 
-    pub fn drop_job(&mut self, job: JobId) {
+    /// Whether anything of it was out.
+    pub fn drop_job(&mut self, job: JobId) -> bool {
         let gone: Vec<_> = self.out.keys().filter(|(id, _)| *id == job).copied().collect();
-        for (job, chunk) in gone {
-            self.remove(job, chunk);
+        for (job, chunk) in &gone {
+            self.remove(*job, *chunk);
         }
         self.lost.retain(|(id, _), _| *id != job);
+        !gone.is_empty()
     }
 
     /// What is out in a pool.

@@ -2,6 +2,7 @@
 use super::{
     render, report,
     slots::{Announced, Place, Slots},
+    wants::Wants,
 };
 use crate::{
     bus::{Delivery, PublishError, ReadError},
@@ -13,13 +14,14 @@ use bytes::{Bytes, BytesMut};
 use domain::{
     Millis, Pool,
     event::{FaultClass, Tally, Usage},
+    limits::DELIVERIES_MAX,
 };
 use engine::{Answer, Engine, Fault};
 use futures::{StreamExt, stream::FuturesOrdered};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -33,6 +35,10 @@ use wire::{
 
 /// A look at the job that is older is taken again before its chunk begins.
 const LOOK_AGE_MAX: Duration = Duration::from_millis(50);
+/// Before a result that could not be stored is stored again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest rest of a worker whose engine keeps dying.
+const REST_MAX: Duration = Duration::from_secs(5);
 
 pub struct Runner {
     pub shared: Shared,
@@ -40,16 +46,21 @@ pub struct Runner {
     pub pool: Pool,
     pub engine: Arc<dyn Engine>,
     pub slots: Slots,
+    pub wants: Wants,
     pub started: Millis,
     pub requests: AtomicU64,
     pub tokens: AtomicU64,
+    /// Chunks in a row that ended with the engine's death.
+    pub deaths: AtomicU32,
 }
 
-/// What keeps a chunk from being settled now: it is not acknowledged, and comes again.
+/// What keeps a chunk from being settled.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the chunk's message cannot be read")]
-    Decode(#[from] DecodeError),
+    Decode(DecodeError),
+    #[error("the chunk's stored result cannot be read")]
+    Stored(DecodeError),
     #[error("NATS could not be read")]
     Read(#[from] ReadError),
     #[error("the chunk's result could not be stored")]
@@ -68,31 +79,70 @@ enum Turn<'a> {
 enum Ran {
     Done(Results),
     Failed { class: FaultClass, reason: String },
+    /// The job wants it no more.
+    Withdrawn,
+}
+
+impl Error {
+    const fn class(&self) -> FaultClass {
+        match self {
+            Self::Decode(_) | Self::Stored(_) => FaultClass::Internal,
+            Self::Part { .. } => FaultClass::Storage,
+            Self::Publish(PublishError::TooLarge { .. } | PublishError::Full { .. }) => FaultClass::Storage,
+            Self::Publish(_) | Self::Read(_) => FaultClass::Nats,
+        }
+    }
 }
 
 impl Runner {
     pub fn new(shared: Shared, name: String, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
-        let (requests, tokens) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { shared, name, pool, engine, slots, started: clock::now(), requests, tokens }
+        let (requests, tokens, deaths) = Default::default();
+        let wants = Wants::new(shared.bus.clone());
+        Self { shared, name, pool, engine, slots, wants, started: clock::now(), requests, tokens, deaths }
     }
 
-    /// Settles a delivered chunk. It begins when its first request has a place; until then the job may be cancelled.
+    /// A worker whose engine keeps dying takes a breath, so that others get the chunks.
+    pub async fn rest(&self) {
+        let deaths = self.deaths.load(Ordering::Relaxed);
+        if deaths > 1 {
+            tokio::time::sleep(Duration::from_millis(250 << deaths.min(8)).min(REST_MAX)).await;
+        }
+    }
+
+    /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
+    /// either, the delivery comes again.
     pub async fn settle(&self, delivery: &Delivery, announced: Announced) -> Result<(), Error> {
-        let mut work: Work = envelope::decode("chunk", &delivery.payload)?;
+        let work: Work = envelope::decode("chunk", &delivery.payload).map_err(Error::Decode)?;
+        match self.attempt(&work, delivery, announced).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                tracing::warn!(job = %work.job, chunk = %work.chunk, error = &error as &dyn std::error::Error, "a chunk could not be settled");
+                self.fail(&work, error.class(), error.to_string()).await
+            }
+        }
+    }
+
+    /// It begins when its first request has a place; until then the job may be cancelled.
+    async fn attempt(&self, work: &Work, delivery: &Delivery, announced: Announced) -> Result<(), Error> {
         let looked = Instant::now();
-        if !self.is_wanted(&work).await? {
-            return self.skip(&work);
+        if !self.wants.now(work.job).await? {
+            return self.skip(work);
         }
         if let Some(results) = report::stored(&self.shared.bus, work.job, work.chunk).await? {
             self.shared.metrics.chunk_skipped(&self.pool);
-            return report::done(&self.shared.bus, &work, &results, delivery.delivered).await;
+            return report::done(&self.shared.bus, work, &results, delivery.delivered).await;
         }
+        if delivery.delivered > u64::from(DELIVERIES_MAX) {
+            let reason = format!("{DELIVERIES_MAX} deliveries were not heard of again");
+            return self.fail(work, FaultClass::WorkerLost, reason).await;
+        }
+        let mut work = work.clone();
         if work.parts > 0 {
             work.lines = self.parts(&work).await?;
         }
         let rest: Vec<Announced> = work.indices().skip(1).map(|_| self.slots.announce()).collect();
         let first = self.slots.take(announced).await;
-        if looked.elapsed() > LOOK_AGE_MAX && !self.is_wanted(&work).await? {
+        if looked.elapsed() > LOOK_AGE_MAX && !self.wants.now(work.job).await? {
             return self.skip(&work);
         }
         self.begin(&work, delivery, first, rest).await
@@ -117,16 +167,9 @@ impl Runner {
         self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
         let about = self.engine.about();
         let span = spans::run(work, &self.name, &about.model, about.engine, trace);
-        let ran = self.run(work, first, rest).instrument(span.clone());
-        let ran = ran.await;
+        let run = self.run(work, first, rest).instrument(span.clone());
+        let ran = self.wants.until_withdrawn(work.job, run).await.unwrap_or(Ran::Withdrawn);
         self.report(work, ran, delivery.delivered, &span).instrument(span.clone()).await
-    }
-
-    /// The last event of the job's lifecycle says whether its work is wanted. It is read from the log and not from a
-    /// status, so that no chunk begins after a cancel was stored.
-    async fn is_wanted(&self, work: &Work) -> Result<bool, Error> {
-        let last = self.shared.bus.last(stream::EVENTS, &Subject::JobEvent(work.job).to_string()).await?;
-        Ok(last.is_some_and(|raw| raw.header(envelope::TYPE) == Some("JobPlanned")))
     }
 
     async fn parts(&self, work: &Work) -> Result<Bytes, Error> {
@@ -143,8 +186,6 @@ impl Runner {
     async fn run(&self, work: &Work, first: Place<'_>, rest: Vec<Announced>) -> Ran {
         let rest = rest.into_iter().map(Turn::Waits);
         let turns = std::iter::once(Turn::Has(first)).chain(rest);
-        // As many as there are lines, should these be more than were planned.
-        let turns = turns.chain(std::iter::repeat_with(|| Turn::Waits(self.slots.announce())));
         let started = clock::now();
         let mut results = Results {
             chunk: Some(work.chunk),
@@ -154,12 +195,20 @@ impl Runner {
             ..Results::default()
         };
         let mut out = Vec::with_capacity(work.lines.len() * 2);
+        let lines = split(&work.lines);
+        if lines.len() != work.indices().count() {
+            let reason = format!("the chunk holds {} lines, not {} as planned", lines.len(), work.indices().count());
+            return Ran::Failed { class: FaultClass::Internal, reason };
+        }
         let mut answers: FuturesOrdered<_> =
-            split(&work.lines).into_iter().zip(turns).map(|(line, turn)| self.answer(line, turn, work)).collect();
+            lines.into_iter().zip(turns).map(|(line, turn)| self.answer(line, turn, work)).collect();
         let mut numbers = work.indices().zip(0u32..);
         while let Some(answer) = answers.next().await {
             let Some((index, position)) = numbers.next() else { break };
             match answer {
+                Ok((_, answer)) if let Some(class) = own_fault(&answer, work) => {
+                    return Ran::Failed { class, reason: format!("the engine answered with {}", answer.status) };
+                }
                 Ok((custom_id, answer)) => {
                     let number = work.first + u64::from(index);
                     take(&mut results, &mut out, work, number, position, &custom_id, &answer);
@@ -191,18 +240,41 @@ impl Runner {
                 spans::ran(span, &tally);
                 self.requests.fetch_add(tally.requests(), Ordering::Relaxed);
                 self.tokens.fetch_add(tally.usage.completion, Ordering::Relaxed);
+                self.deaths.store(0, Ordering::Relaxed);
                 let seconds = results.ended.since(results.started) as f64 / 1_000.0;
-                let results = report::store(&self.shared.bus, work, results).await?;
+                let results = self.store(work, results).await?;
                 self.shared.metrics.chunk_done(&self.pool, &tally, seconds);
                 report::done(&self.shared.bus, work, &results, delivered).await
             }
             Ran::Failed { class, reason } => {
                 telemetry::fail(span, class.as_str());
-                tracing::warn!(class = class.as_str(), reason, attempt = work.attempt, "chunk failed");
-                self.shared.metrics.chunk_failed(&self.pool, class);
-                report::failed(&self.shared.bus, work, &self.name, class, reason).await
+                if class == FaultClass::EngineDied {
+                    self.deaths.fetch_add(1, Ordering::Relaxed);
+                }
+                self.fail(work, class, reason).await
+            }
+            Ran::Withdrawn => self.skip(work),
+        }
+    }
+
+    /// Answers cost much: they are kept until they are stored, or nobody wants them any more.
+    async fn store(&self, work: &Work, results: Results) -> Result<Results, Error> {
+        let (parts, results) = report::cut(work, results);
+        loop {
+            match report::store(&self.shared.bus, work, &parts, &results).await {
+                Err(Error::Publish(error)) if passes(&error) && self.wants.now(work.job).await.unwrap_or(true) => {
+                    tracing::warn!(%error, "a result is stored again in a moment");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+                stored => return stored,
             }
         }
+    }
+
+    async fn fail(&self, work: &Work, class: FaultClass, reason: String) -> Result<(), Error> {
+        tracing::warn!(job = %work.job, chunk = %work.chunk, class = class.as_str(), reason, attempt = work.attempt, "chunk failed");
+        self.shared.metrics.chunk_failed(&self.pool, class);
+        report::failed(&self.shared.bus, work, &self.name, class, reason).await
     }
 
     pub fn progress_every(&self) -> Duration {
@@ -233,6 +305,28 @@ fn take(
         results.errors.push(position);
     }
     results.tally += Tally { completed: u64::from(good), failed: u64::from(!good), unanswered: 0, usage };
+}
+
+const fn passes(error: &PublishError) -> bool {
+    match error {
+        PublishError::Full { .. } | PublishError::Unavailable { .. } | PublishError::Unknown { .. } => true,
+        PublishError::NoStream { .. } => true,
+        PublishError::NoId { .. }
+        | PublishError::Taken { .. }
+        | PublishError::TooLarge { .. }
+        | PublishError::Forbidden { .. }
+        | PublishError::Refused { .. } => false,
+    }
+}
+
+/// The fault in an answer, where the job wants such a one tried again.
+fn own_fault(answer: &Answer, work: &Work) -> Option<FaultClass> {
+    if answer.status == 200 || work.retried.is_empty() {
+        return None;
+    }
+    let is_long = answer.body.contains("context_length_exceeded");
+    let class = if is_long { FaultClass::TooLong } else { FaultClass::Refused };
+    work.retried.contains(&class).then_some(class)
 }
 
 const fn class(fault: &Fault) -> FaultClass {

@@ -5,6 +5,7 @@ mod chunk;
 mod render;
 mod report;
 mod slots;
+mod wants;
 
 use crate::{
     bus::{Delivery, PullError, Puller},
@@ -42,11 +43,13 @@ pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: Canc
     let abandon = CancellationToken::new();
     let runner = Arc::new(Runner::new(shared.clone(), name, pool, engine, slots.clone()));
     let tasks = TaskTracker::new();
-    let beats = tokio::spawn(beat::run(runner.clone(), stop.clone()));
+    let beating = CancellationToken::new();
+    let beats = tokio::spawn(beat::run(runner.clone(), beating.clone()));
     let pulled = pull(&mut puller, &runner, &slots, &tasks, &stop, &abandon).await;
     // What its last pull brought goes back at once.
     drop(puller);
     drain(&shared, tasks, abandon).await;
+    beating.cancel();
     // A heartbeat that panicked has nothing to say.
     drop(beats.await);
     pulled
@@ -64,7 +67,7 @@ async fn pull(
         let pulled = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            pulled = async { slots.hungry().await; puller.fetch(1, PULL_BYTES, WAIT).await } => pulled?,
+            pulled = async { runner.rest().await; slots.hungry().await; puller.fetch(1, PULL_BYTES, WAIT).await } => pulled?,
         };
         for delivery in pulled {
             tasks.spawn(attend(runner.clone(), delivery, slots.announce(), abandon.clone()));
@@ -83,11 +86,12 @@ async fn attend(runner: Arc<Runner>, delivery: Delivery, announced: Announced, a
         Some(Ok(())) => delivery.ack().await,
         None => delivery.nak(None).await,
         Some(Err(chunk::Error::Decode(error))) => {
+            // Reconciling sends the chunk again if it is still owed.
             tracing::error!(%error, subject = delivery.subject, "a message in WORK is no chunk; it is removed");
             delivery.term("not a chunk").await
         }
         Some(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a chunk could not be settled; it comes again");
+            tracing::warn!(error = &error as &dyn std::error::Error, "a chunk's failure could not be told; it comes again");
             delivery.nak(Some(Duration::from_secs(1))).await
         }
     };

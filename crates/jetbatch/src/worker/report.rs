@@ -21,34 +21,38 @@ use wire::{
 /// The result that stands for a chunk, if there is one.
 pub async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
     let raw = bus.last(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?;
-    Ok(raw.map(|raw| envelope::decode("result", &raw.payload)).transpose()?)
+    raw.map(|raw| envelope::decode("result", &raw.payload)).transpose().map_err(Error::Stored)
 }
 
-/// Stores a chunk's result. Gives the one that stands: this one, or the one that was first.
-pub async fn store(bus: &Bus, work: &Work, results: Results) -> Result<Results, Error> {
-    let span = spans::store(results.lines.len());
+/// Stores a chunk's result. Gives the one that stands: this one, or the one that was first. May be repeated: a part
+/// that is there is this attempt's own.
+pub async fn store(bus: &Bus, work: &Work, parts: &[Message], results: &Results) -> Result<Results, Error> {
     async move {
-        let (parts, results) = cut(work, results);
         for part in parts {
-            bus.publish(part).await?;
+            match bus.publish(part.clone()).await {
+                Ok(_) | Err(PublishError::Taken { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         let subject = Subject::Result { job: work.job, chunk: work.chunk };
-        let mut message = Message::new(subject, envelope::encode(&results));
+        let mut message = Message::new(subject, envelope::encode(results));
         if let Some(trace) = telemetry::traceparent() {
             message = message.header(envelope::TRACEPARENT, trace);
         }
         match bus.publish(message).await {
-            Ok(_) => Ok(results),
-            Err(PublishError::Taken { .. }) => Ok(stored(bus, work.job, work.chunk).await?.unwrap_or(results)),
+            Ok(_) => Ok(results.clone()),
+            Err(PublishError::Taken { .. }) => {
+                Ok(stored(bus, work.job, work.chunk).await?.unwrap_or_else(|| results.clone()))
+            }
             Err(error) => Err(error.into()),
         }
     }
-    .instrument(span)
+    .instrument(spans::store(results.lines.len()))
     .await
 }
 
 /// Lines too long for one message go out as parts before it. Their tag is this attempt's own.
-fn cut(work: &Work, mut results: Results) -> (Vec<Message>, Results) {
+pub fn cut(work: &Work, mut results: Results) -> (Vec<Message>, Results) {
     if results.lines.len() <= PART_BYTES_MAX {
         return (Vec::new(), results);
     }
