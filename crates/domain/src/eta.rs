@@ -19,6 +19,17 @@ pub enum Sla {
     Missed,
 }
 
+impl Sla {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OnTrack => "on_track",
+            Self::AtRisk => "at_risk",
+            Self::Met => "met",
+            Self::Missed => "missed",
+        }
+    }
+}
+
 /// The least doubt there is about any estimate.
 const DOUBT_MIN: f64 = 0.05;
 /// The normal distribution's 90th percentile.

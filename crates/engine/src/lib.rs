@@ -21,9 +21,9 @@ use std::{fmt, str::FromStr, sync::Arc};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+pub use fault::{Fault, LoadError};
 #[cfg(feature = "mistralrs")]
 pub use mistral::Bare;
-pub use fault::{Fault, LoadError};
 pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec};
 
 /// What a request is for.

@@ -118,6 +118,8 @@ impl PoolConfig {
 pub enum LoadError {
     #[error("{0}")]
     Invalid(#[from] config::ConfigError),
+    #[error(transparent)]
+    Nats(#[from] bus::SettingsError),
     #[error("model '{model}' is served by the pools '{one}' and '{two}'; give it to one of them")]
     TwoPools { model: String, one: Pool, two: Pool },
     #[error("default_pool '{0}' is not a configured pool")]
@@ -135,8 +137,7 @@ impl Config {
         if let Some(file) = file {
             builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
         }
-        let env = config::Environment::with_prefix("JETBATCH").prefix_separator("__").separator("__").try_parsing(true);
-        let config: Self = builder.add_source(env).build()?.try_deserialize()?;
+        let config: Self = builder.add_source(environment()).build()?.try_deserialize()?;
         config.check()?;
         Ok(config)
     }
@@ -150,6 +151,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), LoadError> {
+        self.nats.check()?;
         let mut served: BTreeMap<&str, &Pool> = BTreeMap::new();
         for (pool, model) in self.served() {
             if let Some(other) = served.insert(model, pool).filter(|other| *other != pool) {
@@ -199,6 +201,11 @@ impl Config {
     pub fn worker_pools(&self) -> Vec<Pool> {
         if self.worker.pools.is_empty() { self.pools.keys().cloned().collect() } else { self.worker.pools.clone() }
     }
+}
+
+/// Each value is text until its field reads it: guessed at, a password of digits would lose its leading zeros.
+fn environment() -> config::Environment {
+    config::Environment::with_prefix("JETBATCH").prefix_separator("__").separator("__")
 }
 
 impl Default for Http {
@@ -268,6 +275,26 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_is_what_its_field_takes() {
+        let vars = [
+            ("JETBATCH__NATS__PASSWORD", "0012"),
+            ("JETBATCH__HTTP__LISTEN", "0.0.0.0:1"),
+            ("JETBATCH__HTTP__JSON_BYTES_MAX", "7"),
+            ("JETBATCH__SCHEDULER__AHEAD_S", "0.5"),
+            ("JETBATCH__STORE__FSYNC", "false"),
+            ("JETBATCH__POOLS__A__ENGINE__KIND", "echo"),
+            ("JETBATCH__POOLS__A__ENGINE__SLOTS", "3"),
+        ];
+        let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let source = environment().source(Some(vars.into_iter().collect()));
+        let config: Config = config::Config::builder().add_source(source).build().unwrap().try_deserialize().unwrap();
+        assert_eq!(config.nats.password.unwrap().reveal(), "0012");
+        assert_eq!((config.http.listen.port(), config.http.json_bytes_max), (1, 7));
+        assert_eq!((config.scheduler.ahead_s, config.store.fsync), (0.5, false));
+        assert_eq!(config.pools.into_values().next().unwrap().engine.slots, Some(3));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, word) in [
             ("[htpp]\nlisten = '127.0.0.1:1'", "htpp"),
@@ -276,6 +303,7 @@ mod tests {
             ("default_pool = 'x'", "default_pool 'x'"),
             ("[retry.gremlins]\nmax = 1", "gremlins"),
             ("[retry.timeout]\nmax = 1", "retry.timeout: split_from"),
+            ("[nats]\nuser = 'ann'", "nats.password"),
             (
                 "[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'",
                 "'m'",

@@ -35,6 +35,8 @@ pub enum Error {
     Streams(#[from] bus::ApplyError),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error("store '{url}' cannot be used: {source}")]
+    Refused { url: String, source: store::StoreError },
     #[error("cannot listen on {address} (http.listen): {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("pool '{pool}' has no engine")]

@@ -28,8 +28,8 @@ pub struct Options {
     pub jetstream: String,
     /// Other lines of the configuration.
     pub lines: String,
-    /// User and password of someone who may do everything, where `lines` ask for a login.
-    pub login: Option<(String, String)>,
+    /// How someone who may do everything connects, where `lines` ask for more than an address.
+    pub client: async_nats::ConnectOptions,
 }
 
 /// The server that tests run. Panics where there is none.
@@ -87,11 +87,7 @@ impl Server {
     }
 
     async fn connect(&self) -> Option<async_nats::Client> {
-        let options = match self.options.login.clone() {
-            Some((user, password)) => async_nats::ConnectOptions::with_user_and_password(user, password),
-            None => async_nats::ConnectOptions::new(),
-        };
-        options.connect(self.url()).await.ok()
+        self.options.client.clone().connect(self.url()).await.ok()
     }
 
     async fn ready(&self) {

@@ -33,7 +33,7 @@ impl Input {
     /// bytes.
     pub fn bounds(&self) -> Vec<usize> {
         match self {
-            Self::Chat { messages, .. } => vec![messages.iter().map(message::bound).sum()],
+            Self::Chat { messages, .. } => vec![messages.iter().map(message::bound).fold(0, usize::saturating_add)],
             Self::Text(prompts) => prompts.iter().map(String::len).collect(),
         }
     }

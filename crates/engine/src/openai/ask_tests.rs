@@ -119,6 +119,13 @@ fn formats() {
 }
 
 #[test]
+fn a_bound_is_never_too_small() {
+    let message = json!({"role": "assistant", "content": "", "tool_calls": []});
+    let ask = chat(json!({"messages": vec![message; 2_000]})).expect("an ask");
+    assert!(ask.input.bounds()[0] > usize::MAX / 2);
+}
+
+#[test]
 fn messages_become_what_templates_take() {
     let ask = chat(json!({"messages": [
         {"role": "developer", "content": "be kind"},

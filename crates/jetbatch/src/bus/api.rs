@@ -52,7 +52,13 @@ impl Refusal {
         const NOT_AVAILABLE: u64 = 10_008;
         const NOT_LEADER: u64 = 10_009;
         const INCOMPLETE: u64 = 10_004;
-        matches!(self.code, 429 | 503) || matches!(self.err_code, NOT_AVAILABLE | NOT_LEADER | INCOMPLETE)
+        // A 503 for want of a right, and not of time.
+        const NOT_FOR_ACCOUNT: u64 = 10_039;
+        match self.err_code {
+            NOT_FOR_ACCOUNT => false,
+            NOT_AVAILABLE | NOT_LEADER | INCOMPLETE => true,
+            _ => matches!(self.code, 429 | 503),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,18 +9,27 @@ use tokio::time::Instant;
 
 use super::files::{FileError, Files};
 use super::limits::{self, SERVER_VERSION_MIN};
-use super::{Bus, Inner, Settings, Version, redact, rest};
+use super::login::Login;
+use super::{Bus, Inner, Settings, SettingsError, Version, redact, rest, tls};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     #[error("no nats.url is set and no own server was started")]
     NoUrl,
-    #[error("cannot read {path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("cannot read {} ({field}): {source}", path.display())]
+    File { field: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{} ({field}) holds no {what}", path.display())]
+    Content { field: &'static str, path: PathBuf, what: &'static str },
+    #[error("nats.url is no address of a NATS server: {source}")]
+    Address { source: async_nats::ConnectError },
     #[error("no connection to {url} within {seconds} s: {source}")]
     Unreachable { url: String, seconds: u64, source: async_nats::ConnectError },
-    #[error("{url} refused the connection: {source}")]
-    Refused { url: String, source: async_nats::ConnectError },
+    #[error("no TLS with {url}: {source}; {advice}")]
+    Tls { url: String, advice: &'static str, source: async_nats::ConnectError },
+    #[error("{url} refuses the login (authorization violation): {advice}")]
+    Login { url: String, advice: String },
     #[error(
         "the nats-server at {url} is version {found}; jetbatch needs {needed} or newer, because older ones can lose \
          acknowledged messages"
@@ -28,6 +37,18 @@ pub enum ConnectError {
     Version { url: String, found: String, needed: Version },
     #[error(transparent)]
     Streams(#[from] FileError),
+}
+
+impl ConnectError {
+    pub(super) fn content(field: &'static str, path: &Path, what: &'static str) -> Self {
+        Self::Content { field, path: path.to_owned(), what }
+    }
+}
+
+/// A file that a setting names.
+pub(super) async fn read(field: &'static str, path: &Path) -> Result<String, ConnectError> {
+    let text = tokio::fs::read_to_string(path).await;
+    text.map_err(|source| ConnectError::File { field, path: path.to_owned(), source })
 }
 
 /// What the connection tells between requests: that it came back, and what it was forbidden.
@@ -113,7 +134,7 @@ fn is_denial(text: &str) -> bool {
 impl Bus {
     /// Connects, trying again for `connect_s`, and refuses a server older than [`SERVER_VERSION_MIN`].
     pub async fn connect(settings: &Settings, name: &str) -> Result<Self, ConnectError> {
-        let url = settings.url.as_deref().ok_or(ConnectError::NoUrl)?;
+        let url = &redact(settings.url.as_deref().ok_or(ConnectError::NoUrl)?);
         let files = Files::load(settings)?;
         let signals = Signals::new();
         let client = reach(settings, url, name, &signals).await?;
@@ -132,72 +153,63 @@ fn check_version(found: &str, url: &str) -> Result<(), ConnectError> {
         Some(version) if version >= SERVER_VERSION_MIN => Ok(()),
         _ => {
             let found = if found.is_empty() { "unknown" } else { found }.to_owned();
-            Err(ConnectError::Version { url: redact(url), found, needed: SERVER_VERSION_MIN })
+            Err(ConnectError::Version { url: url.to_owned(), found, needed: SERVER_VERSION_MIN })
         }
     }
 }
 
 async fn reach(settings: &Settings, url: &str, name: &str, signals: &Signals) -> Result<Client, ConnectError> {
     let until = Instant::now() + Duration::from_secs(settings.connect_s);
-    let addresses: Vec<String> = url.split(',').map(|one| one.trim().to_owned()).collect();
+    let login = settings.login()?;
+    let options = login.sign_in(options(settings, name, signals).await?).await?;
+    let addresses: Vec<&str> = url.split(',').collect();
     loop {
-        let options = options(settings, name, signals).await?;
-        match options.connect(addresses.as_slice()).await {
+        match options.clone().connect(addresses.as_slice()).await {
             Ok(client) => return Ok(client),
-            Err(source) if is_final(&source.kind()) => return Err(ConnectError::Refused { url: redact(url), source }),
-            Err(source) if Instant::now() >= until => {
-                return Err(ConnectError::Unreachable { url: redact(url), seconds: settings.connect_s, source });
-            }
-            Err(error) => tracing::debug!(%error, "no connection to NATS yet"),
+            Err(source) => pass(source, url, settings, &login, until)?,
         }
         rest().await;
     }
 }
 
-fn is_final(kind: &ConnectErrorKind) -> bool {
+/// An error if no further try is worth it.
+fn pass(
+    source: async_nats::ConnectError,
+    url: &str,
+    settings: &Settings,
+    login: &Login,
+    until: Instant,
+) -> Result<(), ConnectError> {
     use ConnectErrorKind as K;
-    matches!(kind, K::ServerParse | K::Authentication | K::AuthorizationViolation | K::Tls)
+    let url = url.to_owned();
+    match (source.kind(), settings.tls.advice(&source)) {
+        (_, Some(advice)) => Err(ConnectError::Tls { url, advice, source }),
+        (K::ServerParse, _) => Err(ConnectError::Address { source }),
+        (K::Authentication | K::AuthorizationViolation, _) => Err(ConnectError::Login { url, advice: login.advice() }),
+        _ if Instant::now() >= until => Err(ConnectError::Unreachable { url, seconds: settings.connect_s, source }),
+        _ => {
+            tracing::debug!(error = %source, "no connection to NATS yet");
+            Ok(())
+        }
+    }
 }
 
 async fn options(settings: &Settings, name: &str, signals: &Signals) -> Result<ConnectOptions, ConnectError> {
+    tls::choose_provider();
     let signals = signals.clone();
-    let mut options = ConnectOptions::new()
+    let options = ConnectOptions::new()
         .name(name)
         .request_timeout(Some(limits::TRY_TIMEOUT))
         .reconnect_delay_callback(|tries| if tries <= 1 { Duration::ZERO } else { super::pause() })
         .event_callback(move |event| {
             signals.take(event);
             std::future::ready(())
-        })
-        .require_tls(settings.tls.required);
-    if let Some(prefix) = &settings.inbox_prefix {
-        options = options.custom_inbox_prefix(prefix);
-    }
-    if let Some(ca) = &settings.tls.ca {
-        options = options.add_root_certificates(ca.clone());
-    }
-    if let (Some(cert), Some(key)) = (&settings.tls.cert, &settings.tls.key) {
-        options = options.add_client_certificate(cert.clone(), key.clone());
-    }
-    sign_in(options, settings).await
-}
-
-async fn sign_in(mut options: ConnectOptions, settings: &Settings) -> Result<ConnectOptions, ConnectError> {
-    let unreadable = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| ConnectError::File { path, source }
-    };
-    if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
-        options = options.user_and_password(user.clone(), password.reveal().to_owned());
-    }
-    if let Some(path) = &settings.nkey_file {
-        let seed = tokio::fs::read_to_string(path).await.map_err(unreadable(path))?;
-        options = options.nkey(seed.trim().to_owned());
-    }
-    if let Some(path) = &settings.credentials_file {
-        options = options.credentials_file(path).await.map_err(unreadable(path))?;
-    }
-    Ok(options)
+        });
+    let options = settings.tls.apply(options).await?;
+    Ok(match &settings.inbox_prefix {
+        Some(prefix) => options.custom_inbox_prefix(prefix),
+        None => options,
+    })
 }
 
 #[cfg(test)]
@@ -206,9 +218,9 @@ mod tests {
 
     #[test]
     fn an_old_server_is_refused_in_one_line() {
-        let error = check_version("2.14.5", "nats://ann:pw@host:4222").unwrap_err().to_string();
+        let error = check_version("2.14.5", "nats://host:4222").unwrap_err().to_string();
         assert!(error.contains("2.14.5") && error.contains("2.15.1") && error.contains("host:4222"), "{error}");
-        assert!(!error.contains('\n') && !error.contains("pw"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
         assert!(check_version("2.15.1", "x").is_ok());
         assert!(check_version("", "x").unwrap_err().to_string().contains("unknown"));
     }

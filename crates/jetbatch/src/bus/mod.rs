@@ -10,6 +10,7 @@ mod delivery;
 pub mod doctor;
 mod files;
 mod limits;
+mod login;
 mod publish;
 mod pull;
 mod puller;
@@ -17,6 +18,7 @@ mod read;
 mod reader;
 pub mod server;
 mod settings;
+mod tls;
 mod version;
 mod window;
 
@@ -37,7 +39,7 @@ pub use publish::{PublishError, Stored};
 pub use puller::{PullError, Puller};
 pub use read::{Raw, ReadError, StreamState};
 pub use reader::Reader;
-pub use settings::{Secret, Settings, Storage, Tls, redact};
+pub use settings::{Secret, Settings, SettingsError, Storage, Tls, redact};
 pub use version::Version;
 pub use window::Window;
 

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::limits;
+use super::login::Login;
 
 /// The `[nats]` table of the configuration. Without `url` jetbatch runs its own server under `data_dir`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
-    /// One or more server addresses, comma separated.
+    /// One or more server addresses, comma separated. The first user and password in them hold for all.
     pub url: Option<String>,
     pub credentials_file: Option<PathBuf>,
     pub nkey_file: Option<PathBuf>,
@@ -33,10 +34,12 @@ pub struct Settings {
     pub connect_s: u64,
 }
 
+/// Off where all is left out and the server does not ask for it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Tls {
     pub required: bool,
+    /// Trusted instead of the system's authorities.
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
@@ -50,7 +53,24 @@ pub enum Storage {
     Memory,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    #[error("{one} is set without {other}")]
+    Half { one: &'static str, other: &'static str },
+    #[error("{one} and {other} are both set; keep one of them")]
+    Two { one: &'static str, other: &'static str },
+}
+
 impl Settings {
+    pub fn check(&self) -> Result<(), SettingsError> {
+        self.login().map(drop)
+    }
+
+    pub(super) fn login(&self) -> Result<Login, SettingsError> {
+        self.tls.check()?;
+        Login::of(self)
+    }
+
     pub fn with_url(&self, url: &str) -> Self {
         Self { url: Some(url.to_owned()), ..self.clone() }
     }

@@ -7,16 +7,28 @@ use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use std::time::Duration;
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::{sync::Notify, time::sleep};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two bytes of an answer, not over all of it: files are streamed.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between two pieces of an upload, and from its last one to the answer. More than the server's own limit, whose words
+/// are better.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(90);
 
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
+    /// Without a read timeout: reqwest counts it from the beginning of a request, which would bound a whole upload.
+    uploads: reqwest::Client,
     base: Url,
+}
+
+/// A request that streams its body, and what is told of each piece that is taken.
+pub struct Upload {
+    pub request: RequestBuilder,
+    pub taken: Arc<Notify>,
 }
 
 /// The 202 of a submission.
@@ -47,17 +59,28 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(bad("it must begin with http:// or https://".to_owned()));
         }
-        let http = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT);
-        Ok(Self { http: http.build().map_err(Error::failed)?, base })
+        let builder = || reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        let http = builder().read_timeout(READ_TIMEOUT).build().map_err(Error::failed)?;
+        let uploads = builder().build().map_err(Error::failed)?;
+        Ok(Self { http, uploads, base })
     }
 
     /// A request to a path of the server.
     pub fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.http.request(method, self.url(path))
+    }
+
+    /// A submission whose file is to follow as its body.
+    pub fn submission(&self) -> RequestBuilder {
+        self.uploads.post(self.url(&["jobs"]))
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
         }
-        self.http.request(method, url)
+        url
     }
 
     /// The answer, where it is a 2xx.
@@ -70,6 +93,18 @@ impl Client {
     pub async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
         let body = self.send(request).await?.bytes().await.map_err(|e| self.lost(&e))?;
         serde_json::from_slice(&body).map_err(|e| self.strange(e.to_string()))
+    }
+
+    /// The answer to an upload, which may take hours: patience begins anew with each piece.
+    pub async fn upload<T: DeserializeOwned>(&self, upload: Upload) -> Result<T, Error> {
+        let mut answer = pin!(self.json(upload.request));
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                () = upload.taken.notified() => {}
+                () = sleep(UPLOAD_TIMEOUT) => return Err(self.silent()),
+            }
+        }
     }
 
     /// What an answer says.
@@ -105,6 +140,9 @@ impl Client {
             Ok(refusal) => refusal.error.message,
             Err(_) => format!("the server answered {status}"),
         };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            return Error::Unavailable(format!("{message} ({status})"));
+        }
         if status.is_server_error() {
             return Error::Failed(format!("{message} ({status})"));
         }
@@ -116,7 +154,15 @@ impl Client {
         while let Some(cause) = root.source() {
             root = cause;
         }
+        if error.is_builder() {
+            return Error::Usage(format!("no request can be made of this: {}", chain(root)));
+        }
         Error::Unreachable { url: self.base.to_string(), why: chain(root) }
+    }
+
+    fn silent(&self) -> Error {
+        let why = format!("nothing was taken or answered for {} s", UPLOAD_TIMEOUT.as_secs());
+        Error::Unreachable { url: self.base.to_string(), why }
     }
 }
 

@@ -39,6 +39,9 @@ pub enum Error {
     Ended { id: String, state: State },
     #[error("cannot {verb} {}: {source}", path.display())]
     File { verb: &'static str, path: PathBuf, source: io::Error },
+    /// The server cannot do it now, and says that this passes.
+    #[error("{0}")]
+    Unavailable(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -56,7 +59,7 @@ impl Error {
 
     pub const fn number(&self) -> u8 {
         match self {
-            Self::Failed(_) | Self::File { .. } | Self::Strange { .. } => 1,
+            Self::Failed(_) | Self::Unavailable(_) | Self::File { .. } | Self::Strange { .. } => 1,
             Self::Usage(_) => 2,
             Self::Ended { .. } => 3,
             Self::Unreachable { .. } | Self::NoNats(_) => 4,

@@ -10,7 +10,7 @@ use super::{
 use crate::clock;
 use clap::Args;
 use domain::{JobId, status::State};
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -159,24 +159,26 @@ pub async fn cancel(args: Cancel) -> Result<(), Error> {
 pub async fn download(args: Download, which: &str) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     let id = args.id.to_string();
-    match &args.output {
+    let state = match &args.output {
         Some(path) => save(&client, &id, which, path, args.server.json).await,
         None => copy(&client, &id, which, &mut out::sink()?, &Meter::Quiet, Path::new("standard output")).await,
     }?;
-    hint(&client, &id).await
+    hint(&client, &id, state).await
 }
 
 /// Under another name first: a file that bears its name is whole.
-async fn save(client: &Client, id: &str, which: &str, path: &Path, is_quiet: bool) -> Result<(), Error> {
+async fn save(client: &Client, id: &str, which: &str, path: &Path, is_quiet: bool) -> Result<Option<State>, Error> {
     let part = PathBuf::from(format!("{}.part", path.display()));
     let mut file = tokio::fs::File::create(&part).await.map_err(Error::file("create", &part))?;
     let meter = Meter::bytes(is_quiet, "download", None);
-    copy(client, id, which, &mut file, &meter, &part).await?;
+    let state = copy(client, id, which, &mut file, &meter, &part).await?;
     meter.clear();
     file.sync_all().await.map_err(Error::file("write", &part))?;
-    tokio::fs::rename(&part, path).await.map_err(Error::file("write", path))
+    tokio::fs::rename(&part, path).await.map_err(Error::file("write", path))?;
+    Ok(state)
 }
 
+/// Gives the state that the job was in when its lines were read.
 async fn copy(
     client: &Client,
     id: &str,
@@ -184,24 +186,34 @@ async fn copy(
     to: &mut (impl AsyncWrite + Unpin),
     meter: &Meter,
     name: &Path,
-) -> Result<(), Error> {
+) -> Result<Option<State>, Error> {
     let mut response = client.file(id, which).await?;
+    let state = state_of(&response);
     let pulse = meter.pulse();
     while let Some(piece) = client.piece(&mut response).await? {
         to.write_all(&piece).await.map_err(Error::file("write", name))?;
         pulse.inc(piece.len() as u64);
     }
-    to.flush().await.map_err(Error::file("write", name))
+    to.flush().await.map_err(Error::file("write", name))?;
+    Ok(state)
 }
 
-/// Says that what was read is not all there will be.
-async fn hint(client: &Client, id: &str) -> Result<(), Error> {
+fn state_of(response: &Response) -> Option<State> {
+    state(response.headers().get("Jetbatch-State")?.to_str().ok()?).ok()
+}
+
+/// Says that what was read is not all there is or will be. The job may have ended since it was read.
+async fn hint(client: &Client, id: &str, read_in: Option<State>) -> Result<(), Error> {
+    if read_in.is_some_and(State::is_terminal) {
+        return Ok(());
+    }
     let job = client.job(id).await?;
-    if !job.state.is_terminal() {
+    let state = read_in.unwrap_or(job.state);
+    if !state.is_terminal() {
         let (done, total) = (text::count(job.answered()), text::count(job.requests.total));
         eprintln!(
-            "the job is {}, with {done} of {total} requests answered; this is what is archived",
-            job.state.as_str()
+            "the job was {} when this was read: it is what was archived; {done} of {total} requests are answered now",
+            state.as_str()
         );
     }
     Ok(())

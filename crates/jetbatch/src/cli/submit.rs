@@ -1,20 +1,23 @@
 //! `jetbatch submit`: streams a file to the HTTP door.
 use super::{
-    client::{Accepted, Client, Raw},
+    client::{Accepted, Client, Raw, Upload},
     error::Error,
     meter::Meter,
     out,
     remote::{Server, follow},
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
 use futures::TryStreamExt;
 use reqwest::{
     Body, Method, RequestBuilder,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
-use tokio::io::AsyncRead;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::{io::AsyncRead, sync::Notify};
 use tokio_util::io::ReaderStream;
 
 /// Read from the file at once.
@@ -34,8 +37,8 @@ pub struct Submit {
     #[arg(long)]
     window: Option<String>,
     /// A higher class is served before any deadline of a lower one
-    #[arg(long, value_enum)]
-    priority: Option<Priority>,
+    #[arg(long, value_parser = ["high", "normal", "low"])]
+    priority: Option<String>,
     /// Kept with the job; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
@@ -47,13 +50,6 @@ pub struct Submit {
     watch: bool,
     #[command(flatten)]
     server: Server,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Priority {
-    High,
-    Normal,
-    Low,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -80,12 +76,12 @@ async fn send(client: &Client, args: &Submit) -> Result<Raw, Error> {
     if text.contains("://") {
         return client.json(keyed(client.request(Method::POST, &["jobs"]), args).json(&args.body(&text))).await;
     }
-    let request = keyed(client.request(Method::POST, &["jobs"]).query(&args.query()), args);
+    let request = keyed(client.submission().query(&args.query()), args);
     if text == "-" {
-        return client.json(streamed(request, out::source()?, &Meter::Quiet)).await;
+        return client.upload(streamed(request, out::source()?, &Meter::Quiet)).await;
     }
-    let (request, meter) = from_file(request, path, args.server.json).await?;
-    let answer = client.json(request).await;
+    let (upload, meter) = from_file(request, path, args.server.json).await?;
+    let answer = client.upload(upload).await;
     meter.clear();
     answer
 }
@@ -97,7 +93,7 @@ fn keyed(request: RequestBuilder, args: &Submit) -> RequestBuilder {
     }
 }
 
-async fn from_file(request: RequestBuilder, path: &Path, is_quiet: bool) -> Result<(RequestBuilder, Meter), Error> {
+async fn from_file(request: RequestBuilder, path: &Path, is_quiet: bool) -> Result<(Upload, Meter), Error> {
     let file = tokio::fs::File::open(path).await.map_err(Error::file("read", path))?;
     let about = file.metadata().await.map_err(Error::file("read", path))?;
     if about.is_dir() {
@@ -106,35 +102,38 @@ async fn from_file(request: RequestBuilder, path: &Path, is_quiet: bool) -> Resu
     // A pipe has no length to announce.
     let length = about.is_file().then_some(about.len());
     let meter = Meter::bytes(is_quiet, "upload", length);
-    let request = streamed(request, file, &meter);
-    Ok(match length {
-        Some(length) => (request.header(CONTENT_LENGTH, length), meter),
-        None => (request, meter),
-    })
+    let request = match length {
+        Some(length) => request.header(CONTENT_LENGTH, length),
+        None => request,
+    };
+    Ok((streamed(request, file, &meter), meter))
 }
 
-fn streamed(request: RequestBuilder, from: impl AsyncRead + Send + 'static, meter: &Meter) -> RequestBuilder {
-    let pulse = meter.pulse();
-    let pieces = ReaderStream::with_capacity(from, PIECE_BYTES).inspect_ok(move |piece| pulse.inc(piece.len() as u64));
-    request.header(CONTENT_TYPE, "application/x-ndjson").body(Body::wrap_stream(pieces))
+fn streamed(request: RequestBuilder, from: impl AsyncRead + Send + 'static, meter: &Meter) -> Upload {
+    let (pulse, taken) = (meter.pulse(), Arc::new(Notify::new()));
+    let told = taken.clone();
+    let pieces = ReaderStream::with_capacity(from, PIECE_BYTES).inspect_ok(move |piece| {
+        pulse.inc(piece.len() as u64);
+        told.notify_one();
+    });
+    let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(Body::wrap_stream(pieces));
+    Upload { request, taken }
 }
 
 /// Uploads a file and gives the job's id: what `demo` and `bench` submit with.
 pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result<String, Error> {
     let query: Vec<(&str, &str)> = model.map(|model| ("model", model)).into_iter().collect();
-    let request = client.request(Method::POST, &["jobs"]).query(&query);
-    let (request, _) = from_file(request, path, true).await?;
-    client.json::<Accepted>(request).await.map(|accepted| accepted.id)
+    let (upload, _) = from_file(client.submission().query(&query), path, true).await?;
+    client.upload::<Accepted>(upload).await.map(|accepted| accepted.id)
 }
 
 impl Submit {
     fn options(&self) -> Vec<(&'static str, String)> {
-        let priority = self.priority.and_then(|priority| priority.to_possible_value());
         let options = [
             ("model", self.model.clone()),
             ("endpoint", self.endpoint.clone()),
             ("completion_window", self.window.clone()),
-            ("priority", priority.map(|priority| priority.get_name().to_owned())),
+            ("priority", self.priority.clone()),
         ];
         options.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }

@@ -48,7 +48,7 @@ async fn patient(client: &Client, id: &str, meter: &Meter) -> Result<Raw, Error>
     let mut is_said = false;
     loop {
         match client.status(id).await {
-            Err(error @ Error::Unreachable { .. }) if since.elapsed() < AWAY_MAX => {
+            Err(error @ (Error::Unreachable { .. } | Error::Unavailable(_))) if since.elapsed() < AWAY_MAX => {
                 if !std::mem::replace(&mut is_said, true) {
                     meter.say(&format!("{error}; trying again for {} s", AWAY_MAX.as_secs()));
                 }

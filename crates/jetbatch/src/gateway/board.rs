@@ -103,8 +103,9 @@ impl Look {
 impl Drop for Look {
     fn drop(&mut self) {
         let mut looks = lock(&self.board.looks);
-        // The last one is this one.
-        if looks.get(&self.job).is_some_and(|look| look.receiver_count() <= 1) {
+        // Let go of under the lock: of two that go at once, the second one finds itself the last.
+        self.seen = watch::channel(None).1;
+        if looks.get(&self.job).is_some_and(watch::Sender::is_closed) {
             looks.remove(&self.job);
         }
     }

@@ -1,6 +1,6 @@
 //! What every handler is given, and how a job's status is read.
 use super::{
-    board::{Board, Look, Seen},
+    board::{Board, Look},
     error::Refusal,
     health::Health,
     limits,
@@ -65,6 +65,11 @@ impl Desk {
 
     /// A job's status. One that was submitted a moment ago is waited for.
     pub async fn job(&self, job: JobId) -> Result<StoredStatus, Refusal> {
+        self.revision(job).await.map(|(stored, _)| stored)
+    }
+
+    /// The same with its revision.
+    pub async fn revision(&self, job: JobId) -> Result<(StoredStatus, u64), Refusal> {
         self.await_job(job, limits::SHOW_WITHIN, |_| true).await?.ok_or_else(|| Refusal::no_job(job))
     }
 
@@ -74,31 +79,32 @@ impl Desk {
         job: JobId,
         within: Duration,
         satisfies: impl Fn(&StoredStatus) -> bool,
-    ) -> Result<Option<StoredStatus>, Refusal> {
+    ) -> Result<Option<(StoredStatus, u64)>, Refusal> {
         let until = Instant::now() + within;
         let mut look = self.board.look(job);
         let mut newest = self.find(job).await?;
         while !newest.as_ref().is_some_and(|(stored, _)| satisfies(stored)) {
-            let Ok(seen) = timeout_at(until, newer(&mut look, newest.as_ref().map(|(_, rev)| *rev))).await else {
-                break;
-            };
-            newest = Some((decode(&seen.value)?, seen.rev));
+            let than = newest.as_ref().map(|(stored, rev)| (stored.seq, *rev));
+            let Ok(seen) = timeout_at(until, newer(&mut look, than)).await else { break };
+            newest = Some(seen?);
         }
-        Ok(newest.map(|(stored, _)| stored))
+        Ok(newest)
     }
 }
 
-/// The next status that is newer than the one read.
-pub async fn newer(look: &mut Look, than: Option<u64>) -> Seen {
+/// The next status that is newer than the one read: by the event it stands at, and by its revision within one event. A
+/// bucket that was made anew counts revisions from its beginning, and only the log tells what is newer then.
+pub async fn newer(look: &mut Look, than: Option<(u64, u64)>) -> Result<(StoredStatus, u64), Refusal> {
     loop {
         let seen = look.next().await;
-        if than.is_none_or(|rev| seen.rev > rev) {
-            return seen;
+        let stored = decode(&seen.value)?;
+        if than.is_none_or(|old| (stored.seq, seen.rev) > old) {
+            return Ok((stored, seen.rev));
         }
     }
 }
 
-pub fn decode(value: &[u8]) -> Result<StoredStatus, Refusal> {
+fn decode(value: &[u8]) -> Result<StoredStatus, Refusal> {
     serde_json::from_slice(value).map_err(|error| {
         tracing::error!(%error, "a status cannot be read; it may be of a newer jetbatch");
         Refusal::unavailable("the job's status cannot be read by this version")

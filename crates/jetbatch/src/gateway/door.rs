@@ -18,7 +18,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
     let (places, open, cut) =
         (Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)), TaskTracker::new(), CancellationToken::new());
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let Some(Ok(place)) = stop.run_until_cancelled(places.clone().acquire_owned()).await else { break };
         let socket = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => accepted.map(|(socket, _)| socket),

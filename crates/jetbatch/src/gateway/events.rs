@@ -1,8 +1,8 @@
 //! `GET /jobs/{id}/events`: the job as it changes, as server-sent events, until it has ended.
 use super::{
-    board::{Look, Seen},
-    desk::{Desk, decode, newer},
-    error::{Answer, Refusal},
+    board::Look,
+    desk::{Desk, newer},
+    error::Answer,
     jobs::id,
     limits,
     view::View,
@@ -24,7 +24,8 @@ struct Feed {
     look: Look,
     /// What is to be sent before the next change is waited for.
     ready: Option<(StoredStatus, u64)>,
-    rev: u64,
+    /// Event and revision of what was sent last.
+    sent: (u64, u64),
     is_over: bool,
 }
 
@@ -32,9 +33,8 @@ pub async fn events(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> A
     let job = id(&job)?;
     // Looked at before it is read, so that no change falls between.
     let look = desk.board.look(job);
-    desk.job(job).await?;
-    let ready = desk.find(job).await?.ok_or_else(|| Refusal::no_job(job))?;
-    let feed = Feed { desk, look, rev: 0, ready: Some(ready), is_over: false };
+    let ready = desk.revision(job).await?;
+    let feed = Feed { desk, look, ready: Some(ready), sent: (0, 0), is_over: false };
     let events = stream::unfold(feed, Feed::next);
     let alive = KeepAlive::new().interval(limits::KEEP_ALIVE);
     Ok(([(CACHE_CONTROL, "no-store")], Sse::new(events).keep_alive(alive)).into_response())
@@ -49,7 +49,7 @@ impl Feed {
             Some(ready) => ready,
             None => self.change().await?,
         };
-        self.rev = rev;
+        self.sent = (stored.seq, rev);
         self.is_over = stored.status.state.is_terminal();
         let event = Event::default().event("status").id(rev.to_string()).json_data(View::of(&stored));
         Some((Ok(event.expect("a job's view is plain JSON")), self))
@@ -58,7 +58,6 @@ impl Feed {
     /// None when the door closes, or at a status that cannot be read.
     async fn change(&mut self) -> Option<(StoredStatus, u64)> {
         let stop = self.desk.stop.clone();
-        let Seen { rev, value } = stop.run_until_cancelled(newer(&mut self.look, Some(self.rev))).await?;
-        Some((decode(&value).ok()?, rev))
+        stop.run_until_cancelled(newer(&mut self.look, Some(self.sent))).await?.ok()
     }
 }

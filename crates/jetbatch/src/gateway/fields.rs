@@ -77,7 +77,7 @@ fn priority(word: &str) -> Result<Priority, Refusal> {
     }
 }
 
-fn clipped(name: &str) -> String {
+pub fn clipped(name: &str) -> String {
     name.chars().take(64).collect()
 }
 

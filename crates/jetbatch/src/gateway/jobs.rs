@@ -2,6 +2,7 @@
 use super::{
     desk::Desk,
     error::{Answer, Refusal},
+    fields::clipped,
     index::Query,
     limits,
     view::View,
@@ -56,7 +57,7 @@ pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> An
 fn query(text: Option<&str>) -> Result<Query, Refusal> {
     let mut query = Query { limit: limits::PAGE_JOBS_DEFAULT, ..Query::default() };
     for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
-        let wrong = |message: String| Refusal::invalid(message).param(name.chars().take(64).collect::<String>());
+        let wrong = |message: String| Refusal::invalid(message).param(clipped(&name));
         match &*name {
             "state" => query.state = Some(state(&value).map_err(wrong)?),
             "model" => query.model = Some(value.into_owned()),
@@ -86,7 +87,7 @@ pub async fn cancel(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> A
     }
     order(&desk, job).instrument(tracing::info_span!("cancel", %job)).await?;
     let seen = |stored: &StoredStatus| stored.status.state == Phase::Cancelling || stored.status.state.is_terminal();
-    let stored = desk.await_job(job, limits::CANCEL_WITHIN, seen).await?.unwrap_or(stored);
+    let stored = desk.await_job(job, limits::CANCEL_WITHIN, seen).await?.map_or(stored, |(newest, _)| newest);
     may_cancel(stored.status.state)?;
     Ok(told(&stored))
 }

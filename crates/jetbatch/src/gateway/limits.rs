@@ -21,6 +21,8 @@ pub const DOWNLOADS_MAX: usize = 64;
 pub const DOWNLOAD_BLOCK_BYTES: u64 = 1 << 20;
 /// A form field beside the file.
 pub const FIELD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a form that come without any of them being used: the form's parser keeps a field's head until it is whole.
+pub const FORM_UNUSED_BYTES_MAX: usize = 2 << 20;
 /// Form fields and query parameters.
 pub const FIELDS_MAX: usize = 64;
 /// A submission with its requests inside; a larger one goes by way of the store.
@@ -48,4 +50,5 @@ pub const READY_KEPT: Duration = Duration::from_secs(2);
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
 const _: () = assert!(INLINE_BYTES_MAX < MESSAGE_BYTES_MAX);
+const _: () = assert!(FIELD_BYTES_MAX + READ_BYTES_MAX < FORM_UNUSED_BYTES_MAX);
 const _: () = assert!(KEEP_ALIVE.as_secs() < STALL_MAX.as_secs());

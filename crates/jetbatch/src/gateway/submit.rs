@@ -121,7 +121,7 @@ pub async fn place(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer 
         return Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline));
     }
     match desk.await_job(id, limits::RACE_WITHIN, |_| true).await? {
-        Some(stored) => {
+        Some((stored, _)) => {
             same(&stored, &offer.fingerprint)?;
             Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline))
         }
@@ -144,9 +144,11 @@ async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> 
     if let Some(trace) = telemetry::traceparent() {
         message = message.header(envelope::TRACEPARENT, trace);
     }
+    // Kept before the publish: a client that goes away drops this future, and the message may be stored all the same.
+    offer.upload.iter_mut().for_each(Upload::keep);
     let published = desk.shared.bus.publish(message).await;
-    if let (Ok(_) | Err(PublishError::Unknown { .. }), Some(upload)) = (&published, &mut offer.upload) {
-        upload.keep();
+    if !matches!(published, Ok(_) | Err(PublishError::Unknown { .. })) {
+        offer.upload.iter_mut().for_each(|upload| upload.discard(&desk.shared.store));
     }
     // `duplicate` says nothing here: it may be this very message, sent again after a lost answer.
     let stored = published?;

@@ -10,7 +10,7 @@ use super::{
 use crate::store::{Store, paths};
 use axum::{
     Json,
-    body::HttpBody,
+    body::{Body, HttpBody},
     extract::{FromRequest, Multipart, Request, State, multipart::Field},
     http::StatusCode,
     response::IntoResponse,
@@ -18,7 +18,13 @@ use axum::{
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use serde_json::json;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -40,6 +46,11 @@ impl Upload {
 
     pub fn keep(&mut self) {
         self.store = None;
+    }
+
+    /// It is not kept after all.
+    pub fn discard(&mut self, store: &Store) {
+        self.store = Some(store.clone());
     }
 }
 
@@ -104,14 +115,18 @@ pub async fn form(
     ready: impl Fn(&Fields) -> Result<(), Refusal>,
 ) -> Result<Upload, Refusal> {
     plain(request.headers())?;
+    let unused = Arc::new(AtomicUsize::new(0));
+    let used = || unused.store(0, Ordering::Relaxed);
+    let request = request.map(|body| bounded(body, unused.clone()));
     let form = Multipart::from_request(request, &()).await;
     let mut form = form.map_err(|e| Refusal::invalid(e.body_text()).param("Content-Type"))?;
     let mut upload = None;
     while let Some(field) = next(&mut form).await? {
+        used();
         match (field.name(), &upload) {
             (Some(FILE), None) => {
                 ready(fields)?;
-                upload = Some(receive(desk, field).await?);
+                upload = Some(receive(desk, field.inspect(|_| used())).await?);
             }
             (_, Some(_)) => return Err(Refusal::invalid("the file must be the last field of the form").param(FILE)),
             (_, None) => {
@@ -121,6 +136,17 @@ pub async fn form(
         }
     }
     upload.ok_or_else(|| Refusal::invalid("the form has no field 'file'").param(FILE))
+}
+
+/// The parser keeps what comes before a field and the field's head until it has seen their end, however far that is.
+fn bounded(body: Body, unused: Arc<AtomicUsize>) -> Body {
+    Body::from_stream(body.into_data_stream().map(move |piece| {
+        let piece = piece?;
+        match unused.fetch_add(piece.len(), Ordering::Relaxed) + piece.len() {
+            0..=limits::FORM_UNUSED_BYTES_MAX => Ok(piece),
+            _ => Err(axum::Error::new("a field's head is too long")),
+        }
+    }))
 }
 
 async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Refusal> {
@@ -150,4 +176,25 @@ pub async fn keep(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     tracing::info!(file = %upload.id, bytes = upload.bytes, "a file was uploaded");
     let body = json!({"id": upload.id, "object": "file", "input": upload.url(), "bytes": upload.bytes});
     Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::stream;
+
+    #[tokio::test]
+    async fn a_form_may_not_go_on_unused() {
+        let piece = || Ok::<_, axum::Error>(Bytes::from(vec![0; limits::FORM_UNUSED_BYTES_MAX]));
+        let body = || Body::from_stream(stream::iter([piece(), piece()]));
+        let unused = Arc::new(AtomicUsize::new(0));
+        let mut pieces = bounded(body(), unused.clone()).into_data_stream();
+        assert!(pieces.next().await.unwrap().is_ok());
+        assert!(pieces.next().await.unwrap().is_err());
+        unused.store(0, Ordering::Relaxed);
+        let mut pieces = bounded(body(), unused.clone()).into_data_stream();
+        assert!(pieces.next().await.unwrap().is_ok());
+        unused.store(0, Ordering::Relaxed);
+        assert!(pieces.next().await.unwrap().is_ok());
+    }
 }

@@ -2,7 +2,7 @@
 use crate::{
     config,
     shared::Shared,
-    store::{self, StoreError, paths},
+    store::{self, ExternalError, StoreError, paths},
 };
 use bytes::Bytes;
 use domain::{
@@ -101,9 +101,10 @@ impl Source {
             }
             Input::Url(url) => {
                 let missing = |why: &str| SourceError::Refused(refused(Code::InputNotFound, format!("input: {why}")));
-                let object = match store::external(url).await {
+                let object = match store::external(url, &shared.config.store).await {
                     Ok(Some(object)) => object,
                     Ok(None) => return Err(missing("there is no such object")),
+                    Err(ExternalError::Away(error)) => return Err(error.into()),
                     Err(error) => return Err(missing(&error.to_string())),
                 };
                 size(object.bytes)?;
@@ -135,7 +136,8 @@ mod tests {
 
     #[test]
     fn only_allowed_places_are_read() {
-        let inside = tempfile::tempdir().unwrap();
+        let above = tempfile::tempdir().unwrap();
+        let inside = tempfile::tempdir_in(above.path()).unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::fs::write(outside.path().join("x"), "").unwrap();
         std::os::unix::fs::symlink(outside.path().join("x"), inside.path().join("link")).unwrap();

@@ -111,7 +111,7 @@ impl Metrics {
     }
 
     pub fn sla_changed(&self, to: Sla) {
-        self.sla.get_or_create(&SlaLabel { to: Word(sla_word(to)) }).inc();
+        self.sla.get_or_create(&SlaLabel { to: Word(to.as_str()) }).inc();
     }
 
     pub fn events_folded(&self, count: u64) {
@@ -228,15 +228,6 @@ impl Register {
     fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register(name, help, metric.clone());
         metric
-    }
-}
-
-const fn sla_word(sla: Sla) -> &'static str {
-    match sla {
-        Sla::OnTrack => "on_track",
-        Sla::AtRisk => "at_risk",
-        Sla::Met => "met",
-        Sla::Missed => "missed",
     }
 }
 

@@ -42,7 +42,7 @@ pub fn message(folded: &Folded, sla: Sla, eta: Option<Eta>, at: Millis) -> Messa
     let deadline = job.deadline;
     let alert = SlaAlert { job: job.id, at, sla, deadline, eta, remaining: job.remaining() };
     let payload = serde_json::to_vec(&alert).expect("an alert is plain JSON");
-    let message = Message::new(Subject::SlaAlert(job.id), payload).id(format!("{}:{}", job.id, word(sla)));
+    let message = Message::new(Subject::SlaAlert(job.id), payload).id(format!("{}:{}", job.id, sla.as_str()));
     match &job.submitted.trace {
         Some(trace) => message.header(wire::envelope::TRACEPARENT, trace),
         None => message,
@@ -54,20 +54,11 @@ pub fn log(folded: &Folded, sla: Sla, eta: Option<Eta>) {
     let deadline_ms = folded.job.deadline.get();
     let p90_ms = eta.map(|eta| eta.p90.get());
     match sla {
-        Sla::OnTrack | Sla::Met => tracing::info!(%job, deadline_ms, sla = word(sla), "the job met its deadline"),
+        Sla::OnTrack | Sla::Met => tracing::info!(%job, deadline_ms, sla = sla.as_str(), "the job met its deadline"),
         Sla::AtRisk => {
-            tracing::warn!(%job, deadline_ms, p90_ms, remaining, sla = word(sla), "the job may miss its deadline");
+            tracing::warn!(%job, deadline_ms, p90_ms, remaining, sla = sla.as_str(), "the job may miss its deadline");
         }
-        Sla::Missed => tracing::warn!(%job, deadline_ms, remaining, sla = word(sla), "the job missed its deadline"),
-    }
-}
-
-const fn word(sla: Sla) -> &'static str {
-    match sla {
-        Sla::OnTrack => "on_track",
-        Sla::AtRisk => "at_risk",
-        Sla::Met => "met",
-        Sla::Missed => "missed",
+        Sla::Missed => tracing::warn!(%job, deadline_ms, remaining, sla = sla.as_str(), "the job missed its deadline"),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
-    store::{self, Store},
+    store::{self, Store, StoreError},
     worker,
 };
 use domain::Pool;
@@ -17,8 +17,11 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
+
+/// The longest wait for the store's first answer.
+const STORE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Brings up NATS where none is configured, the streams, the store, and then the rooms. It does not wait for models:
 /// a worker loads its own before it takes work.
@@ -67,6 +70,7 @@ async fn shared(config: Config, nats: &bus::Settings, roles: &Roles) -> Result<S
         tracing::debug!(%change, "brought to its file");
     }
     let store = store(&config, roles)?;
+    greet(&store, &config.store.url).await?;
     Ok(Shared { config: Arc::new(config), bus, store, metrics: Arc::new(Metrics::default()) })
 }
 
@@ -75,6 +79,17 @@ fn store(config: &Config, roles: &Roles) -> Result<Store, Error> {
     let needs_none = roles.iter().all(|role| role == Role::Worker);
     let none = || store::Settings { url: "memory:///".to_owned(), ..store::Settings::default() };
     Ok(Store::open(&if needs_none { none() } else { config.store.clone() })?)
+}
+
+/// A store that is away is used when it comes. One that refuses is a mistake in the settings, told at once.
+async fn greet(store: &Store, url: &str) -> Result<(), Error> {
+    match timeout(STORE_WITHIN, store.probe()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(source @ StoreError::Refused { .. })) => return Err(Error::Refused { url: url.to_owned(), source }),
+        Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "the store does not work yet"),
+        Err(_) => tracing::warn!(seconds = STORE_WITHIN.as_secs(), "the store gave no answer yet"),
+    }
+    Ok(())
 }
 
 impl Running {

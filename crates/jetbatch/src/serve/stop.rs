@@ -36,7 +36,7 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), Error> {
         let mut outcome = Ok(());
         for role in Role::ALL {
-            let limit = if role == Role::Worker { self.drain + STOP_LIMIT } else { STOP_LIMIT };
+            let limit = if role == Role::Worker { self.drain.saturating_add(STOP_LIMIT) } else { STOP_LIMIT };
             let stopped = tokio::time::timeout(limit, self.halt(role)).await;
             outcome = outcome.and(stopped.unwrap_or(Err(Error::Stuck { role, limit })));
         }

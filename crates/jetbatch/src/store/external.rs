@@ -21,14 +21,17 @@ pub enum ExternalError {
     Store(#[from] StoreError),
     #[error("it is no regular file")]
     NotAFile,
+    /// Asked later, it may be.
+    #[error("it cannot be read now")]
+    Away(#[source] StoreError),
 }
 
-/// Opens an object by its URL: `file://`, `s3://`, `gs://`, `az://`. Credentials and endpoints come from the
-/// environment. None: there is no such object.
-pub async fn external(url: &str) -> Result<Option<External>, ExternalError> {
+/// Opens an object by its URL: `file://`, `s3://`, `gs://`, `az://`. Credentials come from the environment, and where
+/// jetbatch's own store is of the same kind, its options hold too. None: there is no such object.
+pub async fn external(url: &str, own: &Settings) -> Result<Option<External>, ExternalError> {
     let parsed = Url::parse(url).map_err(|source| OpenError::Url { url: url.to_owned(), source })?;
-    let (store, path) = if parsed.scheme() == "file" { file(&parsed).await? } else { object(&parsed)? };
-    let bytes = store.size(&path).await?;
+    let (store, path) = if parsed.scheme() == "file" { file(&parsed).await? } else { object(&parsed, own)? };
+    let bytes = store.size(&path).await.map_err(|error| unread(error, &store))?;
     Ok(bytes.map(|bytes| External { bytes, store, path }))
 }
 
@@ -44,8 +47,17 @@ async fn file(url: &Url) -> Result<(Store, String), ExternalError> {
     Ok((store, path.into()))
 }
 
-fn object(url: &Url) -> Result<(Store, String), OpenError> {
-    let mut store = open::remote(url, &Settings::default())?;
+fn unread(error: StoreError, store: &Store) -> ExternalError {
+    match error {
+        StoreError::Io { .. } if store.root.is_none() => ExternalError::Away(error),
+        error => ExternalError::Store(error),
+    }
+}
+
+fn object(url: &Url, own: &Settings) -> Result<(Store, String), OpenError> {
+    let is_like = Url::parse(&own.url).is_ok_and(|own| own.scheme() == url.scheme());
+    let options = if is_like { own.options.clone() } else { Default::default() };
+    let mut store = open::remote(url, &Settings { options, ..Settings::default() })?;
     let path = std::mem::take(&mut store.prefix);
     Ok((store, path.into()))
 }

@@ -4,10 +4,11 @@ mod external;
 mod open;
 pub mod paths;
 mod read;
+mod refusal;
 mod settings;
 mod write;
 
-pub use external::{External, external};
+pub use external::{External, ExternalError, external};
 pub use open::{OpenError, OpenError as Error};
 pub use paths::Kind;
 pub use settings::Settings;
@@ -32,15 +33,22 @@ pub struct Store {
 pub enum StoreError {
     #[error("there is no {path} in the store")]
     NotFound { path: String },
+    /// It answers, and asked again it would say the same.
+    #[error("the store refuses {path}: {why}")]
+    Refused { path: String, why: String },
     #[error("the store failed at {path}")]
     Io { path: String, source: object_store::Error },
 }
 
 impl StoreError {
     fn new(path: &str, source: object_store::Error) -> Self {
-        match source {
-            object_store::Error::NotFound { .. } => Self::NotFound { path: path.to_owned() },
-            source => Self::Io { path: path.to_owned(), source },
+        let path = path.to_owned();
+        if matches!(source, object_store::Error::NotFound { .. }) {
+            return Self::NotFound { path };
+        }
+        match refusal::why(&source) {
+            Some(why) => Self::Refused { path, why },
+            None => Self::Io { path, source },
         }
     }
 
@@ -89,12 +97,12 @@ impl Store {
         self.root.as_ref().map(|root| root.join(path))
     }
 
-    /// Whether it can be written to. A remote store is asked for an object that is not there, which shows that it
-    /// answers and knows us, and costs no write.
+    /// Whether it can be written to. A remote store is asked for a list of nothing: that costs no write, and, unlike a
+    /// question for one object, is answered with the reason where the keys are wrong or there is no such bucket.
     pub async fn probe(&self) -> Result<(), StoreError> {
         const PATH: &str = "probe";
         if self.root.is_none() {
-            return self.size(PATH).await.map(drop);
+            return self.list(PATH).await.map(drop);
         }
         let path = format!("{PATH}/{}", uuid::Uuid::now_v7());
         self.put(&path, Bytes::new()).await?;

@@ -8,7 +8,8 @@ pub struct Settings {
     /// A folder, or `file://`, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
     pub url: String,
     /// Options by the names that object_store gives them, such as `aws_endpoint`. Credentials belong into the
-    /// environment (`AWS_ACCESS_KEY_ID`, ...), which is read too; an option here goes before it.
+    /// environment (`AWS_ACCESS_KEY_ID`, ...), which is read too; an option here goes before it. Inputs by URL are
+    /// read with them too, where the store is of the same kind.
     pub options: BTreeMap<String, String>,
     /// A local folder: a file is on the disk, and not only in the page cache, before it counts as written. The log
     /// drops what a file holds, so it must not hold less after a power cut.

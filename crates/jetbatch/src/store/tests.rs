@@ -127,13 +127,13 @@ async fn files_elsewhere_are_read_by_url() {
     let path = folder.path().join("Prompts of mine, 100% ü.jsonl");
     std::fs::write(&path, "line\n").unwrap();
     let url = url::Url::from_file_path(&path).unwrap();
-    let object = external(url.as_str()).await.unwrap().unwrap();
+    let object = external(url.as_str(), &Settings::default()).await.unwrap().unwrap();
     assert_eq!(object.bytes, 5);
     let blocks: Vec<Bytes> = object.stream().try_collect().await.unwrap();
     assert_eq!(blocks.concat(), b"line\n");
-    assert!(external(&format!("{url}x")).await.unwrap().is_none());
+    assert!(external(&format!("{url}x"), &Settings::default()).await.unwrap().is_none());
     let folder = url::Url::from_file_path(folder.path()).unwrap();
-    assert!(external(folder.as_str()).await.is_err());
+    assert!(external(folder.as_str(), &Settings::default()).await.is_err());
 }
 
 #[tokio::test]

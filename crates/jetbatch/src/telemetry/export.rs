@@ -66,12 +66,6 @@ impl Exporting {
     pub fn tracer(&self) -> SdkTracer {
         self.provider.tracer(env!("CARGO_PKG_NAME"))
     }
-
-    pub fn flush(&self) {
-        if let Err(error) = self.provider.force_flush() {
-            tracing::debug!(%error, "spans could not be sent");
-        }
-    }
 }
 
 impl Drop for Exporting {

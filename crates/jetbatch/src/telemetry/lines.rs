@@ -111,7 +111,8 @@ fn text(head: &[(&'static str, Value); 3], message: &Value, fields: &Fields) -> 
     let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut line = format!("{} {:<5} {}: {}", word(&head[0].1), word(&head[1].1), word(&head[2].1), word(message));
     for (name, value) in &fields.0 {
-        let plain = value.as_str().filter(|text| !text.is_empty() && !text.contains([' ', '"', '\n', '\t']));
+        let odd = |c: char| c.is_whitespace() || c.is_control() || c == '"';
+        let plain = value.as_str().filter(|text| !text.is_empty() && !text.contains(odd));
         let _ = match plain {
             Some(plain) => write!(line, " {name}={plain}"),
             None => write!(line, " {name}={value}"),

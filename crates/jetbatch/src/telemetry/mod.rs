@@ -39,18 +39,7 @@ pub enum InitError {
 /// Keeps telemetry going; when dropped, what is not sent yet is sent, for a few seconds at most.
 #[must_use = "telemetry ends when the guard is dropped"]
 pub struct Guard {
-    exporting: Option<Exporting>,
-}
-
-impl Guard {
-    pub fn shutdown(self) {}
-
-    /// Sends what has been collected so far.
-    pub fn flush(&self) {
-        if let Some(exporting) = &self.exporting {
-            exporting.flush();
-        }
-    }
+    _exporting: Option<Exporting>,
 }
 
 /// Sets up this process's logs and traces. `role` names the process in its traces (`worker`, `all`).
@@ -63,10 +52,5 @@ pub fn init(settings: &Settings, role: &str) -> Result<Guard, InitError> {
         // Set once: try_init has refused a second call.
         let _ = TRACER.set(exporting.tracer());
     }
-    Ok(Guard { exporting })
-}
-
-/// Whether spans are sent anywhere.
-pub fn is_on() -> bool {
-    TRACER.get().is_some()
+    Ok(Guard { _exporting: exporting })
 }

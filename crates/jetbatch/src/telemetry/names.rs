@@ -60,36 +60,23 @@ pub const MESSAGING_OPERATION_NAME: &str = "messaging.operation.name";
 pub const MESSAGING_DESTINATION_NAME: &str = "messaging.destination.name";
 /// The subject with its ids left out, as `work.<pool>.<job>.<segment>.<chunk>`.
 pub const MESSAGING_DESTINATION_TEMPLATE: &str = "messaging.destination.template";
-/// The consumer.
-pub const MESSAGING_SUBSCRIPTION: &str = "messaging.destination.subscription.name";
-pub const MESSAGING_CONSUMER_GROUP: &str = "messaging.consumer.group.name";
-pub const MESSAGING_MESSAGE_ID: &str = "messaging.message.id";
 pub const MESSAGING_BODY_SIZE: &str = "messaging.message.body.size";
-pub const MESSAGING_BATCH_COUNT: &str = "messaging.batch.message_count";
 
 /// Values of [`MESSAGING_OPERATION_TYPE`].
 pub mod operation {
-    pub const CREATE: &str = "create";
     pub const SEND: &str = "send";
-    pub const RECEIVE: &str = "receive";
     pub const PROCESS: &str = "process";
-    pub const SETTLE: &str = "settle";
 }
 
 // Generative AI.
 pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
-/// Values of [`GEN_AI_OPERATION_NAME`].
+/// A value of [`GEN_AI_OPERATION_NAME`].
 pub const CHAT: &str = "chat";
-pub const TEXT_COMPLETION: &str = "text_completion";
 pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
-pub const GEN_AI_RESPONSE_MODEL: &str = "gen_ai.response.model";
 pub const GEN_AI_USAGE_INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
 pub const GEN_AI_USAGE_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
 pub const GEN_AI_USAGE_CACHED_TOKENS: &str = "gen_ai.usage.cache_read.input_tokens";
-
-// Errors.
-pub const ERROR_TYPE: &str = "error.type";
 
 /// What every span says that sends or takes a message: the system, the kind of operation, the stream and the subject's
 /// shape.

@@ -1,5 +1,6 @@
 //! The bus against a real nats-server.
 #![allow(clippy::unwrap_used)]
+mod auth;
 mod buckets;
 mod cluster;
 mod own;

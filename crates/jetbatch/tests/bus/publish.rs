@@ -185,8 +185,8 @@ async fn only_a_cache_comes_back() {
 async fn a_forbidden_publish_fails_early() {
     let users = "authorization { users: [ {user: all, password: x}, \
                  {user: some, password: y, permissions: {publish: {deny: [\"event.>\", \"$JS.API.STREAM.PURGE.>\"]}}} ] }";
-    let login = Some(("all".to_owned(), "x".to_owned()));
-    let server = Server::start_with(Options { lines: users.to_owned(), login, ..Options::default() }).await;
+    let client = async_nats::ConnectOptions::with_user_and_password("all".to_owned(), "x".to_owned());
+    let server = Server::start_with(Options { lines: users.to_owned(), client, ..Options::default() }).await;
     let with = |user: &str, password: &str| Settings {
         user: Some(user.to_owned()),
         password: Some(jetbatch::bus::Secret::new(password)),

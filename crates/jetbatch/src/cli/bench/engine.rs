@@ -98,13 +98,7 @@ fn subject(args: &Bench) -> Result<(Spec, PathBuf), Error> {
     Ok((Spec { slots, ..pool.engine }, input))
 }
 
-async fn rounds(
-    alone: &Bare,
-    local: &mut Local,
-    file: &Path,
-    calls: &[Bytes],
-    args: &Bench,
-) -> Result<Report, Error> {
+async fn rounds(alone: &Bare, local: &mut Local, file: &Path, calls: &[Bytes], args: &Bench) -> Result<Report, Error> {
     // A short turn of each first: models are loaded, caches are warm, connections stand.
     directly(alone, &calls[..calls.len().min(64)]).await?;
     through(local, file).await?;

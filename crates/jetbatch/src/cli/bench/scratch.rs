@@ -8,7 +8,8 @@ impl Scratch {
     /// In `parent`, or where the system keeps temporary files.
     pub fn new(parent: Option<&Path>) -> Result<Self, Error> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
-        let path = parent.join(format!("jetbatch-bench-{}", std::process::id()));
+        // No process id: a container gives the same one again, and what a killed run left would be taken up.
+        let path = parent.join(format!("jetbatch-bench-{}", uuid::Uuid::now_v7()));
         std::fs::create_dir_all(&path).map_err(Error::file("create", &path))?;
         Ok(Self(path))
     }

@@ -2,7 +2,14 @@
 mod check;
 mod sample;
 
-use super::{error::Error, job::Job, local::Local, meter::Meter, text, watch::verdict};
+use super::{
+    error::Error,
+    job::{File, Job},
+    local::Local,
+    meter::Meter,
+    out, text,
+    watch::verdict,
+};
 use crate::telemetry;
 use check::Check;
 use clap::{Args, ValueEnum};
@@ -42,13 +49,9 @@ pub async fn demo(args: Demo) -> Result<(), Error> {
         Engine::Echo => engine::Spec::echo(),
     };
     let begun = Instant::now();
-    println!(
-        "jetbatch demo: {}, engine {}",
-        text::plural(sample.len() as u64, "prompt"),
-        engine_name(args.engine, &sample)
-    );
+    let prompts = text::plural(sample.len() as u64, "prompt");
+    out::line(format!("jetbatch demo: {prompts}, engine {}", engine_name(args.engine, &sample)))?;
     let mut local = Local::start(&args.data, sample::POOL, spec).await?;
-    println!("every room is up in this process after {}", text::span(begun.elapsed().as_millis() as u64));
     let outcome = answer(&mut local, &sample, begun).await;
     outcome.and(local.stop().await)
 }
@@ -61,6 +64,7 @@ fn engine_name(engine: Engine, sample: &Sample) -> String {
 }
 
 async fn answer(local: &mut Local, sample: &Sample, begun: Instant) -> Result<(), Error> {
+    out::line(format!("every room is up in this process after {}", age(begun)))?;
     let mut meter = Meter::job(false);
     let job = local.run(&sample.file, Some(sample::POOL), &mut meter).await;
     meter.done();
@@ -68,36 +72,35 @@ async fn answer(local: &mut Local, sample: &Sample, begun: Instant) -> Result<()
     verdict(&job)?;
     let client = local.client.clone();
     let checked = local.beside(check::read(&client, &job.id, sample)).await?;
-    report(&local.data, sample, &job, &checked, begun);
-    checked.verdict()
+    let shown = report(&local.data, sample, &job, &checked, begun);
+    checked.verdict().and(shown)
 }
 
-fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Instant) {
-    println!();
+fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Instant) -> Result<(), Error> {
+    out::line("")?;
     for (question, answer) in checked.first.iter().take(SHOWN) {
-        println!("  {question}  ->  {answer}");
+        out::line(format!("  {question}  ->  {answer}"))?;
     }
-    println!("  ... and {} more\n", text::count(sample.len().saturating_sub(SHOWN) as u64));
-    println!("{}", checked.summary());
-    println!(
-        "tokens    {} prompt, {} completion",
-        text::count(job.usage.prompt_tokens),
-        text::count(job.usage.completion_tokens)
-    );
-    println!("speed     {}", job.rates().unwrap_or_default());
-    println!("all of it {}", text::span(begun.elapsed().as_millis() as u64));
-    files(data, job);
-    println!("\nNext:\n  jetbatch serve --config config/jetbatch.toml");
-    println!("  jetbatch submit {} --watch", sample.file.display());
+    out::line(format!("  ... and {} more\n", text::count(sample.len().saturating_sub(SHOWN) as u64)))?;
+    out::line(checked.summary())?;
+    let (prompt, completion) = (text::count(job.usage.prompt_tokens), text::count(job.usage.completion_tokens));
+    out::line(format!("tokens    {prompt} prompt, {completion} completion"))?;
+    out::line(format!("speed     {}", job.rates().unwrap_or_default()))?;
+    out::line(format!("all of it {}", age(begun)))?;
+    files(data, job)?;
+    out::line("\nNext:\n  jetbatch serve --config config/jetbatch.toml")?;
+    out::line(format!("  jetbatch submit {} --watch", sample.file.display()))
 }
 
-fn files(data: &Path, job: &Job) {
+fn files(data: &Path, job: &Job) -> Result<(), Error> {
     let store = data.join("store");
     for (name, file) in [("answers", &job.output), ("errors", &job.error_file)] {
-        match file {
-            Some(file) => println!("{name:<9} {} ({})", store.join(&file.path).display(), text::bytes(file.bytes)),
-            None => println!("{name:<9} none"),
-        }
+        let shown = |file: &File| format!("{} ({})", store.join(&file.path).display(), text::bytes(file.bytes));
+        out::line(format!("{name:<9} {}", file.as_ref().map_or_else(|| "none".to_owned(), shown)))?;
     }
-    println!("log       {}", data.join("nats").display());
+    out::line(format!("log       {}", data.join("nats").display()))
+}
+
+fn age(begun: Instant) -> String {
+    text::span(begun.elapsed().as_millis() as u64)
 }
