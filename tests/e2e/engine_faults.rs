@@ -1,8 +1,8 @@
 //! An engine that fails makes the chunk come again, later each time; one that refuses has answered.
 use crate::support::{Ask, Plan, assert_counts, jsonl, lines, message_count};
-use domain::{Event, event::ChunkFailed, limits::ATTEMPTS_MAX, retry};
+use domain::{Event, event::FaultClass};
 use serde_json::Value;
-use wire::{Subject, envelope, stream, work::DeadChunk};
+use wire::{envelope, stream, work::DeadChunk};
 
 const CHUNK: usize = 4;
 
@@ -11,45 +11,36 @@ fn asks(bad: &str) -> Vec<Ask> {
     (0..20).map(|n| Ask::echo(format!("r{n}"), question(n))).collect()
 }
 
+/// One request of a chunk fails whatever is tried. Its chunk is taken apart until it stands alone.
 #[tokio::test]
-async fn a_chunk_that_keeps_failing_is_given_up() {
+async fn a_bad_request_stands_alone_and_its_neighbours_succeed() {
     let mut stand = Plan::echo("fail_containing = 'boom'", CHUNK as u32).start().await;
     let asks = asks("boom");
     let id = stand.http.submit("", jsonl(&asks)).await;
-    stand.until(id, "the neighbours' answers", |status| status["requests"]["completed"] == 16).await;
-    // Half a minute and more of growing delays.
     stand.make_room();
     let status = stand.end(id).await;
     assert_eq!(status["state"], "completed", "{status}");
-    assert_counts(&status, [20, 20 - CHUNK, CHUNK, 0]);
+    assert_counts(&status, [20, 19, 1, 0]);
     let output = stand.http.text(&format!("/jobs/{id}/results")).await;
     let errors = stand.http.text(&format!("/jobs/{id}/errors")).await;
-    crate::support::split_in(&output, &errors, &asks, "engine_failed");
+    let answered = crate::support::split_in(&output, &errors, &asks, "engine_failed");
+    assert_eq!((answered, lines(&errors)[0]["custom_id"].as_str()), (19, Some("r5")));
 
     let log = stand.log().await;
     let events = log.events(id).await;
-    let failed: Vec<&ChunkFailed> = events
-        .iter()
-        .filter_map(|event| if let Event::ChunkFailed(failed) = event { Some(failed) } else { None })
-        .collect();
-    assert_eq!(failed.iter().map(|f| f.attempt).collect::<Vec<_>>(), (1..=ATTEMPTS_MAX).collect::<Vec<_>>());
-    for pair in failed.windows(2) {
-        let least = retry::delay_ms(id, pair[0].chunk, pair[0].attempt);
-        assert!(pair[1].at.since(pair[0].at) >= least, "attempt {} came before {least} ms", pair[1].attempt);
-    }
-    assert_eq!(status["retries"], ATTEMPTS_MAX - 1, "{status}");
-    let last = failed.last().unwrap();
-    assert_dead(&log, last, id).await;
+    let failures = events.iter().filter(|event| matches!(event, Event::ChunkFailed(_))).count();
+    // Twice whole, once as a half, and twice alone.
+    assert_eq!(failures, 5);
+    assert_dead(&log, id).await;
 }
 
-async fn assert_dead(log: &crate::support::Log, failed: &ChunkFailed, job: domain::JobId) {
+async fn assert_dead(log: &crate::support::Log, job: domain::JobId) {
     assert_eq!(message_count(&log.js, stream::DEAD).await, 1);
-    let pool = crate::support::MODEL.parse().unwrap();
-    let subject = Subject::Dead { pool, reason: failed.class, job, chunk: failed.chunk }.to_string();
-    let dead = log.js.get_stream(stream::DEAD).await.unwrap().get_last_raw_message_by_subject(&subject).await.unwrap();
+    let dead = log.js.get_stream(stream::DEAD).await.unwrap().get_raw_message(1).await.unwrap();
     let dead: DeadChunk = envelope::decode("dead chunk", &dead.payload).unwrap();
-    assert_eq!((dead.job, dead.chunk, dead.attempts), (job, failed.chunk, ATTEMPTS_MAX));
-    assert!(String::from_utf8_lossy(&dead.lines).contains("boom"));
+    assert_eq!((dead.job, dead.class, dead.history.len()), (job, FaultClass::Internal, 5));
+    let lines = String::from_utf8_lossy(&dead.lines);
+    assert!(lines.contains("boom") && lines.lines().count() == 1, "{lines}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod engine_faults;
 mod idempotency;
 mod jaeger;
 mod nats_cli;
+mod orders;
 mod streams;
 mod support;
 mod traces;

@@ -2,8 +2,7 @@
 use crate::{
     Event, Job, Millis,
     event::{
-        At, Cause, Closing, DeadlineMoved, Ended, LineError, Planned, Priority, PriorityChanged, Rejected,
-        Submitted,
+        At, Cause, Closing, DeadlineMoved, Ended, LineError, Planned, Priority, PriorityChanged, Rejected, Submitted,
     },
     job::Phase,
     limits::{ERRORS_REPORTED_MAX, WINDOW_MS_MAX},

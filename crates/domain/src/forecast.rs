@@ -132,8 +132,8 @@ mod tests {
     use super::*;
     use crate::{
         event::{
-            At, Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority, SegmentArchived,
-            SegmentPlan, Submitted, Tally,
+            At, Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority,
+            SegmentArchived, SegmentPlan, Submitted, Tally,
         },
         pack::Packing,
         retry::Policies,

@@ -2,8 +2,8 @@
 use crate::{
     ChunkId, Event, JobId, Millis, Pool,
     event::{
-        Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, Ended, FaultClass, Outcome, OutputWritten, Planned, Priority,
-        Rejected, SegmentArchived, SegmentPlan, Submitted, Tally,
+        Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, Ended, FaultClass, Outcome, OutputWritten, Planned,
+        Priority, Rejected, SegmentArchived, SegmentPlan, Submitted, Tally,
     },
     retry::{Failed, Failures, Verdict},
 };
@@ -272,8 +272,10 @@ impl Job {
         let Some(segment) = self.open.get_mut(&id.segment) else { return };
         let requests = segment.plan.chunks[id.index as usize].requests();
         let left_ms = self.deadline.since(failed.at);
-        let verdict =
-            self.submitted.retries.judge(failed.class, Failed { job: self.id, chunk: id, requests, before: failures, left_ms });
+        let verdict = self
+            .submitted
+            .retries
+            .judge(failed.class, Failed { job: self.id, chunk: id, requests, before: failures, left_ms });
         self.attempts += 1;
         match verdict {
             Verdict::Retry { failures, delay_ms } => {

@@ -80,9 +80,15 @@ pub struct Failures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Again, after so many milliseconds.
-    Retry { failures: Failures, delay_ms: u64 },
+    Retry {
+        failures: Failures,
+        delay_ms: u64,
+    },
     /// Its two halves, each with these failures behind it.
-    Split { failures: Failures, delay_ms: u64 },
+    Split {
+        failures: Failures,
+        delay_ms: u64,
+    },
     GiveUp,
 }
 

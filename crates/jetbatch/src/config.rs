@@ -2,8 +2,8 @@
 use crate::{bus, store, telemetry};
 use domain::{
     Pool,
-    limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
     event::FaultClass,
+    limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
     pack::Packing,
     retry::{Override, Policies},
     routes::Routes,

@@ -118,12 +118,15 @@ impl Log {
     }
 }
 
-/// One job as its events up to now tell it. Intake and whoever decides start from it.
+/// One job as its events up to now tell it. Intake and whoever decides start from it. The reader may hang on a replica
+/// that lags, so the stream's leader says first how far there is to read.
 pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
+    let Some(last) = bus.last(EVENTS, &Subject::JobEvent(id).to_string()).await? else { return Ok(None) };
     let mut reader = bus.read(EVENTS, vec![Filter::EventsOf(id).to_string()], 1).await?;
-    let mut jobs = HashMap::with_capacity(1);
-    while !reader.caught_up() {
+    let (mut jobs, mut seq) = (HashMap::with_capacity(1), 0);
+    while seq < last.seq || !reader.caught_up() {
         let raw = reader.next().await?;
+        seq = raw.seq;
         let (job, event) = decode(&raw)?;
         fold(&mut jobs, job, &event, raw.seq);
     }

@@ -1,6 +1,9 @@
 //! What a worker takes and what it gives back.
 use bytes::Bytes;
-use domain::{ChunkId, JobId, Millis, Pool, event::{ChunkFailed, FaultClass, Tally}};
+use domain::{
+    ChunkId, JobId, Millis, Pool,
+    event::{ChunkFailed, FaultClass, Tally},
+};
 use serde::{Deserialize, Serialize};
 
 /// A chunk to run, self-contained: a worker needs nothing but NATS.

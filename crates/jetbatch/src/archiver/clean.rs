@@ -25,9 +25,15 @@ pub async fn job(shared: &Shared, job: JobId) {
 /// A result that came after its segment was archived. Its fact tells of it, so it is stored by now.
 pub async fn late(shared: &Shared, job: JobId, segment: u32) {
     tracing::debug!(%job, segment, "a result came too late");
-    let purged = shared.bus.purge(stream::RESULTS, &Filter::SegmentResults(job, segment).to_string()).await;
-    if let Err(error) = purged {
-        tracing::warn!(%job, segment, %error, "a late result was not removed");
+    self::segment(shared, job, segment).await;
+}
+
+/// What an archived segment leaves in RESULTS.
+pub async fn segment(shared: &Shared, job: JobId, segment: u32) {
+    for filter in [Filter::SegmentResults(job, segment), Filter::SegmentInputs(job, segment)] {
+        if let Err(error) = shared.bus.purge(stream::RESULTS, &filter.to_string()).await {
+            tracing::warn!(%job, segment, %error, "results of an archived segment stay until the job's end");
+        }
     }
 }
 

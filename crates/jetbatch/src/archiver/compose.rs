@@ -21,8 +21,8 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
     let span = spans::archive(job, None);
     async {
         let parts: HashMap<String, u64> = shared.store.list(&paths::parts(job.id)).await?.into_iter().collect();
-        let output = file(shared, job, Kind::Output, &parts).await?;
-        let errors = file(shared, job, Kind::Errors, &parts).await?;
+        let output = file(shared, job, Kind::Output, &parts, job.output_bytes).await?;
+        let errors = file(shared, job, Kind::Errors, &parts, job.error_bytes).await?;
         let written = OutputWritten { at: clock::now(), output, errors };
         let message = envelope::event(job.id, &Event::OutputWritten(written), telemetry::traceparent().as_deref());
         shared.bus.publish(message.id(format!("{}:written", job.id))).await?;
@@ -32,8 +32,19 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
     .await
 }
 
-async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Result<Option<File>, Passing> {
+/// `bytes` is what the log says the parts hold together: another archiver that is ahead may be removing them by now.
+async fn file(
+    shared: &Shared,
+    job: &Job,
+    kind: Kind,
+    parts: &HashMap<String, u64>,
+    bytes: u64,
+) -> Result<Option<File>, Passing> {
     let path = paths::file(job.id, kind);
+    let held: u64 = (0..job.segments()).filter_map(|segment| parts.get(&paths::part(job.id, segment, kind))).sum();
+    if held != bytes {
+        return Err(Passing::Parts { job: job.id, held, bytes });
+    }
     let mut writer = None;
     for segment in 0..job.segments() {
         let part = paths::part(job.id, segment, kind);

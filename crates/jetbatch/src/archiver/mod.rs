@@ -20,7 +20,10 @@ use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::{self, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Events folded before the next look at what is owed.
@@ -49,8 +52,12 @@ enum Passing {
     Publish(#[from] PublishError),
     #[error("the result of chunk {0} is not in RESULTS, though the log says it was stored")]
     Missing(domain::ChunkId),
+    #[error("archiving panicked")]
+    Panic(#[from] task::JoinError),
     #[error("the answers of segment {0} do not fit its plan")]
     Misfit(u32),
+    #[error("the parts of job {job} hold {held} bytes, and {bytes} by the log")]
+    Parts { job: JobId, held: u64, bytes: u64 },
 }
 
 /// A piece of work: one segment of a job, or (none) its output.
@@ -58,7 +65,14 @@ type Piece = (JobId, Option<u32>);
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     let log = Log::open_with(&shared.bus, Keep::Active).await?;
-    let mut archiver = Archiver { shared, log, tasks: JoinSet::new(), busy: HashSet::new(), again: HashMap::new() };
+    let mut archiver = Archiver {
+        shared,
+        log,
+        tasks: JoinSet::new(),
+        pieces: HashMap::new(),
+        busy: HashSet::new(),
+        again: HashMap::new(),
+    };
     tokio::select! {
         () = stop.cancelled() => Ok(()),
         done = archiver.work() => done,
@@ -68,7 +82,8 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
 struct Archiver {
     shared: Shared,
     log: Log,
-    tasks: JoinSet<(Piece, Result<(), Passing>)>,
+    tasks: JoinSet<Result<(), Passing>>,
+    pieces: HashMap<task::Id, Piece>,
     busy: HashSet<Piece>,
     /// What failed, and when it may be tried again.
     again: HashMap<Piece, Instant>,
@@ -88,8 +103,9 @@ impl Archiver {
                     self.note(change);
                     self.fold_ready()?;
                 }
-                Some(done) = self.tasks.join_next() => {
-                    if let Ok((piece, result)) = done {
+                Some(done) = self.tasks.join_next_with_id() => {
+                    let (id, result) = done.map_or_else(|error| (error.id(), Err(error.into())), |(id, done)| (id, done));
+                    if let Some(piece) = self.pieces.remove(&id) {
                         self.finish(piece, result);
                     }
                 }
@@ -112,8 +128,8 @@ impl Archiver {
         let is_new = clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS;
         match change.event {
             // The piece is settled only when its fact is folded, so that it is not begun twice.
-            Event::SegmentArchived(archived) => drop(self.busy.remove(&(job, Some(archived.segment)))),
-            Event::OutputWritten(_) => drop(self.busy.remove(&(job, None))),
+            Event::SegmentArchived(archived) => self.settled((job, Some(archived.segment))),
+            Event::OutputWritten(_) => self.settled((job, None)),
             Event::JobEnded(_) if is_new => {
                 let shared = self.shared.clone();
                 tokio::spawn(async move { clean::job(&shared, job).await });
@@ -136,6 +152,11 @@ impl Archiver {
             | Event::ChunkDone(_)
             | Event::ChunkFailed(_) => {}
         }
+    }
+
+    fn settled(&mut self, piece: Piece) {
+        self.busy.remove(&piece);
+        self.again.remove(&piece);
     }
 
     /// Whether a result of the segment is of no use any more: the segment is archived, or the job has ended.
@@ -163,13 +184,13 @@ impl Archiver {
             self.again.remove(&piece);
             self.busy.insert(piece);
             let shared = self.shared.clone();
-            self.tasks.spawn(async move {
-                let result = match piece.1 {
+            let task = self.tasks.spawn(async move {
+                match piece.1 {
                     Some(number) => segment::archive(&shared, &job, number).await,
                     None => compose::compose(&shared, &job).await,
-                };
-                (piece, result)
+                }
             });
+            self.pieces.insert(task.id(), piece);
         }
     }
 

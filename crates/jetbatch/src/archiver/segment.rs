@@ -3,6 +3,7 @@
 use super::{
     Passing,
     answers::{self, Answers, Why},
+    clean,
     merge::{self, Files, Open},
 };
 use crate::{
@@ -22,12 +23,13 @@ use domain::{
 use futures::{Stream, StreamExt, pin_mut};
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::{Filter, envelope, stream};
+use wire::envelope;
 
 /// Chunks read ahead of the one that is written.
 const AHEAD: usize = 3;
 /// Lines gathered before they go to the store.
 const BLOCK_BYTES: usize = 1 << 20;
+static NO_LINE: Bytes = Bytes::new();
 
 pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Passing> {
     let span = spans::archive(job, Some(number));
@@ -39,8 +41,8 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Pass
         let trace = telemetry::traceparent();
         let message = envelope::event(job.id, &Event::SegmentArchived(fact), trace.as_deref());
         shared.bus.publish(message.id(format!("{}:archived:{number}", job.id))).await?;
-        shared.bus.purge(stream::RESULTS, &Filter::SegmentResults(job.id, number).to_string()).await?;
-        shared.bus.purge(stream::RESULTS, &Filter::SegmentInputs(job.id, number).to_string()).await?;
+        // The fact stands: whatever fails from here on is no reason to write the segment anew.
+        clean::segment(shared, job.id, number).await;
         Ok(())
     }
     .instrument(span)
@@ -143,7 +145,8 @@ impl<'a> Writing<'a> {
         }
         let lines = self.input.as_ref().map_or(&[][..], Vec::as_slice);
         for index in first..first + count {
-            let line = lines.get(index as usize).ok_or(Passing::Misfit(self.plan.segment))?;
+            // An input that is gone, or is not the one that was planned, has no ids to give back.
+            let line = lines.get(index as usize).unwrap_or(&NO_LINE);
             let number = self.plan.first + u64::from(index);
             error_line(&mut self.files.errors, self.job.id, number, line, why.code(), &why.message());
             merge::unanswered(why, &mut self.files.tally);
@@ -169,16 +172,23 @@ impl<'a> Writing<'a> {
             at: clock::now(),
             segment: self.plan.segment,
             tally: self.files.tally,
-            output_bytes: self.output.close().await?,
-            error_bytes: self.errors.close().await?,
+            output_bytes: self.output.close(self.shared).await?,
+            error_bytes: self.errors.close(self.shared).await?,
         })
     }
 }
 
-/// A segment's input lines.
+/// A segment's input lines; none if the input is not there any more.
 async fn input(shared: &Shared, job: &Job, plan: &SegmentPlan) -> Result<Vec<Bytes>, Passing> {
     let Some(planned) = &job.planned else { return Ok(Vec::new()) };
-    let bytes = shared.store.range(&planned.input, plan.offset..plan.offset + plan.bytes).await?;
+    let bytes = match shared.store.range(&planned.input, plan.offset..plan.offset + plan.bytes).await {
+        Ok(bytes) if bytes.len() as u64 == plan.bytes => bytes,
+        Err(error) if !error.is_not_found() => return Err(error.into()),
+        Ok(_) | Err(_) => {
+            tracing::error!(job = %job.id, segment = plan.segment, "the job's input is gone or cut: error lines have no custom_id");
+            return Ok(Vec::new());
+        }
+    };
     let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     Ok(lines.map(|line| bytes.slice_ref(line)).collect())
 }
@@ -200,9 +210,11 @@ impl Sink {
         writer.write(lines).await
     }
 
-    async fn close(self) -> Result<u64, StoreError> {
-        if let Some(writer) = self.writer {
-            writer.finish().await?;
+    /// Where there is no line there must be no file, not even one of an earlier try.
+    async fn close(self, shared: &Shared) -> Result<u64, StoreError> {
+        match self.writer {
+            Some(writer) => drop(writer.finish().await?),
+            None => shared.store.delete(&self.path).await?,
         }
         Ok(self.bytes)
     }

@@ -17,6 +17,7 @@ mod text;
 mod watch;
 
 use clap::{Parser, Subcommand};
+use domain::submission::Order;
 use error::{EXIT_CODES, Error};
 use std::process::ExitCode;
 
@@ -45,7 +46,17 @@ enum Command {
     /// Read a job's error lines
     Errors(remote::Download),
     /// Cancel a job: no chunk of it starts afterwards, and what is answered is kept
-    Cancel(remote::Cancel),
+    Cancel(remote::One),
+    /// Pause a job: nothing of it runs until it is resumed; its deadline stands
+    Pause(remote::One),
+    /// Let a paused job go on
+    Resume(remote::One),
+    /// Move a job's deadline
+    Deadline(remote::Deadline),
+    /// Change a job's priority
+    Priority(remote::Priority),
+    /// Remove what a job that ended has left: inputs, outputs, results
+    Delete(remote::One),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log
@@ -90,7 +101,12 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Jobs(args) => remote::jobs(args).await,
         Command::Results(args) => remote::download(args, "results").await,
         Command::Errors(args) => remote::download(args, "errors").await,
-        Command::Cancel(args) => remote::cancel(args).await,
+        Command::Cancel(args) => remote::order(args, Order::Cancel).await,
+        Command::Pause(args) => remote::order(args, Order::Pause).await,
+        Command::Resume(args) => remote::order(args, Order::Resume).await,
+        Command::Deadline(args) => remote::deadline(args).await,
+        Command::Priority(args) => remote::priority(args).await,
+        Command::Delete(args) => remote::delete(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Bench(args) => bench::bench(args).await,
@@ -116,6 +132,9 @@ mod tests {
             "jetbatch serve --roles worker --config x.toml",
             "jetbatch submit - --model m --window 2h --priority high --metadata a=b --metadata c=d=e --key k --watch",
             "jetbatch jobs --state in_progress --json",
+            "jetbatch pause 018f4e2a-7c1b-7000-8000-0123456789ab",
+            "jetbatch deadline 018f4e2a-7c1b-7000-8000-0123456789ab 48h",
+            "jetbatch priority 018f4e2a-7c1b-7000-8000-0123456789ab high",
             "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o out.jsonl",
             "jetbatch streams check",
             "jetbatch bench throughput --requests 10 --json",

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::clock;
 use clap::Args;
-use domain::{JobId, status::State};
+use domain::{JobId, status::State, submission::Order};
 use reqwest::{Method, Response};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -64,9 +65,29 @@ pub struct Download {
 }
 
 #[derive(Debug, Args)]
-pub struct Cancel {
+pub struct One {
     /// The job's id
     id: JobId,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
+pub struct Deadline {
+    /// The job's id
+    id: JobId,
+    /// The new window, counted from the submission: 90s, 30m, 48h, 7d
+    window: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
+pub struct Priority {
+    /// The job's id
+    id: JobId,
+    #[arg(value_parser = ["high", "normal", "low"])]
+    priority: String,
     #[command(flatten)]
     server: Server,
 }
@@ -145,14 +166,30 @@ fn list_jobs(page: &Page) -> Result<(), Error> {
     }
 }
 
-pub async fn cancel(args: Cancel) -> Result<(), Error> {
+/// `cancel`, `pause` or `resume`.
+pub async fn order(args: One, order: Order) -> Result<(), Error> {
+    give(args.server, args.id, order, json!({})).await
+}
+
+pub async fn deadline(args: Deadline) -> Result<(), Error> {
+    give(args.server, args.id, Order::Deadline, json!({"completion_window": args.window})).await
+}
+
+pub async fn priority(args: Priority) -> Result<(), Error> {
+    give(args.server, args.id, Order::Priority, json!({"priority": args.priority})).await
+}
+
+async fn give(server: Server, id: JobId, order: Order, words: Value) -> Result<(), Error> {
+    let client = Client::new(&server.url)?;
+    let request = client.request(Method::POST, &["jobs", &id.to_string(), order.as_str()]).json(&words);
+    let answer: Raw = client.json(request).await?;
+    show(&client, &answer, server.json)
+}
+
+pub async fn delete(args: One) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let id = args.id.to_string();
-    let answer: Raw = client.json(client.request(Method::POST, &["jobs", &id, "cancel"])).await?;
-    if args.server.json {
-        return out::line(answer);
-    }
-    out::line(client.read::<Job>(&answer)?.state.as_str())
+    let answer: Raw = client.json(client.request(Method::DELETE, &["jobs", &args.id.to_string()])).await?;
+    if args.server.json { out::line(answer) } else { out::line("what the job left is being removed") }
 }
 
 /// `results` or `errors`.

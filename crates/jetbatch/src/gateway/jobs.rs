@@ -10,21 +10,15 @@ use super::{
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
-    http::StatusCode,
     response::IntoResponse,
 };
-use domain::{
-    JobId,
-    status::State as Phase,
-    submission::{Control, Order},
-};
+use domain::{JobId, status::State as Phase};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::json;
 use std::{str::FromStr, sync::Arc};
 use tokio::time::timeout;
-use tracing::Instrument;
 use url::form_urlencoded;
-use wire::{Message, Subject, envelope, work::StoredStatus};
+use wire::work::StoredStatus;
 
 /// A job's id from a path.
 pub fn id(text: &str) -> Result<JobId, Refusal> {
@@ -78,49 +72,6 @@ fn state(word: &str) -> Result<Phase, String> {
     known.ok_or_else(|| format!("'state' must be one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
 }
 
-/// `POST /jobs/{id}/cancel`. The answer shows the job when the cancel is seen to work, or a moment later.
-pub async fn cancel(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
-    let job = id(&job)?;
-    let stored = desk.job(job).await?;
-    if !may_cancel(stored.status.state)? {
-        return Ok(told(&stored));
-    }
-    order(&desk, job).instrument(tracing::info_span!("cancel", %job)).await?;
-    let seen = |stored: &StoredStatus| stored.status.state == Phase::Cancelling || stored.status.state.is_terminal();
-    let stored = desk.await_job(job, limits::CANCEL_WITHIN, seen).await?.map_or(stored, |(newest, _)| newest);
-    may_cancel(stored.status.state)?;
-    Ok(told(&stored))
-}
-
-/// Sending a cancel twice is harmless: the second finds a job that is closing or has ended.
-async fn order(desk: &Desk, job: JobId) -> Result<(), Refusal> {
-    let control = Control { command: Order::Cancel, job };
-    let mut message = Message::new(Subject::Control, envelope::encode(&control))
-        .id(format!("{job}:cancel"))
-        .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = crate::telemetry::traceparent() {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
-    desk.shared.bus.publish(message).await?;
-    tracing::info!("a cancel was sent");
-    Ok(())
-}
-
-/// Whether there is still something to cancel.
-fn may_cancel(state: Phase) -> Result<bool, Refusal> {
-    match state {
-        Phase::Validating | Phase::InProgress | Phase::Finalizing | Phase::Cancelling => Ok(true),
-        Phase::Cancelled => Ok(false),
-        Phase::Completed | Phase::Failed | Phase::Expired => {
-            Err(Refusal::conflict(format!("the job has ended: it is {}", state.as_str())))
-        }
-    }
-}
-
-fn told(stored: &StoredStatus) -> axum::response::Response {
-    (StatusCode::ACCEPTED, Json(View::of(stored))).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,16 +85,6 @@ mod tests {
             [("limit=0", "limit"), ("limit=101", "limit"), ("state=done", "state"), ("x=1", "x"), ("after=1", "after")]
         {
             assert_eq!(query(Some(bad)).unwrap_err().param.as_deref(), Some(param), "{bad}");
-        }
-    }
-
-    #[test]
-    fn only_a_job_that_goes_on_can_be_cancelled() {
-        for state in Phase::ALL {
-            match may_cancel(state) {
-                Ok(goes_on) => assert_eq!(goes_on, !state.is_terminal(), "{state:?}"),
-                Err(refusal) => assert!(state.is_terminal() && refusal.status == StatusCode::CONFLICT),
-            }
         }
     }
 }

@@ -38,8 +38,8 @@ pub const STATUS_WITHIN: Duration = Duration::from_secs(10);
 pub const SHOW_WITHIN: Duration = Duration::from_secs(1);
 /// How long a submission under a key waits to see whether the key was taken by another one meanwhile.
 pub const RACE_WITHIN: Duration = Duration::from_millis(2_500);
-/// How long an answer to a cancel waits to show its effect.
-pub const CANCEL_WITHIN: Duration = Duration::from_secs(1);
+/// How long an answer to an order waits to show its effect.
+pub const ORDER_WITHIN: Duration = Duration::from_secs(1);
 /// Between two comments on a silent event stream.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// One look at whether all is ready.

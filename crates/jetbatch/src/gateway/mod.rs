@@ -13,6 +13,7 @@ mod index;
 mod jobs;
 mod limits;
 mod observe;
+mod orders;
 mod patient;
 mod prefix;
 mod range;

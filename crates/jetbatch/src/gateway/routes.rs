@@ -1,22 +1,27 @@
 //! What is where.
-use super::{desk::Desk, download, error::Refusal, events, health, jobs, observe, short, submit, upload};
+use super::{desk::Desk, download, error::Refusal, events, health, jobs, observe, orders, short, submit, upload};
 use axum::{
     Json, Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Path, State},
     http::{Method, StatusCode, Uri},
     middleware::from_fn_with_state,
     routing::{get, post},
 };
+use domain::submission::Order;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub fn routes(desk: Arc<Desk>) -> Router {
-    Router::new()
+    let orders = Order::ALL.into_iter().filter(|order| *order != Order::Delete);
+    let orders = orders.fold(Router::new(), |router, order| {
+        let give = move |State(desk), Path(job), headers, body| orders::give(order, desk, job, headers, body);
+        router.route(&orders::path(order), post(give))
+    });
+    orders
         .route("/", get(index))
         .route("/jobs", get(jobs::many).post(submit::create))
         .route("/start", post(short::start))
-        .route("/jobs/{id}", get(jobs::one))
-        .route("/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/jobs/{id}", get(jobs::one).delete(orders::delete))
         .route("/jobs/{id}/results", get(download::results))
         .route("/jobs/{id}/errors", get(download::errors))
         .route("/jobs/{id}/events", get(events::events))

@@ -5,7 +5,7 @@ use crate::{
     command::{self, execute},
     shared::Shared,
 };
-use domain::submission::Control;
+use domain::{Millis, decide::Refusal, submission::Control};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wire::{envelope, stream};
@@ -14,6 +14,8 @@ const CONSUMER: &str = "control";
 const WAIT: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 16;
 const BYTES: usize = 1 << 20;
+/// A command for a job that does not exist yet waits for it so long.
+const UNKNOWN_MS: u64 = 600_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -42,6 +44,14 @@ async fn handle(shared: &Shared, delivery: Delivery) {
         }
         Ok(control) => match order(shared, &control).await {
             Ok(()) => delivery.ack().await,
+            // Its submission may stand in SUBMIT still, behind others.
+            Err(command::Error::Refused(Refusal::Unknown)) if is_fresh(&delivery) => {
+                delivery.nak(Some(Duration::from_secs(1))).await
+            }
+            Err(command::Error::Refused(refusal)) => {
+                tracing::info!(job = %control.job, command = control.command.as_str(), %refusal, "command refused");
+                delivery.ack().await
+            }
             Err(error) => {
                 tracing::warn!(job = %control.job, error = &error as &dyn std::error::Error, "a command is tried again");
                 delivery.nak(Some(Duration::from_secs(1))).await
@@ -73,12 +83,11 @@ async fn order(shared: &Shared, control: &Control) -> Result<(), command::Error>
             return Ok(());
         }
     };
-    match execute(&shared.bus, control.job, None, command, None).await {
-        Ok(done) => tracing::info!(job = %control.job, command = control.command.as_str(), done, "command"),
-        Err(command::Error::Refused(refusal)) => {
-            tracing::info!(job = %control.job, command = control.command.as_str(), %refusal, "command refused");
-        }
-        Err(error) => return Err(error),
-    }
+    let done = execute(&shared.bus, control.job, None, command, None).await?;
+    tracing::info!(job = %control.job, command = control.command.as_str(), done, "command");
     Ok(())
+}
+
+fn is_fresh(delivery: &Delivery) -> bool {
+    clock::now().since(Millis::new(delivery.stored_ms)) < UNKNOWN_MS
 }

@@ -88,7 +88,7 @@ impl Segments {
     }
 
     /// The requests of a chunk. None if the input has fewer lines than were planned.
-    pub async fn of(&mut self, job: &Job, segment: &Segment, plan: &ChunkPlan) -> Result<Option<Bytes>, StoreError> {
+    async fn of(&mut self, job: &Job, segment: &Segment, plan: &ChunkPlan) -> Result<Option<Bytes>, StoreError> {
         let Some(planned) = &job.planned else { return Ok(None) };
         Ok(self.lines(job.id, &planned.input, &segment.plan).await?.join(plan))
     }
@@ -106,7 +106,7 @@ impl Segments {
     async fn lines(&mut self, job: JobId, input: &str, plan: &SegmentPlan) -> Result<&Lines, StoreError> {
         let key = (job, plan.segment);
         if !self.held.contains_key(&key) {
-            let bytes = self.store.range(input, plan.offset..plan.offset + plan.bytes).await?;
+            let bytes = segment(&self.store, input, plan).await?;
             if self.order.len() >= SEGMENTS_MAX {
                 let oldest = self.order.remove(0);
                 self.held.remove(&oldest);
@@ -118,6 +118,17 @@ impl Segments {
         self.order.push(key);
         Ok(&self.held[&key])
     }
+}
+
+/// A segment's bytes; fewer of them if the input was cut.
+async fn segment(store: &Store, input: &str, plan: &SegmentPlan) -> Result<Bytes, StoreError> {
+    store.range(input, plan.offset..plan.offset + plan.bytes).await
+}
+
+/// The requests of one chunk, read for themselves. None if the input is not the one that was planned.
+pub async fn once(store: &Store, job: &Job, segment: &Segment, plan: &ChunkPlan) -> Result<Option<Bytes>, StoreError> {
+    let Some(planned) = &job.planned else { return Ok(None) };
+    Ok(Lines::of(self::segment(store, &planned.input, &segment.plan).await?).join(plan))
 }
 
 /// The faults of a request that its job wants tried again.

@@ -17,7 +17,7 @@ use crate::{
     store::StoreError,
 };
 use domain::{
-    ChunkId, Event, JobId, Millis, Pool,
+    ChunkId, Event, Job, JobId, Millis, Pool,
     decide::Command,
     event::ChunkFailed,
     job::{Chunk, Phase},
@@ -45,6 +45,8 @@ const EVENTS_AT_ONCE: usize = 512;
 const DEAD_MS: u64 = 60_000;
 /// Sends on their way at a time; each holds one chunk in memory.
 const SENDS_AT_ONCE: usize = 16;
+/// How long a job whose input cannot be read stands aside.
+const ASIDE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -65,22 +67,17 @@ enum Passing {
     Store(#[from] StoreError),
     #[error("a lifecycle event could not be stored")]
     Command(#[from] command::Error),
-    #[error("the failures of a chunk could not be read")]
-    Log(#[from] LogError),
     #[error("segment {segment} of job {job} is not the one that was planned: the input has changed")]
     Changed { job: JobId, segment: u32 },
 }
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
-    let commands = tokio::spawn(control::run(shared.clone(), stop.clone()));
+    let commands = control::run(shared.clone(), stop.clone());
     let mut scheduler = Scheduler::open(shared).await?;
-    let done = tokio::select! {
+    tokio::select! {
         () = stop.cancelled() => Ok(()),
         done = scheduler.work() => done,
-    };
-    match commands.now_or_never() {
-        Some(Ok(Err(error))) => Err(error.into()),
-        _ => done,
+        done = commands => Ok(done?),
     }
 }
 
@@ -99,6 +96,10 @@ struct Scheduler {
     dead: Vec<(JobId, ChunkFailed)>,
     /// Jobs that want no more of what WORK holds of them.
     unwanted: BTreeSet<JobId>,
+    /// Jobs whose input could not be read, and when it is tried again: the others go on.
+    aside: HashMap<JobId, Instant>,
+    /// Jobs whose end was stored and is not folded yet.
+    ending: BTreeSet<JobId>,
 }
 
 impl Scheduler {
@@ -122,6 +123,8 @@ impl Scheduler {
             failed: HashMap::new(),
             dead: Vec::new(),
             unwanted: BTreeSet::new(),
+            aside: HashMap::new(),
+            ending: BTreeSet::new(),
         })
     }
 
@@ -222,6 +225,8 @@ impl Scheduler {
     }
 
     fn drop_job(&mut self, job: JobId) {
+        self.aside.remove(&job);
+        self.ending.remove(&job);
         if self.sent.drop_job(job) {
             self.unwanted.insert(job);
         }
@@ -241,7 +246,7 @@ impl Scheduler {
     async fn act(&mut self) -> Result<(), Passing> {
         self.close().await?;
         self.withdraw().await?;
-        self.bury().await?;
+        self.bury();
         let sends = self.due(clock::now());
         self.send(sends).await
     }
@@ -249,7 +254,7 @@ impl Scheduler {
     /// Expires and ends what is due.
     async fn close(&mut self) -> Result<(), Passing> {
         let now = clock::now();
-        let due = |job: &domain::Job| match &job.phase {
+        let due = |job: &Job| match &job.phase {
             Phase::Validating | Phase::Running
                 if now >= job.deadline && (job.remaining() > 0 || job.planned.is_none()) =>
             {
@@ -261,6 +266,7 @@ impl Scheduler {
             Phase::Validating | Phase::Running | Phase::Closing(_) | Phase::Rejected(_) | Phase::Ended(_) => None,
         };
         let due: Vec<_> = self.log.jobs().filter_map(|f| due(&f.job).map(|command| (f.job.id, command))).collect();
+        let due = due.into_iter().filter(|(id, _)| !self.ending.contains(id)).collect::<Vec<_>>();
         for (id, command) in due {
             self.end(id, command).await?;
         }
@@ -279,26 +285,26 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Tells of chunks that were given up. Their requests become error lines whether or not this is stored.
-    async fn bury(&mut self) -> Result<(), Passing> {
-        while let Some((id, failed)) = self.dead.last() {
-            if let Some(folded) = self.log.job(id) {
-                let message = dead::message(&self.shared.bus, &mut self.segments, &folded.job, failed).await?;
-                if let Some(message) = message {
-                    self.shared.bus.publish(message).await?;
-                }
-            }
-            self.dead.pop();
+    /// Tells of chunks that were given up, beside the scheduler's own work. Their requests become error lines whether or
+    /// not this is stored.
+    fn bury(&mut self) {
+        for (id, failed) in self.dead.drain(..) {
+            let Some(folded) = self.log.job(&id) else { continue };
+            let segment = folded.job.open.get(&failed.chunk.segment).cloned();
+            let Some(segment) = segment else { continue };
+            let open = [(failed.chunk.segment, segment)].into();
+            let job = Job { open, ..folded.job.clone_head() };
+            tokio::spawn(dead::bury(self.shared.clone(), job, failed));
         }
-        Ok(())
     }
 
     async fn end(&mut self, id: JobId, command: Command) -> Result<(), Passing> {
         let Some(folded) = self.log.job(&id) else { return Ok(()) };
-        let (job, ends) = (folded.job.clone(), matches!(command, Command::End { .. }));
+        let (job, ends) = (folded.job.clone_head(), matches!(command, Command::End { .. }));
         let trace = job.submitted.trace.clone();
         match command::execute(&self.shared.bus, id, Some(folded), command, trace.as_deref()).await {
             Ok(true) if ends => {
+                self.ending.insert(id);
                 let outcome = job.outcome();
                 tracing::info!(job = %id, ?outcome, completed = job.tally.completed, failed = job.tally.failed, "job ended");
                 spans::ended(&job, clock::now());
@@ -312,6 +318,8 @@ impl Scheduler {
     /// The chunks to send now, over all pools.
     fn due(&mut self, now: Millis) -> Vec<Send> {
         let mut jobs: Vec<_> = self.log.jobs().map(|f| &f.job).filter(|job| job.is_wanted()).collect();
+        let at = Instant::now();
+        jobs.retain(|job| self.aside.get(&job.id).is_none_or(|until| *until <= at));
         jobs.sort_unstable_by_key(|job| Urgency::of(job));
         let mut sends = Vec::new();
         for pool in self.shared.config.pools.keys() {
@@ -332,14 +340,26 @@ impl Scheduler {
     async fn send(&mut self, sends: Vec<Send>) -> Result<(), Passing> {
         let mut works = Vec::new();
         for send in sends {
-            if let Some(work) = self.prepare(&send).await? {
-                works.push((send, work));
+            match self.prepare(&send).await {
+                Ok(Some(work)) => works.push((send, work)),
+                Ok(None) => {}
+                Err(error) => self.set_aside(&send, &error),
             }
             if works.len() == SENDS_AT_ONCE {
                 self.publish(std::mem::take(&mut works)).await?;
             }
         }
         self.publish(works).await
+    }
+
+    /// One job's input that is away or was changed must not stop the others.
+    fn set_aside(&mut self, send: &Send, error: &Passing) {
+        let job = send.job;
+        if self.aside.get(&job).is_none_or(|until| *until <= Instant::now()) {
+            tracing::error!(%job, error = error as &dyn std::error::Error, "the job's input cannot be read; it is tried again");
+        }
+        self.segments.forget(job, send.chunk.segment);
+        self.aside.insert(job, Instant::now() + ASIDE);
     }
 
     async fn prepare(&mut self, send: &Send) -> Result<Option<lines::Prepared>, Passing> {
@@ -405,7 +425,9 @@ impl Scheduler {
             };
             let Some(segment) = folded.job.open.get(&chunk.segment) else { continue };
             let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { continue };
-            if !self.sent.has(job, chunk) && matches!(folded.job.chunk(chunk), Some(Chunk::Owed { .. })) {
+            // What failed since it was looked at is to wait, and not to pass for sent.
+            let is_owed = |chunk| matches!(chunk, Some(Chunk::Owed { not_before, .. }) if not_before <= held.at);
+            if !self.sent.has(job, chunk) && is_owed(folded.job.chunk(chunk)) {
                 *found.entry(pool.clone()).or_default() += 1;
                 self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.at });
             }

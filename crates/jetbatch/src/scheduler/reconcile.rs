@@ -2,8 +2,11 @@
 use super::Passing;
 use crate::{clock, shared::Shared};
 use domain::{ChunkId, JobId, Millis, Pool};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 use wire::{Filter, Subject, bucket, stream};
+
+/// The heartbeats must be read by then, or one worker a pool is assumed.
+const WORKERS_WITHIN: Duration = Duration::from_secs(2);
 
 pub struct Held {
     /// Sent and not acknowledged.
@@ -28,7 +31,9 @@ pub async fn held(shared: &Shared) -> Result<Held, Passing> {
 
 /// Workers by pool, from their heartbeats. Unknown is none: the scheduler then counts on one.
 async fn workers(shared: &Shared) -> HashMap<Pool, u64> {
-    let keys = shared.bus.bucket(bucket::WORKERS).keys().await.unwrap_or_default();
+    let bucket = shared.bus.bucket(bucket::WORKERS);
+    let keys = tokio::time::timeout(WORKERS_WITHIN, bucket.keys()).await;
+    let keys = keys.ok().and_then(Result::ok).unwrap_or_default();
     let mut workers = HashMap::new();
     for pool in keys.iter().filter_map(|key| key.split_once('.')?.0.parse::<Pool>().ok()) {
         *workers.entry(pool).or_default() += 1;

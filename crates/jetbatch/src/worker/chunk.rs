@@ -78,7 +78,10 @@ enum Turn<'a> {
 /// What became of a chunk's run.
 enum Ran {
     Done(Results),
-    Failed { class: FaultClass, reason: String },
+    Failed {
+        class: FaultClass,
+        reason: String,
+    },
     /// The job wants it no more.
     Withdrawn,
 }

@@ -91,7 +91,10 @@ async fn attend(runner: Arc<Runner>, delivery: Delivery, announced: Announced, a
             delivery.term("not a chunk").await
         }
         Some(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a chunk's failure could not be told; it comes again");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a chunk's failure could not be told; it comes again"
+            );
             delivery.nak(Some(Duration::from_secs(1))).await
         }
     };

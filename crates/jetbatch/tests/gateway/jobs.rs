@@ -57,7 +57,7 @@ async fn a_cancel_is_sent_once() {
     assert_eq!(stand.bus.state("SUBMIT").await.unwrap().messages, 1);
     let raw = stand.bus.next_on("SUBMIT", "jobs.control", 1).await.unwrap().unwrap();
     let control: Control = envelope::decode("control", &raw.payload).unwrap();
-    assert_eq!(control, Control { command: Order::Cancel, job: job("a") });
+    assert_eq!(control, Control::new(Order::Cancel, job("a")));
     for (state, code) in [(State::Cancelled, 202), (State::Completed, 409), (State::Failed, 409), (State::Expired, 409)]
     {
         stand.put(status(job("b"), state)).await;

@@ -161,6 +161,7 @@ pub fn within(window_ms: u64) -> Event {
         priority: Priority::Normal,
         trace: None,
         packing: Packing::default(),
+        retries: Default::default(),
     })
 }
 

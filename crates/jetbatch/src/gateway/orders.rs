@@ -1,0 +1,136 @@
+//! Orders for a job: each is checked against its status, goes to `jobs.control`, and is answered when its effect is
+//! seen, or a moment later. The scheduler decides; an order given twice is one.
+use super::{
+    body,
+    desk::Desk,
+    error::{Answer, Refusal},
+    jobs::id,
+    limits,
+    view::View,
+};
+use crate::clock;
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use domain::{
+    Millis,
+    decide::{self, Command},
+    event::Priority,
+    status::State as Phase,
+    submission::{Control, Order},
+};
+use serde::Deserialize;
+use std::sync::Arc;
+use tracing::Instrument;
+use uuid::Uuid;
+use wire::{Message, Subject, envelope, work::StoredStatus};
+
+/// What `deadline` and `priority` need to know.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Words {
+    completion_window: Option<String>,
+    priority: Option<Priority>,
+}
+
+/// `POST /jobs/{id}/<order>`.
+pub async fn give(order: Order, desk: Arc<Desk>, job: String, headers: HeaderMap, body: Body) -> Answer {
+    let job = id(&job)?;
+    let words = match order {
+        Order::Deadline | Order::Priority => body::json(&desk, &headers, body).await?.value,
+        Order::Cancel | Order::Pause | Order::Resume | Order::Retry | Order::Delete => Words::default(),
+    };
+    let Words { completion_window, priority } = words;
+    carry_out(&desk, Control { completion_window, priority, ..Control::new(order, job) }).await
+}
+
+/// `DELETE /jobs/{id}`: its inputs, outputs and results are removed; that it was stays in the log.
+pub async fn delete(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
+    carry_out(&desk, Control::new(Order::Delete, id(&job)?)).await
+}
+
+async fn carry_out(desk: &Desk, control: Control) -> Answer {
+    let now = clock::now();
+    let command = control.command(now)?;
+    let stored = desk.job(control.job).await?;
+    makes_sense(&control, command.as_ref(), &stored, now)?;
+    if control.command != Order::Delete && is_seen(&control, command.as_ref(), &stored) {
+        return Ok(told(&stored));
+    }
+    let span = tracing::info_span!("order", job = %control.job, order = control.command.as_str());
+    send(desk, &control).instrument(span).await?;
+    let seen = |stored: &StoredStatus| is_seen(&control, command.as_ref(), stored);
+    let newest = desk.await_job(control.job, limits::ORDER_WITHIN, seen).await?.map_or(stored, |(newest, _)| newest);
+    if !is_seen(&control, command.as_ref(), &newest) {
+        makes_sense(&control, command.as_ref(), &newest, now)?;
+    }
+    Ok(told(&newest))
+}
+
+fn makes_sense(
+    control: &Control,
+    command: Option<&Command>,
+    stored: &StoredStatus,
+    now: Millis,
+) -> Result<(), Refusal> {
+    let refused = |refusal: decide::Refusal| Refusal::conflict(refusal.to_string());
+    decide::makes_sense(control.command, stored.status.state).map_err(refused)?;
+    match deadline(command, stored) {
+        Some(deadline) if deadline <= now && deadline != stored.status.deadline => Err(refused(decide::Refusal::Past)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn deadline(command: Option<&Command>, stored: &StoredStatus) -> Option<Millis> {
+    match command {
+        Some(Command::Window { window_ms, .. }) => Some(stored.status.submitted_at.plus(*window_ms)),
+        _ => None,
+    }
+}
+
+/// Whether the status shows what was ordered.
+fn is_seen(control: &Control, command: Option<&Command>, stored: &StoredStatus) -> bool {
+    let status = &stored.status;
+    match control.command {
+        Order::Cancel => status.state == Phase::Cancelling || status.state.is_terminal(),
+        Order::Pause => status.state == Phase::Paused,
+        Order::Resume => status.state == Phase::InProgress,
+        Order::Deadline => deadline(command, stored) == Some(status.deadline),
+        Order::Priority => control.priority == Some(status.priority),
+        // Another job shows it, or none any more.
+        Order::Retry | Order::Delete => true,
+    }
+}
+
+/// Given twice it is harmless: the second finds it done.
+async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
+    let once = format!("{}:{}", control.job, control.command.as_str());
+    let id = match control.command {
+        Order::Cancel | Order::Retry | Order::Delete => once,
+        // What can be taken back can be ordered again.
+        Order::Pause | Order::Resume | Order::Deadline | Order::Priority => {
+            format!("{once}:{}", Uuid::now_v7().simple())
+        }
+    };
+    let message = Message::new(Subject::Control, envelope::encode(control)).id(id);
+    let mut message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
+    if let Some(trace) = crate::telemetry::traceparent() {
+        message = message.header(envelope::TRACEPARENT, trace);
+    }
+    desk.shared.bus.publish(message).await?;
+    tracing::info!("an order was sent");
+    Ok(())
+}
+
+fn told(stored: &StoredStatus) -> Response {
+    (StatusCode::ACCEPTED, Json(View::of(stored))).into_response()
+}
+
+/// The order that a path names.
+pub fn path(order: Order) -> String {
+    format!("/jobs/{{id}}/{}", order.as_str())
+}
