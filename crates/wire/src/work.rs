@@ -71,6 +71,9 @@ pub struct Heartbeat {
     pub requests: u64,
     pub completion_tokens: u64,
     pub draining: bool,
+    /// How often its engine was started again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// A job's status as it stands in the bucket `status`, as JSON: the folded part, the sequence of the last event folded
