@@ -274,6 +274,17 @@ mod tests {
     }
 
     #[test]
+    fn engines_are_isolated_where_they_may_die() {
+        use engine::Kind::{Echo, Mistralrs};
+        for (text, echo, mistralrs) in [("auto", false, true), ("on", true, true), ("off", false, false)] {
+            let worker = Config::parse(&format!("[worker]\nisolate = '{text}'")).unwrap().worker;
+            assert_eq!((worker.isolates(Echo), worker.isolates(Mistralrs)), (echo, mistralrs), "{text}");
+        }
+        let stall = |s| Config::parse(&format!("[worker]\nengine_stall_s = {s}")).unwrap().worker.engine_stall();
+        assert_eq!((stall(0), stall(7)), (None, Some(Duration::from_secs(7))));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, word) in [
             ("[htpp]\nlisten = '127.0.0.1:1'", "htpp"),

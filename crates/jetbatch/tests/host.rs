@@ -8,7 +8,7 @@ use jetbatch::{
     config::Worker,
     host::{
         Error, Hosted, Program, Settings,
-        frame::{self, Ask, Load, Tell},
+        frame::{self, Ask, Load, Ready, Tell},
     },
     metrics::Metrics,
     telemetry,
@@ -19,7 +19,7 @@ use nix::{
 };
 use std::{
     io::{Read, Write},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -211,6 +211,29 @@ async fn calls_wait_for_an_engine_that_is_down_but_not_for_ever() {
     stand.engine.ready().await;
     stand.answers("hello").await;
     assert!(stand.engine.restarts() > 1);
+}
+
+/// A GPU that is gone would leave an engine on the CPU, under a worker that counts on a GPU's slots.
+#[tokio::test]
+async fn an_engine_that_comes_back_as_another_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let [program, other, ready] = ["jetbatch", "other", "ready"].map(|name| folder.path().join(name));
+    let mut frame = BytesMut::new();
+    let tell = Tell::Ready(Ready { model: "echo".into(), slots: 1, device: "cpu".into() });
+    frame::append(&mut frame, &tell).unwrap();
+    std::fs::write(&ready, &frame).unwrap();
+    std::fs::write(&other, format!("#!/bin/sh\ncat {}\nexec cat >/dev/null\n", ready.display())).unwrap();
+    std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
+    symlink(BINARY, &program).unwrap();
+    let wait = Duration::from_secs(2);
+    let stand = Stand::new(Settings { program: Program::at(&program), wait, ..settings(echo()) }).await;
+    point(&program, other.to_str().unwrap());
+    stand.say("die").await.unwrap_err();
+    assert_eq!(stand.say("hello").await.unwrap_err().class(), "died");
+    assert_eq!(stand.engine.pid(), None);
+    point(&program, BINARY);
+    stand.engine.ready().await;
+    stand.answers("hello").await;
 }
 
 /// The link leads elsewhere from one moment to the next.

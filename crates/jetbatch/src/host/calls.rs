@@ -95,3 +95,29 @@ impl Inner {
         call
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_the_engine_gave_up_is_no_sign_of_life() {
+        let (calls, limit) = (Calls::default(), Duration::from_secs(3_600));
+        let (first, _told) = calls.open().unwrap();
+        while calls.left(limit) > limit - Duration::from_millis(5) {}
+        calls.settle(first, Err(Fault::Timeout { seconds: 1 }));
+        let _second = calls.open().unwrap();
+        assert!(calls.left(limit) <= limit - Duration::from_millis(5));
+    }
+
+    #[test]
+    fn after_the_end_there_are_no_calls() {
+        let calls = Calls::default();
+        let (id, mut told) = calls.open().unwrap();
+        let fault = Fault::Died { message: "it ended".to_owned() };
+        calls.fail(&fault);
+        assert_eq!(told.try_recv().unwrap(), Err(fault.clone()));
+        assert!(calls.is_over() && !calls.forget(id));
+        assert_eq!(calls.open().err(), Some(fault));
+    }
+}

@@ -54,7 +54,7 @@ pub enum Error {
     #[error("the model was not loaded within {} s", limit.as_secs())]
     Slow { limit: Duration },
     #[error("it came back with {} slots on {}, and not as it was, with {} on {}", found.slots, found.device, wanted.slots, wanted.device)]
-    Other { found: About, wanted: About },
+    Other { found: Box<About>, wanted: Box<About> },
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Keeper {
         let started = timeout(limit, Process::start(&self.settings)).await;
         let (process, found) = started.unwrap_or(Err(Error::Slow { limit }))?;
         if found != self.about {
-            return Err(Error::Other { found, wanted: self.about.clone() });
+            return Err(Error::Other { found: found.into(), wanted: self.about.clone().into() });
         }
         Ok(process)
     }
