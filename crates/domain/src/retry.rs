@@ -74,6 +74,8 @@ pub struct Failures {
     pub tries: u32,
     /// Those that count.
     pub counted: u32,
+    /// An engine ended or was lost with it: it is tried with nothing beside it, so that no other chunk ends with it.
+    pub alone: bool,
 }
 
 /// What becomes of a chunk that has failed.
@@ -133,6 +135,11 @@ impl Policy {
 }
 
 impl FaultClass {
+    /// Whether what ran beside the chunk ended with it.
+    pub const fn is_deadly(self) -> bool {
+        matches!(self, Self::OutOfMemory | Self::EngineDied | Self::WorkerLost)
+    }
+
     /// What is done where the configuration says nothing.
     pub const fn policy(self) -> Policy {
         use Action::{Answer, Retry};
@@ -162,8 +169,9 @@ impl Policies {
     /// What follows on a failure of this class.
     pub fn judge(&self, class: FaultClass, failed: Failed) -> Verdict {
         let policy = self.of(class);
-        let Failures { tries, counted } = failed.before;
-        let failures = Failures { tries: tries + 1, counted: counted + u32::from(policy.counts) };
+        let Failures { tries, counted, alone } = failed.before;
+        let alone = alone || class.is_deadly();
+        let failures = Failures { tries: tries + 1, counted: counted + u32::from(policy.counts), alone };
         let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), failures.tries);
         let splits = policy.counts && policy.split_from > 0 && failures.counted >= policy.split_from;
         match policy.action {
@@ -172,7 +180,7 @@ impl Policies {
             Action::Retry if delay_ms >= failed.left_ms => Verdict::GiveUp,
             // The halves are as suspect as the whole: the next failure splits again.
             Action::Retry if splits && failed.requests > 1 => {
-                Verdict::Split { failures: Failures { tries: 0, counted: policy.split_from - 1 }, delay_ms }
+                Verdict::Split { failures: Failures { tries: 0, counted: policy.split_from - 1, alone }, delay_ms }
             }
             Action::Retry if policy.counts && failures.counted >= policy.max => Verdict::GiveUp,
             Action::Retry => Verdict::Retry { failures, delay_ms },
@@ -202,7 +210,7 @@ mod tests {
     }
 
     fn after(tries: u32, counted: u32) -> Failures {
-        Failures { tries, counted }
+        Failures { tries, counted, alone: false }
     }
 
     fn delay(class: FaultClass, index: u32, tries: u32) -> u64 {
@@ -232,10 +240,19 @@ mod tests {
     fn a_chunk_that_keeps_failing_is_taken_apart_to_the_one_bad_request() {
         let (policies, died) = (Policies::default(), FaultClass::EngineDied);
         let judge = |requests, before| policies.judge(died, failed(0, requests, before));
-        assert!(matches!(judge(64, after(0, 0)), Verdict::Retry { failures: Failures { tries: 1, counted: 1 }, .. }));
-        assert!(matches!(judge(64, after(1, 1)), Verdict::Split { failures: Failures { tries: 0, counted: 1 }, .. }));
+        assert!(matches!(
+            judge(64, after(0, 0)),
+            Verdict::Retry { failures: Failures { tries: 1, counted: 1, alone: true }, .. }
+        ));
+        assert!(matches!(
+            judge(64, after(1, 1)),
+            Verdict::Split { failures: Failures { tries: 0, counted: 1, alone: true }, .. }
+        ));
         assert!(matches!(judge(32, after(0, 1)), Verdict::Split { .. }));
-        assert!(matches!(judge(1, after(0, 1)), Verdict::Retry { failures: Failures { tries: 1, counted: 2 }, .. }));
+        assert!(matches!(
+            judge(1, after(0, 1)),
+            Verdict::Retry { failures: Failures { tries: 1, counted: 2, .. }, .. }
+        ));
         assert_eq!(judge(1, after(1, 2)), Verdict::GiveUp);
     }
 

@@ -27,22 +27,30 @@ impl Parrot {
         Self { echo: spec.echo.clone(), model, slots: spec.slots.unwrap_or(SLOTS) }
     }
 
-    fn answer(&self, call: &Call) -> Result<Answer, Fault> {
-        let (model, words) = match hear(&call.body) {
-            Ok(heard) => heard,
-            Err(refusal) => return Ok(refusal.into()),
-        };
-        self.act_up(&words)?;
-        if holds(&words, self.echo.refuse_containing.as_deref()) {
+    /// None: it never comes.
+    fn answer(&self, call: &Call) -> Option<Result<Answer, Fault>> {
+        match hear(&call.body) {
+            Ok((_, words)) if holds(&words, self.echo.hang_containing.as_deref()) => None,
+            Ok((model, words)) => Some(self.reply(call.endpoint, model, &words)),
+            Err(refusal) => Some(Ok(refusal.into())),
+        }
+    }
+
+    fn reply(&self, endpoint: Endpoint, model: Option<&RawValue>, words: &str) -> Result<Answer, Fault> {
+        self.act_up(words)?;
+        if holds(words, self.echo.refuse_containing.as_deref()) {
             return Ok(Refusal::invalid("messages", "this text is refused, as configured").into());
         }
         let model = model.map_or_else(|| Cow::Owned(quoted(&self.model)), |raw| Cow::Borrowed(raw.get()));
-        Ok(say(call.endpoint, &model, &words))
+        Ok(say(endpoint, &model, words))
     }
 
     fn act_up(&self, words: &str) -> Result<(), Fault> {
         if holds(words, self.echo.die_containing.as_deref()) {
             std::process::abort();
+        }
+        if holds(words, self.echo.panic_containing.as_deref()) {
+            panic!("this text panics, as configured");
         }
         if holds(words, self.echo.fail_containing.as_deref()) {
             return Err(Fault::Internal { message: "this text fails, as configured".to_owned() });
@@ -54,10 +62,10 @@ impl Parrot {
 impl Engine for Parrot {
     fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
         match self.echo.delay_ms {
-            0 => std::future::ready(self.answer(&call)).boxed(),
+            0 => in_time(self.answer(&call)),
             delay => async move {
                 tokio::time::sleep(Duration::from_millis(delay)).await;
-                self.answer(&call)
+                in_time(self.answer(&call)).await
             }
             .boxed(),
         }
@@ -65,6 +73,13 @@ impl Engine for Parrot {
 
     fn about(&self) -> About {
         About { model: self.model.clone(), engine: "echo", slots: self.slots, device: "cpu".to_owned() }
+    }
+}
+
+fn in_time(answer: Option<Result<Answer, Fault>>) -> BoxFuture<'static, Result<Answer, Fault>> {
+    match answer {
+        Some(answer) => std::future::ready(answer).boxed(),
+        None => std::future::pending().boxed(),
     }
 }
 
@@ -211,11 +226,13 @@ mod tests {
         let echo = Echo {
             fail_containing: Some("boom".to_owned()),
             refuse_containing: Some("rude".to_owned()),
+            hang_containing: Some("endless".to_owned()),
             ..Echo::default()
         };
         let parrot = parrot(echo);
         assert_eq!(parrot.run(chat("a boom")).await.expect_err("a fault").class(), "internal");
         assert_eq!(run(&parrot, chat("rude")).await.0, 400);
+        assert!(parrot.run(chat("endless")).now_or_never().is_none());
         assert_eq!(run(&parrot, chat("fine")).await.0, 200);
     }
 

@@ -20,6 +20,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 pub use fault::{Fault, LoadError};
 #[cfg(feature = "mistralrs")]
@@ -27,7 +28,8 @@ pub use mistral::Bare;
 pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec};
 
 /// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Endpoint {
     /// `/v1/chat/completions`
     Chat,
@@ -73,7 +75,7 @@ pub struct Call {
 }
 
 /// Tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub prompt: u64,
     pub completion: u64,
@@ -82,7 +84,7 @@ pub struct Usage {
 }
 
 /// What goes into the output or the error file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
     /// HTTP status: 200, or a 4xx for a request that the engine refuses.
     pub status: u16,
@@ -108,6 +110,16 @@ pub trait Engine: Send + Sync {
     fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>>;
 
     fn about(&self) -> About;
+
+    /// Resolves when a call would begin at once. It waits while an engine is started again.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// How often it was started again.
+    fn restarts(&self) -> u32 {
+        0
+    }
 }
 
 /// Loads the model that `spec` names. Takes from milliseconds to many minutes.

@@ -161,8 +161,21 @@ pub struct Echo {
     pub fail_containing: Option<String>,
     /// End the process, as a crash would, where it contains this.
     pub die_containing: Option<String>,
+    /// Panic where it contains this.
+    pub panic_containing: Option<String>,
+    /// Never answer where it contains this.
+    pub hang_containing: Option<String>,
     /// Answer with an error, status 400, where it contains this.
     pub refuse_containing: Option<String>,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mistralrs => "mistralrs",
+            Self::Echo => "echo",
+        }
+    }
 }
 
 impl Spec {

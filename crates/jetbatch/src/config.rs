@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -75,6 +76,35 @@ pub struct Worker {
     pub name: Option<String>,
     /// How long a worker that is told to stop may finish what runs; the rest is handed back.
     pub drain_s: u64,
+    /// Whether an engine runs in a process of its own, which can die alone and is started again.
+    pub isolate: Isolate,
+    /// An engine in a process of its own that answers nothing for so long, with calls before it, is started again.
+    /// 0: never.
+    pub engine_stall_s: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolate {
+    /// On for mistral.rs, off for echo.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+impl Worker {
+    pub fn isolates(&self, kind: engine::Kind) -> bool {
+        match self.isolate {
+            Isolate::Auto => kind != engine::Kind::Echo,
+            Isolate::On => true,
+            Isolate::Off => false,
+        }
+    }
+
+    pub fn engine_stall(&self) -> Option<Duration> {
+        (self.engine_stall_s > 0).then(|| Duration::from_secs(self.engine_stall_s))
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -235,7 +265,7 @@ impl Default for Scheduler {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { pools: Vec::new(), name: None, drain_s: 30 }
+        Self { pools: Vec::new(), name: None, drain_s: 30, isolate: Isolate::Auto, engine_stall_s: 300 }
     }
 }
 
@@ -292,6 +322,17 @@ mod tests {
         assert_eq!((config.http.listen.port(), config.http.json_bytes_max), (1, 7));
         assert_eq!((config.scheduler.ahead_s, config.store.fsync), (0.5, false));
         assert_eq!(config.pools.into_values().next().unwrap().engine.slots, Some(3));
+    }
+
+    #[test]
+    fn engines_are_isolated_where_they_may_die() {
+        use engine::Kind::{Echo, Mistralrs};
+        for (text, echo, mistralrs) in [("auto", false, true), ("on", true, true), ("off", false, false)] {
+            let worker = Config::parse(&format!("[worker]\nisolate = '{text}'")).unwrap().worker;
+            assert_eq!((worker.isolates(Echo), worker.isolates(Mistralrs)), (echo, mistralrs), "{text}");
+        }
+        let stall = |s| Config::parse(&format!("[worker]\nengine_stall_s = {s}")).unwrap().worker.engine_stall();
+        assert_eq!((stall(0), stall(7)), (None, Some(Duration::from_secs(7))));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod gateway;
+pub mod host;
 pub mod intake;
 pub mod log;
 pub mod metrics;

@@ -40,7 +40,7 @@ pub enum Error {
     #[error("cannot listen on {address} (http.listen): {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("pool '{pool}' has no engine")]
-    Engine { pool: Pool, source: engine::LoadError },
+    Engine { pool: Pool, source: Cause },
     #[error("the {role} failed")]
     Room { role: Role, source: Cause },
     #[error("the {role} ended by itself")]

@@ -1,5 +1,5 @@
 //! Subjects, envelopes and stored messages: everything of jetbatch that crosses NATS. No I/O.
-mod blob;
+pub mod blob;
 pub mod envelope;
 mod message;
 mod subject;

@@ -20,6 +20,8 @@ pub struct Work {
     /// For lines without `url` and for those without `body.model`.
     pub endpoint: Option<String>,
     pub model: Option<String>,
+    /// It is to run with nothing beside it.
+    pub alone: bool,
     /// Of the faults that are a request's own, those that fail the attempt instead of being its answer.
     pub retried: Vec<FaultClass>,
     /// The requests' numbers within the segment, as runs `(first, count)`.
@@ -76,6 +78,9 @@ pub struct Heartbeat {
     pub requests: u64,
     pub completion_tokens: u64,
     pub draining: bool,
+    /// How often its engine was started again.
+    #[serde(default)]
+    pub restarts: u32,
 }
 
 /// A job's status as it stands in the bucket `status`, as JSON: the folded part, the sequence of the last event folded

@@ -99,6 +99,7 @@ fn work() -> Work {
         deadline: Millis::new(1_795_086_400_000),
         endpoint: None,
         model: Some("tiny".into()),
+        alone: false,
         retried: vec![],
         runs: vec![(0, 2)],
         first: 30_000,

@@ -72,6 +72,8 @@ fn config(data: &Path, pool: &str, engine: engine::Spec) -> Result<Config, Error
     config.store = crate::store::Settings::local(data.join("store"));
     // Nobody else's work runs here: what is not done when it stops is not missed.
     config.worker.drain_s = 2;
+    // An engine in a process of its own is as quiet as this one.
+    config.telemetry = quiet();
     config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.pools.insert(pool, PoolConfig { models: Vec::new(), chunk_requests: None, engine });
     Ok(config)

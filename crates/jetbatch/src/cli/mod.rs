@@ -67,6 +67,9 @@ enum Command {
     Doctor(admin::Doctor),
     /// Look at a configuration
     Config(config::Config),
+    /// Run an engine for the worker that started this process
+    #[command(hide = true)]
+    EngineHost,
 }
 
 pub fn main() -> ExitCode {
@@ -112,6 +115,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Bench(args) => bench::bench(args).await,
         Command::Doctor(args) => admin::doctor(args).await,
         Command::Config(args) => config::config(&args),
+        Command::EngineHost => crate::host::inside::run().await.map_err(Error::failed),
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Metrics {
     queue_seconds: Histograms<PoolLabel>,
     slots: Gauges<PoolLabel>,
     busy: Gauges<PoolLabel>,
+    engine_restarts: Counters<PoolLabel>,
     status_delay: Histogram,
     status_writes: Counter,
     events: Counter,
@@ -76,6 +77,7 @@ impl Metrics {
             queue_seconds: on.add("chunk_queue_seconds", "From a chunk's sending to its start", histograms(slow)),
             slots: on.add("worker_slots", "Requests that this process's workers run at once", Family::default()),
             busy: on.add("worker_slots_busy", "Slots in use", Family::default()),
+            engine_restarts: on.add("engine_restarts", "Engine processes started in place of one", Family::default()),
             status_delay: on.add("status_delay_seconds", "From an event's storing to its status", fast()),
             status_writes: on.add("status_writes", "Statuses written", Counter::default()),
             events: on.add("events_folded", "Events folded by the projector", Counter::default()),
@@ -167,6 +169,10 @@ impl Metrics {
     pub fn worker(&self, pool: &Pool, slots: usize, busy: usize) {
         self.slots.get_or_create(&label(pool)).set(signed(slots));
         self.busy.get_or_create(&label(pool)).set(signed(busy));
+    }
+
+    pub fn engine_restarted(&self, pool: &Pool) {
+        self.engine_restarts.get_or_create(&label(pool)).inc();
     }
 
     // Intake.

@@ -75,6 +75,7 @@ impl Segments {
             deadline: job.deadline,
             endpoint: submitted.endpoint.clone(),
             model: submitted.model.clone(),
+            alone: failures.alone,
             retried: retried(&submitted.retries),
             runs: plan.runs.clone(),
             first: segment.plan.first,

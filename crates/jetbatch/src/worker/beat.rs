@@ -43,5 +43,6 @@ fn heartbeat(runner: &Runner) -> Heartbeat {
         requests: runner.requests.load(Ordering::Relaxed),
         completion_tokens: runner.tokens.load(Ordering::Relaxed),
         draining: false,
+        restarts: runner.engine.restarts(),
     }
 }

@@ -21,7 +21,7 @@ use futures::{StreamExt, stream::FuturesOrdered};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -37,8 +37,6 @@ use wire::{
 const LOOK_AGE_MAX: Duration = Duration::from_millis(50);
 /// Before a result that could not be stored is stored again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
-/// The longest rest of a worker whose engine keeps dying.
-const REST_MAX: Duration = Duration::from_secs(5);
 
 pub struct Runner {
     pub shared: Shared,
@@ -50,8 +48,6 @@ pub struct Runner {
     pub started: Millis,
     pub requests: AtomicU64,
     pub tokens: AtomicU64,
-    /// Chunks in a row that ended with the engine's death.
-    pub deaths: AtomicU32,
 }
 
 /// What keeps a chunk from being settled.
@@ -73,6 +69,17 @@ pub enum Error {
 enum Turn<'a> {
     Has(Place<'a>),
     Waits(Announced),
+    /// Of a chunk that runs alone.
+    Extra(Announced),
+}
+
+impl Turn<'_> {
+    fn without_waiting(self) -> Self {
+        match self {
+            Self::Waits(announced) => Self::Extra(announced),
+            other => other,
+        }
+    }
 }
 
 /// What became of a chunk's run.
@@ -99,17 +106,9 @@ impl Error {
 
 impl Runner {
     pub fn new(shared: Shared, name: String, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
-        let (requests, tokens, deaths) = Default::default();
+        let (requests, tokens) = Default::default();
         let wants = Wants::new(shared.bus.clone());
-        Self { shared, name, pool, engine, slots, wants, started: clock::now(), requests, tokens, deaths }
-    }
-
-    /// A worker whose engine keeps dying takes a breath, so that others get the chunks.
-    pub async fn rest(&self) {
-        let deaths = self.deaths.load(Ordering::Relaxed);
-        if deaths > 1 {
-            tokio::time::sleep(Duration::from_millis(250 << deaths.min(8)).min(REST_MAX)).await;
-        }
+        Self { shared, name, pool, engine, slots, wants, started: clock::now(), requests, tokens }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
@@ -144,11 +143,19 @@ impl Runner {
             work.lines = self.parts(&work).await?;
         }
         let rest: Vec<Announced> = work.indices().skip(1).map(|_| self.slots.announce()).collect();
-        let first = self.slots.take(announced).await;
+        let rest = rest.into_iter().map(Turn::Waits);
+        let (_all, turns) = if work.alone {
+            let all = self.slots.all().await;
+            let first = std::iter::once(Turn::Extra(announced));
+            (Some(all), first.chain(rest.map(Turn::without_waiting)).collect())
+        } else {
+            let first = std::iter::once(Turn::Has(self.slots.take(announced).await));
+            (None, first.chain(rest).collect())
+        };
         if looked.elapsed() > LOOK_AGE_MAX && !self.wants.now(work.job).await? {
             return self.skip(&work);
         }
-        self.begin(&work, delivery, first, rest).await
+        self.begin(&work, delivery, turns).await
     }
 
     fn skip(&self, work: &Work) -> Result<(), Error> {
@@ -157,20 +164,14 @@ impl Runner {
         Ok(())
     }
 
-    async fn begin(
-        &self,
-        work: &Work,
-        delivery: &Delivery,
-        first: Place<'_>,
-        rest: Vec<Announced>,
-    ) -> Result<(), Error> {
+    async fn begin(&self, work: &Work, delivery: &Delivery, turns: Vec<Turn<'_>>) -> Result<(), Error> {
         let trace = delivery.header(envelope::TRACEPARENT);
         spans::queued(work, trace);
         let waited_ms = clock::now().since(work.sent);
         self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
         let about = self.engine.about();
         let span = spans::run(work, &self.name, &about.model, about.engine, trace);
-        let run = self.run(work, first, rest).instrument(span.clone());
+        let run = self.run(work, turns).instrument(span.clone());
         let ran = self.wants.until_withdrawn(work.job, run).await.unwrap_or(Ran::Withdrawn);
         self.report(work, ran, delivery.delivered, &span).instrument(span.clone()).await
     }
@@ -186,9 +187,7 @@ impl Runner {
     }
 
     /// Runs all requests, as many at once as there are places. The first fault ends the run.
-    async fn run(&self, work: &Work, first: Place<'_>, rest: Vec<Announced>) -> Ran {
-        let rest = rest.into_iter().map(Turn::Waits);
-        let turns = std::iter::once(Turn::Has(first)).chain(rest);
+    async fn run(&self, work: &Work, turns: Vec<Turn<'_>>) -> Ran {
         let started = clock::now();
         let mut results = Results {
             chunk: Some(work.chunk),
@@ -228,6 +227,7 @@ impl Runner {
         let place = match turn {
             Turn::Has(place) => place,
             Turn::Waits(announced) => self.slots.take(announced).await,
+            Turn::Extra(announced) => self.slots.extra(announced),
         };
         let request = render::request(&line, work.endpoint.as_deref())
             .map_err(|why| Fault::Internal { message: format!("a line of the chunk cannot be read: {why}") })?;
@@ -243,7 +243,6 @@ impl Runner {
                 spans::ran(span, &tally);
                 self.requests.fetch_add(tally.requests(), Ordering::Relaxed);
                 self.tokens.fetch_add(tally.usage.completion, Ordering::Relaxed);
-                self.deaths.store(0, Ordering::Relaxed);
                 let seconds = results.ended.since(results.started) as f64 / 1_000.0;
                 let results = self.store(work, results).await?;
                 self.shared.metrics.chunk_done(&self.pool, &tally, seconds);
@@ -251,9 +250,6 @@ impl Runner {
             }
             Ran::Failed { class, reason } => {
                 telemetry::fail(span, class.as_str());
-                if class == FaultClass::EngineDied {
-                    self.deaths.fetch_add(1, Ordering::Relaxed);
-                }
                 self.fail(work, class, reason).await
             }
             Ran::Withdrawn => self.skip(work),

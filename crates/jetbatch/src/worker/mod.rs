@@ -67,12 +67,19 @@ async fn pull(
         let pulled = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            pulled = async { runner.rest().await; slots.hungry().await; puller.fetch(1, PULL_BYTES, WAIT).await } => pulled?,
+            pulled = fetch(puller, slots, &*runner.engine) => pulled?,
         };
         for delivery in pulled {
             tasks.spawn(attend(runner.clone(), delivery, slots.announce(), abandon.clone()));
         }
     }
+}
+
+/// No more than slots can begin soon, and nothing for an engine that is down: other workers may have one.
+async fn fetch(puller: &mut Puller, slots: &Slots, engine: &dyn Engine) -> Result<Vec<Delivery>, PullError> {
+    slots.hungry().await;
+    engine.ready().await;
+    puller.fetch(1, PULL_BYTES, WAIT).await
 }
 
 /// Runs one chunk and answers for it once: acknowledged when it is settled, handed back when it is not.

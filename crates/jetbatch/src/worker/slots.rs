@@ -12,6 +12,8 @@ pub struct Slots(Arc<Inner>);
 
 struct Inner {
     slots: usize,
+    /// Of `places`.
+    most: u32,
     /// A few more than the engine runs at once: the next request must be there when a slot falls free.
     places: Semaphore,
     /// Requests of pulled chunks that have not begun; a chunk that is not decoded yet counts as one.
@@ -23,9 +25,11 @@ struct Inner {
 impl Slots {
     pub fn new(slots: usize) -> Self {
         let slots = slots.max(1);
-        let places = Semaphore::new(slots + slots / 4 + 1);
+        let most = slots + slots / 4 + 1;
+        let places = Semaphore::new(most);
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
         let (waiting, running) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Inner { slots, places, waiting, running, changed: Notify::new() }))
+        Self(Arc::new(Inner { slots, most, places, waiting, running, changed: Notify::new() }))
     }
 
     pub fn count(&self) -> usize {
@@ -58,9 +62,19 @@ impl Slots {
     /// A place for an announced request.
     pub async fn take(&self, announced: Announced) -> Place<'_> {
         let permit = self.0.places.acquire().await.expect("the semaphore is never closed");
+        Place { _permit: Some(permit), ..self.extra(announced) }
+    }
+
+    /// All places, once nothing runs: for a chunk that is to run alone.
+    pub async fn all(&self) -> SemaphorePermit<'_> {
+        self.0.places.acquire_many(self.0.most).await.expect("the semaphore is never closed")
+    }
+
+    /// A place under [`Slots::all`].
+    pub fn extra(&self, announced: Announced) -> Place<'_> {
         self.0.running.fetch_add(1, Ordering::Relaxed);
         drop(announced);
-        Place { slots: self, _permit: permit }
+        Place { slots: self, _permit: None }
     }
 }
 
@@ -77,7 +91,7 @@ impl Drop for Announced {
 
 pub struct Place<'a> {
     slots: &'a Slots,
-    _permit: SemaphorePermit<'a>,
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
 impl Drop for Place<'_> {
@@ -101,6 +115,19 @@ mod tests {
         assert_eq!(slots.busy(), 1);
         drop(place);
         assert_eq!(slots.busy(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_chunk_that_runs_alone_waits_for_the_others_and_they_for_it() {
+        let slots = Slots::new(4);
+        let place = slots.take(slots.announce()).await;
+        assert!(slots.all().now_or_never().is_none());
+        drop(place);
+        let all = slots.all().await;
+        drop(slots.extra(slots.announce()));
+        assert!(slots.take(slots.announce()).now_or_never().is_none());
+        drop(all);
+        assert!(slots.take(slots.announce()).now_or_never().is_some());
     }
 
     #[tokio::test]

@@ -1,0 +1,43 @@
+//! An engine in a process of its own, so that its death (a panic, an abort, the kernel short of memory, a GPU that
+//! hangs) takes nothing with it but the calls it held.
+//!
+//! The worker's side is [`Hosted`]: an engine like any other, that starts the process, starts it again when it dies, and
+//! says so. The process is `jetbatch engine-host` ([`inside`]). Between them are frames over the process's stdin and
+//! stdout. The process never outlives its worker: it ends when its stdin does. (`PR_SET_PDEATHSIG` would be no
+//! better, for it fires at the end of the thread that started the process.)
+mod calls;
+mod child;
+mod delay;
+mod end;
+pub mod frame;
+mod hosted;
+pub mod inside;
+mod limits;
+mod outbox;
+mod quiet;
+
+pub use child::Program;
+pub use end::{End, Error};
+pub use hosted::Hosted;
+
+use std::time::Duration;
+
+/// How an engine is hosted.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub program: Program,
+    pub engine: engine::Spec,
+    /// The engine's process logs as its worker does.
+    pub telemetry: crate::telemetry::Settings,
+    /// Calls that wait, and no answer for so long: the engine hangs. None: it may.
+    pub stall: Option<Duration>,
+    /// The longest that a call waits for an engine that is started again.
+    pub wait: Duration,
+}
+
+impl Settings {
+    pub fn new(worker: &crate::config::Worker, engine: engine::Spec, telemetry: crate::telemetry::Settings) -> Self {
+        let wait = Duration::from_secs(limits::WAIT_SECONDS_MAX);
+        Self { program: Program::own(), engine, telemetry, stall: worker.engine_stall(), wait }
+    }
+}

@@ -1,0 +1,64 @@
+//! How long calls have been waiting while no answer came. Time without a call does not count, and neither is it a sign
+//! of life that the engine gave a call up for its age: every call before a dead engine ends like that. Pure.
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Default)]
+pub struct Quiet {
+    /// Up to `since`.
+    before: Duration,
+    /// When calls began to wait, or the last answer came. None while no call waits.
+    since: Option<Instant>,
+}
+
+impl Quiet {
+    /// There is a call.
+    pub fn busy(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// There is none any more.
+    pub fn idle(&mut self, now: Instant) {
+        self.before = self.length(now);
+        self.since = None;
+    }
+
+    /// An answer came.
+    pub fn heard(&mut self, now: Instant) {
+        self.before = Duration::ZERO;
+        self.since = self.since.map(|_| now);
+    }
+
+    pub fn length(&self, now: Instant) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    pub const fn is_idle(&self) -> bool {
+        self.since.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_time_with_a_call_and_without_an_answer_counts() {
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        let mut quiet = Quiet::default();
+        let length = |quiet: &Quiet, s| quiet.length(at(s)).as_secs();
+        assert_eq!(length(&quiet, 9), 0, "nothing was asked");
+        quiet.busy(at(10));
+        quiet.busy(at(12));
+        assert_eq!(length(&quiet, 15), 5);
+        quiet.heard(at(15));
+        assert_eq!(length(&quiet, 18), 3, "the other call still waits");
+        quiet.idle(at(20));
+        assert_eq!(length(&quiet, 99), 5, "it was given up, and nothing waits");
+        quiet.busy(at(100));
+        assert_eq!(length(&quiet, 101), 6);
+        quiet.heard(at(101));
+        quiet.idle(at(101));
+        assert_eq!(length(&quiet, 200), 0);
+    }
+}
