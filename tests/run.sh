@@ -1,6 +1,6 @@
 #!/bin/sh
-# Every test: units, properties, and end to end with a real nats-server, the `nats` command and Jaeger.
-# The last two are built where Go is present; elsewhere their tests are skipped, and this says so.
+# Every test: units, properties, and end to end with a real nats-server, the `nats` command, Jaeger and an
+# S3 server. The last three are built where Go is present; elsewhere their tests are skipped, and this says so.
 # Arguments go to `cargo test`.
 set -eu
 # shellcheck source=deploy/setup.sh
@@ -17,8 +17,10 @@ tool() {
 }
 nats_cli=$(tool nats)
 jaeger=$(tool jaeger)
+s3=$(tool s3)
 [ -z "$nats_cli" ] || export JETBATCH_TEST_NATS_CLI="$nats_cli"
 [ -z "$jaeger" ] || export JETBATCH_TEST_JAEGER="$jaeger"
+[ -z "$s3" ] || export JETBATCH_TEST_S3="$s3"
 
 # The binary first: the end-to-end tests start it, and all targets together fix one set of features.
 cargo build --workspace --all-targets

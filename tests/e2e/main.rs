@@ -3,7 +3,8 @@
 //!
 //! `JETBATCH_BIN` names the jetbatch that is tested (default: the one built beside this binary).
 //! `JETBATCH_TEST_ENGINE=echo` takes the echo engine where the bundled model would run, for a jetbatch built without
-//! mistral.rs. `JETBATCH_TEST_NATS_CLI` and `JETBATCH_TEST_JAEGER` name the `nats` command and Jaeger's all-in-one.
+//! mistral.rs. `JETBATCH_TEST_NATS_CLI`, `JETBATCH_TEST_JAEGER` and `JETBATCH_TEST_S3` name the `nats` command, Jaeger's
+//! all-in-one and VersityGW.
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
@@ -18,6 +19,7 @@ mod idempotency;
 mod jaeger;
 mod nats_cli;
 mod orders;
+mod s3;
 mod streams;
 mod support;
 mod traces;

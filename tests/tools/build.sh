@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh nats|jaeger: prints the path of that tool, built from the Go module beside this file unless it is there.
-# On PATH `nats` and `jaeger-all-in-one` are taken as they are. Exit code 3: there is no Go that can build it.
+# build.sh nats|jaeger|s3: prints the path of that tool, built from the Go module beside this file unless it is there.
+# On PATH `nats`, `jaeger-all-in-one` and `versitygw` are taken as they are. Exit code 3: there is no Go that can build it.
 #
 # JETBATCH_TOOLS_DIR  where tools are kept (default: .tools in the repository, which git ignores)
 set -eu
@@ -13,7 +13,8 @@ bin=$tools/bin
 case ${1:-} in
 nats) name=nats package=github.com/nats-io/natscli/nats ;;
 jaeger) name=jaeger-all-in-one package=github.com/jaegertracing/jaeger/cmd/all-in-one ;;
-*) echo "usage: $0 nats|jaeger" >&2; exit 2 ;;
+s3) name=versitygw package=github.com/versity/versitygw/cmd/versitygw ;;
+*) echo "usage: $0 nats|jaeger|s3" >&2; exit 2 ;;
 esac
 
 # The stamp is the module's own pins: a changed version builds again.

@@ -35,8 +35,8 @@ pub enum Error {
     Streams(#[from] bus::ApplyError),
     #[error(transparent)]
     Store(#[from] store::Error),
-    #[error("store '{url}' cannot be used: {source}")]
-    Refused { url: String, source: store::StoreError },
+    #[error("store '{url}' refuses to serve us: {why}")]
+    Refused { url: String, why: String },
     #[error("cannot listen on {address} (http.listen): {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("pool '{pool}' has no engine")]

@@ -3,13 +3,15 @@ mod ask;
 mod http;
 mod log;
 mod plan;
+mod s3;
 mod stand;
 
 pub use ask::{Ask, answers_in, asks, jsonl, lines, split_in};
 pub use http::{Answer, Http, answer};
 pub use log::{Log, message_count};
-pub use plan::{Plan, is_echo};
-pub use stand::{Stand, assert_counts};
+pub use plan::{Plan, Remote, is_echo};
+pub use s3::{KEY, S3, SECRET};
+pub use stand::{Stand, assert_counts, completed};
 
 use std::{path::PathBuf, time::Duration};
 

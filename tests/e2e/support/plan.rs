@@ -1,13 +1,25 @@
 //! The configuration that a test runs with.
 use super::{MODEL, Stand, root};
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 pub struct Plan {
     pools: String,
     tables: String,
     env: Vec<(String, String)>,
+    secrets: Vec<(String, String)>,
+    remote: Option<Remote>,
     pub(super) workers: usize,
     pub(super) is_heavy: bool,
+}
+
+/// A store that is no folder, a prefix of URLs that jobs may name as input, and where the objects lie after all.
+pub struct Remote {
+    pub url: String,
+    pub inputs: String,
+    pub objects: PathBuf,
 }
 
 impl Plan {
@@ -31,7 +43,8 @@ impl Plan {
     }
 
     fn of(pools: String) -> Self {
-        Self { pools, tables: String::new(), env: Vec::new(), workers: 1, is_heavy: false }
+        let (tables, env, secrets) = (String::new(), Vec::new(), Vec::new());
+        Self { pools, tables, env, secrets, remote: None, workers: 1, is_heavy: false }
     }
 
     pub fn workers(self, workers: usize) -> Self {
@@ -49,6 +62,16 @@ impl Plan {
         self
     }
 
+    /// A variable in the environment of the head alone.
+    pub fn secret(mut self, name: &str, value: &str) -> Self {
+        self.secrets.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn remote(self, remote: Remote) -> Self {
+        Self { remote: Some(remote), ..self }
+    }
+
     pub async fn start(self) -> Stand {
         Stand::start(self).await
     }
@@ -57,13 +80,26 @@ impl Plan {
         self.env.clone()
     }
 
+    pub(super) fn head_vars(&self) -> Vec<(String, String)> {
+        [self.env.as_slice(), &self.secrets].concat()
+    }
+
+    /// Where the objects of the store lie.
+    pub(super) fn objects(&self, dir: &Path) -> PathBuf {
+        self.remote.as_ref().map_or_else(|| dir.join("store"), |remote| remote.objects.clone())
+    }
+
     /// Short times, so that what comes back after a crash comes back soon.
     pub(super) fn toml(&self, nats: &str, dir: &Path) -> String {
-        let (store, inputs) = (dir.join("store"), dir.join("inputs"));
+        let inputs = dir.join("inputs");
+        let (store, urls) = match &self.remote {
+            Some(remote) => (PathBuf::from(&remote.url), vec![&remote.inputs]),
+            None => (dir.join("store"), Vec::new()),
+        };
         let Self { pools, tables, .. } = self;
         format!(
             "[nats]\nurl = '{nats}'\nack_wait_s = 3\n[store]\nurl = {store:?}\nfsync = false\n[http]\nlisten = '127.0.0.1:0'\n\
-             [intake]\nfile_roots = [{inputs:?}]\n[scheduler]\nreconcile_s = 1\n[worker]\ndrain_s = 5\n{pools}{tables}"
+             [intake]\nfile_roots = [{inputs:?}]\nurl_prefixes = {urls:?}\n[scheduler]\nreconcile_s = 1\n[worker]\ndrain_s = 5\n{pools}{tables}"
         )
     }
 }

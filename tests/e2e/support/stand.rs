@@ -24,6 +24,8 @@ pub struct Stand {
     pub http: Http,
     pub nats: Server,
     env: Vec<(String, String)>,
+    head_env: Vec<(String, String)>,
+    objects: PathBuf,
     dir: TempDir,
     place: Option<SemaphorePermit<'static>>,
 }
@@ -35,9 +37,10 @@ impl Stand {
         let dir = TempDir::with_prefix("jetbatch-e2e-").unwrap();
         std::fs::create_dir(dir.path().join("inputs")).unwrap();
         std::fs::write(dir.path().join("jetbatch.toml"), plan.toml(&nats.url(), dir.path())).unwrap();
-        let env = plan.vars();
-        let (head, http) = head(dir.path(), &env).await;
-        let mut stand = Self { head, workers: Vec::new(), http, nats, env, dir, place: Some(place) };
+        let (env, head_env, objects) = (plan.vars(), plan.head_vars(), plan.objects(dir.path()));
+        let (head, http) = head(dir.path(), &head_env).await;
+        let (workers, place) = (Vec::new(), Some(place));
+        let mut stand = Self { head, workers, http, nats, env, head_env, objects, dir, place };
         for _ in 0..plan.workers {
             stand.add_worker();
         }
@@ -65,12 +68,12 @@ impl Stand {
 
     /// A second head process beside the first. It ends when it is dropped.
     pub async fn second_head(&self) -> Jetbatch {
-        head(self.dir.path(), &self.env).await.0
+        head(self.dir.path(), &self.head_env).await.0
     }
 
     /// Another head process, where the first has ended.
     pub async fn new_head(&mut self) {
-        (self.head, self.http) = head(self.dir.path(), &self.env).await;
+        (self.head, self.http) = head(self.dir.path(), &self.head_env).await;
     }
 
     /// What is left is mostly waiting: another test may begin.
@@ -125,10 +128,10 @@ impl Stand {
         status
     }
 
-    /// A job's file as it lies on disk, if the status names one. Its size must be the one that the status tells.
+    /// A job's file as it lies in the store, if the status names one. Its size must be the one that the status tells.
     pub fn file(&self, status: &Value, which: &str) -> Option<String> {
         let path = status[which]["path"].as_str()?;
-        let text = std::fs::read_to_string(self.path("store").join(path)).unwrap();
+        let text = std::fs::read_to_string(self.objects.join(path)).unwrap();
         assert_eq!(status[which]["bytes"], text.len(), "{status}");
         Some(text)
     }

@@ -88,7 +88,7 @@ fn store(config: &Config, roles: &Roles) -> Result<Store, Error> {
 async fn greet(store: &Store, url: &str) -> Result<(), Error> {
     match timeout(STORE_WITHIN, store.probe()).await {
         Ok(Ok(())) => {}
-        Ok(Err(source @ StoreError::Refused { .. })) => return Err(Error::Refused { url: url.to_owned(), source }),
+        Ok(Err(StoreError::Refused { why, .. })) => return Err(Error::Refused { url: url.to_owned(), why }),
         Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "the store does not work yet"),
         Err(_) => tracing::warn!(seconds = STORE_WITHIN.as_secs(), "the store gave no answer yet"),
     }

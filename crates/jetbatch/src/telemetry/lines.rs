@@ -172,10 +172,15 @@ impl Visit for Fields {
         self.put(field, value);
     }
 
-    /// With its causes: a line that says only the outermost error helps nobody.
+    /// With its causes: a line that says only the outermost error helps nobody. A cause that is said already is left out.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let causes = std::iter::successors(Some(value), |error| error.source());
-        self.put(field, causes.map(ToString::to_string).collect::<Vec<_>>().join(": "));
+        let mut text = value.to_string();
+        for cause in std::iter::successors(value.source(), |error| error.source()).map(ToString::to_string) {
+            if !text.contains(&cause) {
+                let _ = write!(text, ": {cause}");
+            }
+        }
+        self.put(field, text);
     }
 }
 
@@ -212,6 +217,16 @@ mod tests {
                     trace=4bf92f3577b34da6a3ce929d0e0e4736\n";
         assert!(text.ends_with(want), "{text}");
         assert_eq!(logged(LogFormat::Text, "error", warn_in_chunk), "");
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {0}")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("inner"));
+        let text = logged(LogFormat::Text, "warn", || tracing::warn!(error = &error as &dyn std::error::Error, "no"));
+        assert!(text.ends_with(" error=\"outer: inner\"\n"), "{text}");
     }
 
     #[test]
