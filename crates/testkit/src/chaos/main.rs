@@ -170,17 +170,13 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
 
 /// The log once more from its start: what was seen while it grew must still be there.
 async fn read_again(run: &Run, report: &mut Report) -> Log {
-    let (seen, again) = (run.watch.log().print(), Watch::default());
+    let (seen, again) = (std::mem::take(&mut *run.watch.log()), Watch::default());
     let give_up = Instant::now() + HEAL_WITHIN;
-    if !again.read_to(&run.client.nats, seen.0, give_up).await {
-        report.log.add(|| format!("event {} was seen, and cannot be read any more", seen.0));
-    } else if again.log().print() != seen {
-        report.log.add(|| format!("up to event {} the log is not the one that was seen", seen.0));
-    }
     if let Some(last) = run.client.nats.last_seq().await {
         again.read_to(&run.client.nats, last, give_up).await;
     }
     let log = std::mem::take(&mut *again.log());
+    report.log.take(seen.changed(&log));
     report.log.take(log.complaints.clone());
     report.worked_late = log.worked_late;
     log

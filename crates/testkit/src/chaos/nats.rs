@@ -102,7 +102,7 @@ impl Watch {
 
     /// Reads up to a sequence that is stored.
     pub async fn read_to(&self, nats: &Nats, last: u64, give_up: Instant) -> bool {
-        while self.log().print().0 < last {
+        while self.log().last_seq() < last {
             if Instant::now() > give_up {
                 return false;
             }
@@ -112,7 +112,7 @@ impl Watch {
     }
 
     async fn read(&self, nats: &Nats, last: Option<u64>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let start_sequence = self.log().print().0 + 1;
+        let start_sequence = self.log().last_seq() + 1;
         let config = pull::OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence },
             filter_subject: Filter::Events.to_string(),
@@ -123,7 +123,7 @@ impl Watch {
         let mut messages = timeout(ASK_WITHIN, consumer.messages()).await??;
         while let Some(message) = timeout(SILENCE_MAX, messages.next()).await? {
             self.take(&message?)?;
-            if last.is_some_and(|last| self.log().print().0 >= last) {
+            if last.is_some_and(|last| self.log().last_seq() >= last) {
                 break;
             }
         }

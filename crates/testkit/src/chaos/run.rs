@@ -166,7 +166,7 @@ impl Run {
     pub async fn stuck(&self, patience: Duration) {
         let (mut last, mut since) = (0, Instant::now());
         while since.elapsed() < patience {
-            let seq = self.watch.log().print().0;
+            let seq = self.watch.log().last_seq();
             if seq != last {
                 (last, since) = (seq, Instant::now());
             }

@@ -7,7 +7,7 @@ use domain::{
 };
 use std::{
     collections::{HashMap, HashSet},
-    hash::{DefaultHasher, Hasher},
+    hash::{DefaultHasher, Hasher as _},
 };
 
 /// A chunk may have begun this long after a cancel was stored: between the worker's last look and the beginning.
@@ -21,8 +21,8 @@ pub struct Log {
     pub done_ms: Vec<u64>,
     pub complaints: Complaints,
     pub worked_late: u64,
-    last_seq: u64,
-    hash: DefaultHasher,
+    /// Sequence and hash of every event, in the order in which they came.
+    prints: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,13 +51,11 @@ pub struct Entry<'a> {
 
 impl Log {
     pub fn fold(&mut self, entry: &Entry<'_>) {
-        if entry.seq <= self.last_seq {
-            let (seq, last) = (entry.seq, self.last_seq);
+        let (seq, last) = (entry.seq, self.last_seq());
+        if seq != last + 1 {
             self.complaints.add(|| format!("event {seq} came after event {last}"));
         }
-        self.last_seq = entry.seq;
-        self.hash.write_u64(entry.seq);
-        self.hash.write(entry.payload);
+        self.prints.push((seq, print(entry)));
         if matches!(entry.event, Event::ChunkDone(_)) {
             self.done_ms.push(entry.at_ms);
         }
@@ -65,10 +63,30 @@ impl Log {
         self.worked_late += u64::from(story.fold(entry, &mut self.complaints));
     }
 
-    /// The events so far, as one number: two reads of one log have the same.
-    pub fn print(&self) -> (u64, u64) {
-        (self.last_seq, self.hash.finish())
+    pub fn last_seq(&self) -> u64 {
+        self.prints.last().map_or(0, |(seq, _)| *seq)
     }
+
+    /// Events that were read here, and are others, or are not there, in a later read.
+    pub fn changed(&self, later: &Self) -> Complaints {
+        let then: HashMap<u64, u64> = later.prints.iter().copied().collect();
+        let mut found = self.complaints.clone();
+        for (seq, print) in &self.prints {
+            match then.get(seq) {
+                Some(other) if other == print => {}
+                Some(_) => found.add(|| format!("event {seq} was another one when it was first read")),
+                None => found.add(|| format!("event {seq} was read, and is not there any more")),
+            }
+        }
+        found
+    }
+}
+
+fn print(entry: &Entry<'_>) -> u64 {
+    let mut hash = DefaultHasher::new();
+    hash.write(entry.job.uuid().as_bytes());
+    hash.write(entry.payload);
+    hash.finish()
 }
 
 impl Story {
@@ -203,7 +221,7 @@ pub mod tests {
         let mut log = Log::default();
         let job = JobId::keyed("t", "a");
         for (event, seq) in events.iter().zip(1..) {
-            log.fold(&Entry { seq, at_ms: seq * 10, job, event, payload: b"x" });
+            log.fold(&Entry { seq, at_ms: seq * 10, job, event, payload: event.name().as_bytes() });
         }
         log
     }
@@ -230,9 +248,18 @@ pub mod tests {
     }
 
     #[test]
-    fn a_log_that_changed_has_another_print() {
-        assert_eq!(log(&[submitted(), closing()]).print(), log(&[submitted(), closing()]).print());
-        assert_ne!(log(&[submitted()]).print(), log(&[submitted(), closing()]).print());
+    fn a_log_that_changed_is_found() {
+        let seen = log(&[submitted(), closing()]);
+        assert_eq!(seen.changed(&log(&[submitted(), closing(), ended()])).count, 0);
+        assert_eq!(seen.changed(&log(&[submitted()])).count, 1);
+        assert_eq!(seen.changed(&log(&[submitted(), ended()])).count, 1);
+    }
+
+    #[test]
+    fn a_gap_in_the_log_is_found() {
+        let mut log = log(&[submitted()]);
+        log.fold(&Entry { seq: 3, at_ms: 0, job: JobId::keyed("t", "a"), event: &closing(), payload: b"y" });
+        assert_eq!(log.complaints.count, 1);
     }
 
     #[test]
