@@ -99,3 +99,32 @@ impl Args {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use clap::CommandFactory;
+    use std::path::Path;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_scenario_is_planned() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/chaos");
+        let mut found = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let words = text.lines().flat_map(|line| line.split('#').next().unwrap_or_default().split_whitespace());
+            let args = Args::try_parse_from(std::iter::once("jetbatch-chaos").chain(words));
+            let args = args.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            assert!(!Plan::draw(&args.spec()).faults.is_empty(), "{}", path.display());
+            found += 1;
+        }
+        assert!(found >= 2, "{found} scenarios");
+    }
+}

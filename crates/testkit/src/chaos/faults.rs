@@ -37,8 +37,10 @@ pub struct Faults {
 /// What is broken and not yet healed belongs to this fault alone.
 pub enum Hold {
     Process(OwnedMutexGuard<Process>),
-    Cluster(OwnedMutexGuard<()>),
-    Nothing(OwnedMutexGuard<()>),
+    /// The cluster, or the store and the streams.
+    Place {
+        _guard: OwnedMutexGuard<()>,
+    },
 }
 
 impl Faults {
@@ -56,12 +58,12 @@ impl Faults {
                 Hold::Process(self.stand.heads[usize::from(n)].process.clone().lock_owned().await)
             }
             Kind::Kill(Target::Node(_)) | Kind::Freeze(Target::Node(_)) | Kind::Cut(_) | Kind::RestartAll => {
-                let hold = self.cluster.clone().lock_owned().await;
+                let _guard = self.cluster.clone().lock_owned().await;
                 self.healthy(HEALTH_WITHIN).await;
-                Hold::Cluster(hold)
+                Hold::Place { _guard }
             }
             Kind::Delete(_) | Kind::FillStore | Kind::LoseStore | Kind::FillStream(_) => {
-                Hold::Nothing(self.store.clone().lock_owned().await)
+                Hold::Place { _guard: self.store.clone().lock_owned().await }
             }
         }
     }

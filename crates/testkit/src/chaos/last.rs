@@ -17,7 +17,6 @@ use tokio::time::{Instant, sleep};
 use wire::stream;
 
 const PAUSE: Duration = Duration::from_millis(500);
-const VIEW_WITHIN: Duration = Duration::from_secs(60);
 const REBUILD_WITHIN: Duration = Duration::from_secs(300);
 
 /// A job's status and lines at the end.
@@ -27,8 +26,7 @@ pub struct Ended {
 }
 
 /// The lines of a job's files as they lie in the store.
-pub async fn ended(job: &Job, client: &Client, store: &Path) -> Result<Ended, String> {
-    let give_up = Instant::now() + VIEW_WITHIN;
+pub async fn ended(job: &Job, client: &Client, store: &Path, give_up: Instant) -> Result<Ended, String> {
     let view = loop {
         match client.view(client.id(job)).await {
             Some(view) if view.state.is_terminal() => break view,

@@ -24,6 +24,7 @@ use run::{Injected, Notes, Run};
 use stand::Stand;
 use std::{
     error::Error,
+    io::Write,
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::Ordering},
@@ -46,7 +47,8 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let plan = Plan::draw(&args.spec());
     if args.dry_run {
-        print!("{plan}");
+        // Whoever reads no further than he likes does no harm.
+        let _ = write!(std::io::stdout(), "{plan}");
         return ExitCode::SUCCESS;
     }
     // Before there is a second thread.
@@ -137,6 +139,8 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
     report.left = last::left(stand, &run.client, CLEAN_WITHIN).await;
     let log = read_again(run, &mut report).await;
     report.fold = last::rebuild(stand, &run.plan).await;
+    // The statuses stand by now; where one does not, the others are not waited for as long.
+    let give_up = Instant::now() + CLEAN_WITHIN;
     for job in &run.plan.jobs {
         report.requests += u64::from(job.requests);
         let Some(story) = log.stories.get(&run.client.id(job)) else {
@@ -145,7 +149,7 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
             continue;
         };
         (report.chunks, report.again) = (report.chunks + story.chunks, report.again + story.again);
-        match last::ended(job, &run.client, &stand.disk.store()).await {
+        match last::ended(job, &run.client, &stand.disk.store(), give_up).await {
             Ok(ended) => {
                 *report.states.entry(ended.view.state).or_default() += 1;
                 report.status.take(judge(job, &ended.view, &ended.tally, story));
