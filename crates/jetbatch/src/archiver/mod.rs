@@ -6,6 +6,7 @@ mod clean;
 mod compose;
 mod merge;
 mod segment;
+mod stray;
 
 use crate::{
     bus::{PublishError, ReadError},
@@ -57,6 +58,7 @@ enum Passing {
 type Piece = (JobId, Option<u32>);
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let _strays = stray::watch(shared.clone());
     let log = Log::open_with(&shared.bus, Keep::Active).await?;
     let mut archiver = Archiver { shared, log, tasks: JoinSet::new(), busy: HashSet::new(), again: HashMap::new() };
     tokio::select! {

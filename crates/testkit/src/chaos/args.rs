@@ -31,6 +31,9 @@ pub struct Args {
     workers: u8,
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     heads: u8,
+    /// Most jobs are cancelled or run out of time
+    #[arg(long)]
+    hasty: bool,
     /// Jobs that are paused and resumed
     #[arg(long)]
     pauses: bool,
@@ -78,6 +81,7 @@ impl Args {
             nodes: self.nodes,
             workers: self.workers,
             heads: self.heads,
+            hasty: self.hasty,
             pauses: self.pauses,
             poison: self.poison,
             deadly: self.deadly,

@@ -39,8 +39,8 @@ use voice::Voice;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What was left behind may take so long to go: the archiver removes it in the background.
-const CLEAN_WITHIN: Duration = Duration::from_secs(60);
+/// What was left behind may take so long to go: the archiver looks for it once a minute.
+const CLEAN_WITHIN: Duration = Duration::from_secs(120);
 const HEAL_WITHIN: Duration = Duration::from_secs(120);
 
 fn main() -> ExitCode {
@@ -176,8 +176,8 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
 async fn read_again(run: &Run, report: &mut Report) -> Log {
     let (seen, again) = (std::mem::take(&mut *run.watch.log()), Watch::default());
     let give_up = Instant::now() + HEAL_WITHIN;
-    if let Some(last) = run.client.nats.last_seq().await {
-        again.read_to(&run.client.nats, last, give_up).await;
+    if !again.read_whole(&run.client.nats, give_up).await {
+        report.log.add(|| "the log cannot be read to its end".to_owned());
     }
     let log = std::mem::take(&mut *again.log());
     report.log.take(seen.changed(&log));

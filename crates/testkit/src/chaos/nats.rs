@@ -63,7 +63,7 @@ impl Nats {
     /// The messages of a stream by subject.
     pub async fn subjects(&self, name: &str) -> Option<Vec<String>> {
         let stream = self.js.get_stream(name).await.ok()?;
-        let mut subjects = stream.info_with_subjects(">").await.ok()?;
+        let mut subjects = stream.info_with_subjects(Filter::All.to_string()).await.ok()?;
         let mut found = Vec::new();
         while let Some(subject) = subjects.next().await {
             found.push(subject.ok()?.0);
@@ -71,7 +71,7 @@ impl Nats {
         Some(found)
     }
 
-    pub async fn last_seq(&self) -> Option<u64> {
+    async fn last_seq(&self) -> Option<u64> {
         Some(self.js.get_stream(stream::EVENTS).await.ok()?.cached_info().state.last_sequence)
     }
 }
@@ -100,13 +100,17 @@ impl Watch {
         }
     }
 
-    /// Reads up to a sequence that is stored.
-    pub async fn read_to(&self, nats: &Nats, last: u64, give_up: Instant) -> bool {
-        while self.log().last_seq() < last {
+    /// Reads all that is stored now.
+    pub async fn read_whole(&self, nats: &Nats, give_up: Instant) -> bool {
+        let mut last = None;
+        while last.is_none_or(|last| self.log().last_seq() < last) {
             if Instant::now() > give_up {
                 return false;
             }
-            let _ = self.read(nats, Some(last)).await;
+            match last {
+                Some(_) => drop(self.read(nats, last).await),
+                None => last = nats.last_seq().await,
+            }
         }
         true
     }

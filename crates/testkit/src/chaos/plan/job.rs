@@ -113,13 +113,15 @@ fn one(spec: &Spec, number: u32, at_ms: u64, requests: u32, seed: &mut Seed) -> 
 fn fate(spec: &Spec, seed: &mut Seed) -> Fate {
     let permille = seed.between(0, 900) as u32;
     let (window_s, for_ms) = (seed.between(2, 15), seed.between(1_000, 8_000));
-    let drawn = seed.weighed(&[
-        (Fate::Answered, 70),
-        (Fate::Cancelled { permille }, 12),
-        (Fate::Expired { window_s }, 8),
-        (Fate::Paused { permille, for_ms }, 8),
-        (Fate::Rejected, 4),
-    ]);
+    let weights = if spec.hasty { [20, 40, 40, 0, 0] } else { [70, 12, 8, 8, 4] };
+    let fates = [
+        Fate::Answered,
+        Fate::Cancelled { permille },
+        Fate::Expired { window_s },
+        Fate::Paused { permille, for_ms },
+        Fate::Rejected,
+    ];
+    let drawn = seed.weighed(&std::array::from_fn::<_, 5, _>(|n| (fates[n], weights[n])));
     if matches!(drawn, Fate::Paused { .. }) && !spec.pauses { Fate::Answered } else { drawn }
 }
 

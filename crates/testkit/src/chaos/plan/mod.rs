@@ -19,6 +19,8 @@ pub struct Spec {
     pub nodes: u8,
     pub workers: u8,
     pub heads: u8,
+    /// Most jobs are cancelled or run out of time.
+    pub hasty: bool,
     /// Jobs that are paused and resumed.
     pub pauses: bool,
     /// Requests that always fail.
@@ -92,6 +94,7 @@ pub mod tests {
             nodes: 3,
             workers: 2,
             heads: 2,
+            hasty: false,
             pauses: true,
             poison: true,
             deadly: false,
