@@ -118,13 +118,16 @@ impl Log {
     }
 }
 
-/// One job as its events up to now tell it. Intake and whoever decides start from it. The reader may hang on a replica
-/// that lags, so the stream's leader says first how far there is to read.
+/// One job as its events up to now tell it. Intake and whoever decides start from it.
+///
+/// A reader may be served by a replica that is behind, and be caught up with that one. So the stream's leader is asked
+/// for the last event first: whatever was acknowledged before is folded.
 pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
-    let Some(last) = bus.last(EVENTS, &Subject::JobEvent(id).to_string()).await? else { return Ok(None) };
-    let mut reader = bus.read(EVENTS, vec![Filter::EventsOf(id).to_string()], 1).await?;
+    let filter = Filter::EventsOf(id).to_string();
+    let Some(last) = bus.last(EVENTS, &filter).await? else { return Ok(None) };
+    let mut reader = bus.read(EVENTS, vec![filter], 1).await?;
     let (mut jobs, mut seq) = (HashMap::with_capacity(1), 0);
-    while seq < last.seq || !reader.caught_up() {
+    while !reader.caught_up() || seq < last.seq {
         let raw = reader.next().await?;
         seq = raw.seq;
         let (job, event) = decode(&raw)?;

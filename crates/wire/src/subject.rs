@@ -113,6 +113,8 @@ impl FromStr for Subject {
 /// A wildcard to read or purge by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
+    /// All that a stream holds.
+    All,
     /// Lifecycle events of all jobs.
     JobEvents,
     /// All events of all jobs.
@@ -140,6 +142,7 @@ pub enum Filter {
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::All => f.write_str(">"),
             Self::JobEvents => f.write_str("event.job.*"),
             Self::Events => f.write_str("event.*.*"),
             Self::EventsOf(job) => write!(f, "event.*.{job}"),

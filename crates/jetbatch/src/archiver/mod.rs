@@ -6,6 +6,7 @@ mod clean;
 mod compose;
 mod merge;
 mod segment;
+mod stray;
 
 use crate::{
     bus::{PublishError, ReadError},
@@ -64,6 +65,7 @@ enum Passing {
 type Piece = (JobId, Option<u32>);
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let _strays = stray::watch(shared.clone());
     let log = Log::open_with(&shared.bus, Keep::Active).await?;
     let mut archiver = Archiver {
         shared,

@@ -97,8 +97,9 @@ impl Bus {
         let target = Target::stream(file);
         match self.config(&target).await {
             Ok(Some(_)) => {}
-            Ok(None) => match self.create(&target, &mut Fresh::default()).await {
-                Ok(_) => tracing::warn!(stream, "a stream was gone and is created again"),
+            Ok(None) => match self.found(&target, &mut Fresh::default()).await {
+                Ok(Some(_)) => tracing::warn!(stream, "a stream was gone and is created again"),
+                Ok(None) => {}
                 Err(error) => tracing::error!(%error, "a stream is gone"),
             },
             Err(error) => tracing::debug!(%error, "a stream cannot be looked up"),
@@ -113,9 +114,18 @@ impl Bus {
     }
 
     async fn apply(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Option<Change>, ApplyError> {
-        let Some(have) = self.config(target).await? else { return self.create(target, fresh).await.map(Some) };
+        let Some(have) = self.config(target).await? else { return self.found(target, fresh).await };
         let fields = differences(&target.file, &have);
         if fields.is_empty() { Ok(None) } else { self.update(target, have, fields).await }
+    }
+
+    /// Creates what was not there. Processes that start together may each have looked before one of them created it,
+    /// and where storage is short it got another size there.
+    async fn found(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Option<Change>, ApplyError> {
+        match self.create(target, fresh).await {
+            Err(ApplyError::Create { code: code::NAME_IN_USE, .. }) => Ok(None),
+            created => created.map(Some),
+        }
     }
 
     async fn config(&self, target: &Target<'_>) -> Result<Option<Value>, ApplyError> {

@@ -34,6 +34,9 @@ pub enum Error {
     Publish(#[from] PublishError),
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// Its first event is stored, so a log without it is not the whole one.
+    #[error("the job was submitted and the log does not tell of it yet")]
+    Behind,
 }
 
 /// The tenant of submissions, until there are several.
@@ -126,8 +129,8 @@ async fn submit(shared: &Shared, id: JobId, submitted: Submitted) -> Result<bool
         // Submitted before: by this very message before a crash, or by a repetition of it.
         Err(command::Error::Refused(Refusal::Exists)) => {
             shared.metrics.submission("duplicate");
-            let folded = log::job(&shared.bus, id).await?;
-            Ok(folded.is_some_and(|f| f.job.phase == Phase::Validating))
+            let folded = log::job(&shared.bus, id).await?.ok_or(Error::Behind)?;
+            Ok(folded.job.phase == Phase::Validating)
         }
         Err(command::Error::Refused(Refusal::Conflict)) => {
             shared.metrics.submission("conflict");
@@ -139,7 +142,7 @@ async fn submit(shared: &Shared, id: JobId, submitted: Submitted) -> Result<bool
 }
 
 async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), Error> {
-    let Some(folded) = log::job(&shared.bus, id).await? else { return Ok(()) };
+    let folded = log::job(&shared.bus, id).await?.ok_or(Error::Behind)?;
     let submitted = folded.job.submitted;
     let source = match Source::open(shared, id, &submitted.input, submission.requests).await {
         Ok(source) => source,
@@ -194,6 +197,7 @@ async fn reject(shared: &Shared, id: JobId, errors: Vec<LineError>, total: u64) 
 async fn settle(shared: &Shared, id: JobId, command: Command) -> Result<(), Error> {
     let trace = telemetry::traceparent();
     match command::execute(&shared.bus, id, None, command, trace.as_deref()).await {
+        Err(command::Error::Refused(Refusal::Unknown)) => Err(Error::Behind),
         Ok(_) | Err(command::Error::Refused(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -124,6 +124,22 @@ async fn a_small_server_gets_smaller_streams() {
     assert!(doctor::judge(&facts).iter().any(|finding| finding.what.contains("smaller than its file")));
 }
 
+/// Each looks before the other has created, and where storage is short they try it with different sizes.
+#[tokio::test]
+async fn processes_that_start_together_agree() {
+    let options = Options { jetstream: "max_file_store: 2GB".into(), ..Options::default() };
+    let server = Server::start_with(options).await;
+    let starts = (0..6).map(|_| async {
+        let bus = connect(&settings(&server)).await;
+        bus.apply_streams(&pools()).await.unwrap();
+        bus
+    });
+    let buses = futures::future::join_all(starts).await;
+    for bus in &buses[0].files().streams {
+        buses[0].js().get_stream(&bus.name).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn the_doctor_reads_a_real_server() {
     let (server, bus) = stand().await;

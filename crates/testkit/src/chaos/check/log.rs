@@ -1,0 +1,271 @@
+//! The log itself: every job's events once more from the start, with jetbatch's own fold.
+use super::Complaints;
+use domain::{
+    ChunkId, Event, Job, JobId,
+    event::Cause,
+    status::{Counts, State, Status},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hasher as _},
+};
+
+/// A chunk may have begun this long after a cancel was stored: between the worker's last look and the beginning.
+const BEGUN_LATE_MS: u64 = 1_000;
+
+/// What the log says of all jobs. It keeps a job's chunks only until the job's end.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub stories: HashMap<JobId, Story>,
+    /// When each chunk's fact was stored.
+    pub done_ms: Vec<u64>,
+    pub complaints: Complaints,
+    pub worked_late: u64,
+    /// Sequence and hash of every event, in the order in which they came.
+    prints: Vec<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    pub(super) job: Option<Job>,
+    pub submitted_ms: u64,
+    /// When nothing was owed any more: the last chunk, or the close.
+    pub settled_ms: Option<u64>,
+    pub cancelled_ms: Option<u64>,
+    pub ended: bool,
+    pub(super) done: HashSet<ChunkId>,
+    pub chunks: u64,
+    /// Deliveries beyond the first, and failed attempts.
+    pub again: u64,
+    pub(super) lifecycle: HashMap<&'static str, u32>,
+}
+
+/// A message of EVENTS.
+pub struct Entry<'a> {
+    pub seq: u64,
+    pub at_ms: u64,
+    pub job: JobId,
+    pub event: &'a Event,
+    pub payload: &'a [u8],
+}
+
+impl Log {
+    pub fn fold(&mut self, entry: &Entry<'_>) {
+        let (seq, last) = (entry.seq, self.last_seq());
+        if seq != last + 1 {
+            self.complaints.add(|| format!("event {seq} came after event {last}"));
+        }
+        self.prints.push((seq, print(entry)));
+        if matches!(entry.event, Event::ChunkDone(_)) {
+            self.done_ms.push(entry.at_ms);
+        }
+        let story = self.stories.entry(entry.job).or_default();
+        self.worked_late += u64::from(story.fold(entry, &mut self.complaints));
+    }
+
+    pub fn last_seq(&self) -> u64 {
+        self.prints.last().map_or(0, |(seq, _)| *seq)
+    }
+
+    /// Events that were read here, and are others, or are not there, in a later read.
+    pub fn changed(&self, later: &Self) -> Complaints {
+        let then: HashMap<u64, u64> = later.prints.iter().copied().collect();
+        let mut found = self.complaints.clone();
+        for (seq, print) in &self.prints {
+            match then.get(seq) {
+                Some(other) if other == print => {}
+                Some(_) => found.add(|| format!("event {seq} was another one when it was first read")),
+                None => found.add(|| format!("event {seq} was read, and is not there any more")),
+            }
+        }
+        found
+    }
+}
+
+fn print(entry: &Entry<'_>) -> u64 {
+    let mut hash = DefaultHasher::new();
+    hash.write(entry.job.uuid().as_bytes());
+    hash.write(entry.payload);
+    hash.finish()
+}
+
+impl Story {
+    /// Whether the event tells of work that began after the job was cancelled.
+    fn fold(&mut self, entry: &Entry<'_>, complaints: &mut Complaints) -> bool {
+        let Entry { at_ms, job: id, event, .. } = *entry;
+        if event.is_lifecycle() {
+            let times = self.lifecycle.entry(event.name()).or_default();
+            *times += 1;
+            if *times > 1 && is_once(event) {
+                complaints.add(|| format!("job {id} has a second {}", event.name()));
+            }
+        }
+        if self.ended && event.is_lifecycle() {
+            complaints.add(|| format!("job {id} ended, and then came {}", event.name()));
+        }
+        match &mut self.job {
+            Some(job) => job.evolve(event),
+            none => *none = Job::begin(id, event),
+        }
+        self.note(at_ms, event);
+        self.late(event)
+    }
+
+    fn note(&mut self, at_ms: u64, event: &Event) {
+        match event {
+            Event::JobSubmitted(_) => self.submitted_ms = at_ms,
+            Event::JobClosing(closing) => {
+                self.settled_ms = Some(at_ms);
+                if closing.cause == Cause::Cancelled {
+                    self.cancelled_ms = Some(closing.at.get());
+                }
+            }
+            Event::ChunkDone(done) if !self.ended && self.done.insert(done.chunk) => {
+                self.chunks += 1;
+                self.again += u64::from(done.delivered.saturating_sub(1));
+                self.settle(at_ms);
+            }
+            Event::ChunkFailed(_) if !self.ended => {
+                self.again += 1;
+                self.settle(at_ms);
+            }
+            Event::JobEnded(_) | Event::JobRejected(_) => {
+                self.settled_ms.get_or_insert(at_ms);
+                self.ended = true;
+                self.done = HashSet::new();
+            }
+            _ => {}
+        }
+    }
+
+    /// A chunk's fact after the close settles nothing.
+    fn settle(&mut self, at_ms: u64) {
+        let is_running = self.job.as_ref().is_some_and(|job| job.remaining() == 0);
+        if is_running && self.settled_ms.is_none() {
+            self.settled_ms = Some(at_ms);
+        }
+    }
+
+    fn late(&self, event: &Event) -> bool {
+        let (Some(cancelled), Event::ChunkDone(done)) = (self.cancelled_ms, event) else { return false };
+        done.started.get() > cancelled + BEGUN_LATE_MS
+    }
+
+    /// Requests that have their line so far.
+    pub fn answered(&self) -> u64 {
+        self.job.as_ref().map_or(0, |job| job.tally.requests())
+    }
+
+    fn status(&self) -> Option<Status> {
+        self.job.as_ref().map(Status::of)
+    }
+
+    pub fn state(&self) -> Option<State> {
+        self.status().map(|status| status.state)
+    }
+
+    pub fn counts(&self) -> Option<Counts> {
+        self.status().map(|status| status.requests)
+    }
+}
+
+/// A job can be submitted, planned, closed and ended once.
+fn is_once(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::JobSubmitted(_)
+            | Event::JobPlanned(_)
+            | Event::JobRejected(_)
+            | Event::JobClosing(_)
+            | Event::JobEnded(_)
+    )
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use domain::{
+        Millis,
+        event::{ChunkDone, Closing, Ended, Input, Outcome, Submitted, Tally},
+        pack::Packing,
+    };
+
+    fn submitted() -> Event {
+        Event::JobSubmitted(Submitted {
+            at: Millis::new(1),
+            fingerprint: String::new(),
+            input: Input::Inline,
+            model: None,
+            endpoint: None,
+            window_ms: 1_000,
+            metadata: Default::default(),
+            priority: Default::default(),
+            trace: None,
+            packing: Packing::default(),
+        })
+    }
+
+    fn done(started: u64) -> Event {
+        Event::ChunkDone(ChunkDone {
+            at: Millis::new(started + 10),
+            chunk: ChunkId::new(0, 0),
+            attempt: 1,
+            delivered: 2,
+            worker: "w".into(),
+            started: Millis::new(started),
+            tally: Tally::default(),
+        })
+    }
+
+    fn log(events: &[Event]) -> Log {
+        let mut log = Log::default();
+        let job = JobId::keyed("t", "a");
+        for (event, seq) in events.iter().zip(1..) {
+            log.fold(&Entry { seq, at_ms: seq * 10, job, event, payload: event.name().as_bytes() });
+        }
+        log
+    }
+
+    fn closing() -> Event {
+        Event::JobClosing(Closing { at: Millis::new(100), cause: Cause::Cancelled })
+    }
+
+    fn ended() -> Event {
+        Event::JobEnded(Ended { at: Millis::new(200), outcome: Outcome::Cancelled })
+    }
+
+    #[test]
+    fn work_after_a_cancel_is_found() {
+        assert_eq!(log(&[submitted(), closing(), done(90), ended()]).worked_late, 0);
+        assert_eq!(log(&[submitted(), closing(), done(1_200), ended()]).worked_late, 1);
+    }
+
+    #[test]
+    fn a_second_end_is_found() {
+        assert_eq!(log(&[submitted(), closing(), ended()]).complaints.count, 0);
+        assert!(log(&[submitted(), closing(), ended(), ended()]).complaints.count > 0);
+        assert!(log(&[submitted(), submitted()]).complaints.count > 0);
+    }
+
+    #[test]
+    fn a_log_that_changed_is_found() {
+        let seen = log(&[submitted(), closing()]);
+        assert_eq!(seen.changed(&log(&[submitted(), closing(), ended()])).count, 0);
+        assert_eq!(seen.changed(&log(&[submitted()])).count, 1);
+        assert_eq!(seen.changed(&log(&[submitted(), ended()])).count, 1);
+    }
+
+    #[test]
+    fn a_gap_in_the_log_is_found() {
+        let mut log = log(&[submitted()]);
+        log.fold(&Entry { seq: 3, at_ms: 0, job: JobId::keyed("t", "a"), event: &closing(), payload: b"y" });
+        assert_eq!(log.complaints.count, 1);
+    }
+
+    #[test]
+    fn chunks_that_ran_again_are_counted_once() {
+        let log = log(&[submitted(), done(5), done(5)]);
+        let story = log.stories.values().next().unwrap();
+        assert_eq!((story.chunks, story.again), (1, 1));
+    }
+}

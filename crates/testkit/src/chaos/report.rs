@@ -1,0 +1,116 @@
+//! What a run has shown, as one table.
+use crate::{
+    check::{Complaints, Pace, Recovery, Tally},
+    plan::Sort,
+    run::Injected,
+};
+use domain::status::State;
+use std::{collections::BTreeMap, fmt};
+
+#[derive(Debug, Default)]
+pub struct Report {
+    pub seed: u64,
+    pub lasted_s: u64,
+    pub faults: Vec<Injected>,
+    pub states: BTreeMap<State, u64>,
+    pub requests: u64,
+    /// Over all jobs, of the files as they are at the end.
+    pub tally: Tally,
+    /// Jobs whose client saw something else while it ran.
+    pub seen: Complaints,
+    /// Status against lines, log and what was done.
+    pub status: Complaints,
+    pub log: Complaints,
+    pub worked_late: u64,
+    pub fold: Complaints,
+    pub left: Complaints,
+    pub submitted_again: u64,
+    pub chunks: u64,
+    pub again: u64,
+    pub fallen: u64,
+    pub pace: Pace,
+}
+
+impl Report {
+    pub fn is_clean(&self) -> bool {
+        let complaints = [&self.seen, &self.status, &self.log, &self.fold, &self.left];
+        self.tally.is_clean() && self.worked_late == 0 && complaints.iter().all(|found| found.count == 0)
+    }
+
+    /// Examples of all that is wrong.
+    pub fn complaints(&self) -> impl Iterator<Item = &String> {
+        let all = [&self.tally.complaints, &self.seen, &self.status, &self.log, &self.fold, &self.left];
+        all.into_iter().flat_map(|found| &found.examples)
+    }
+
+    fn recovery(&self, which: impl Fn(Sort) -> bool) -> Recovery {
+        let faults = self.faults.iter().filter(|fault| fault.skipped.is_none());
+        let pairs = faults.zip(&self.pace.recoveries);
+        Recovery::of(pairs.filter(|(fault, _)| which(fault.sort)).filter_map(|(_, time)| *time))
+    }
+
+    fn sorts(&self) -> Vec<(&'static str, usize)> {
+        let count = |sort| self.faults.iter().filter(|f| f.sort == sort && f.skipped.is_none()).count();
+        Sort::ALL.into_iter().map(|(sort, name, _)| (name, count(sort))).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |f: &mut fmt::Formatter<'_>, what: &str, seen: &dyn fmt::Display| writeln!(f, "| {what} | {seen} |");
+        let (sorts, skipped) = (self.sorts(), self.faults.iter().filter(|fault| fault.skipped.is_some()).count());
+        let injected = self.faults.len() - skipped;
+        row(f, "what", &format!("seed {}, {} s", self.seed, self.lasted_s))?;
+        row(f, "---", &"---")?;
+        row(f, "faults", &injected)?;
+        row(f, "of these", &List(&sorts))?;
+        if skipped > 0 {
+            row(f, "faults that could not be done", &skipped)?;
+        }
+        let states: Vec<(&str, u64)> = self.states.iter().map(|(state, count)| (state.as_str(), *count)).collect();
+        row(f, "jobs", &List(&states))?;
+        row(f, "requests", &self.requests)?;
+        let Tally { answered, refused, failed, unanswered, lost, doubled, wrong, .. } = &self.tally;
+        let lines =
+            [("answered", *answered), ("refused", *refused), ("given up", *failed), ("unanswered", *unanswered)];
+        row(f, "lines", &List(&lines))?;
+        row(f, "lost", lost)?;
+        row(f, "doubled", doubled)?;
+        row(f, "wrong", wrong)?;
+        row(f, "seen otherwise by a client", &self.seen.count)?;
+        row(f, "states and counts that are not right", &self.status.count)?;
+        row(f, "faults of the log", &self.log.count)?;
+        row(f, "chunks begun after a cancel", &self.worked_late)?;
+        row(f, "statuses unlike a fresh fold", &self.fold.count)?;
+        row(f, "messages and files left behind", &self.left.count)?;
+        row(f, "longest stall", &Seconds(self.pace.stall_ms))?;
+        row(f, "recovery after a kill, p50 and p99", &self.recovery(Sort::is_kill))?;
+        row(f, "recovery after any fault, p50 and p99", &self.recovery(|_| true))?;
+        row(f, "chunks run again", &format!("{} of {}", self.again, self.chunks))?;
+        row(f, "submissions sent again", &self.submitted_again)?;
+        row(f, "processes that ended by themselves", &self.fallen)
+    }
+}
+
+struct List<'a, T>(&'a [(&'a str, T)]);
+
+impl<T: fmt::Display> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<String> = self.0.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        f.write_str(&all.join(", "))
+    }
+}
+
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} s", self.0 as f64 / 1_000.0)
+    }
+}
+
+impl fmt::Display for Recovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} ({} faults)", Seconds(self.p50_ms), Seconds(self.p99_ms), self.count)
+    }
+}
