@@ -7,6 +7,7 @@ pub mod command;
 pub mod config;
 pub mod gateway;
 pub mod intake;
+pub mod lease;
 pub mod log;
 pub mod metrics;
 pub mod projector;
