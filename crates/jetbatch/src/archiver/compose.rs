@@ -33,23 +33,36 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
 }
 
 async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Result<Option<File>, Passing> {
+    let archived = match kind {
+        Kind::Output => job.output_bytes,
+        Kind::Errors => job.error_bytes,
+    };
+    let parts = chosen(job, kind, parts);
+    let found = parts.iter().map(|(_, bytes)| bytes).sum();
+    // Another archiver may be done, and be removing the parts: its file must not be replaced by a shorter one.
+    if found != archived {
+        return Err(Passing::Parts { found, archived });
+    }
+    if parts.is_empty() {
+        return Ok(None);
+    }
     let path = paths::file(job.id, kind);
-    let mut writer = None;
-    for segment in 0..job.segments() {
-        let part = paths::part(job.id, segment, kind);
-        let Some(&bytes) = parts.get(&part) else { continue };
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            none => none.insert(shared.store.writer(&path).await?),
-        };
+    let mut writer = shared.store.writer(&path).await?;
+    for (part, bytes) in parts {
         let blocks = shared.store.stream(part, 0..bytes);
         pin_mut!(blocks);
         while let Some(block) = blocks.next().await {
             writer.write(block?).await?;
         }
     }
-    match writer {
-        Some(writer) => Ok(Some(File { path, bytes: writer.finish().await? })),
-        None => Ok(None),
+    match writer.bytes() {
+        found if found == archived => Ok(Some(File { path, bytes: writer.finish().await? })),
+        found => Err(Passing::Parts { found, archived }),
     }
+}
+
+/// A job's part files of one kind that are there, in input order.
+fn chosen(job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Vec<(String, u64)> {
+    let names = (0..job.segments()).map(|segment| paths::part(job.id, segment, kind));
+    names.filter_map(|name| parts.get(&name).map(|bytes| (name, *bytes))).collect()
 }
