@@ -1,8 +1,8 @@
 //! The scheduler: keeps each pool's WORK a little ahead of its workers, the most urgent job first; ends, expires and
 //! cancels jobs; sends again what WORK has lost. It owns what is sent. What is owed it derives from the log, so
 //! nothing is lost with it, and two of it do no harm: sends deduplicate, results are stored once, lifecycle events are
-//! compared and set.
-mod control;
+//! compared and set. So the lease that makes one of them the leader only spares work done twice.
+pub mod control;
 mod lines;
 mod reconcile;
 mod sent;
@@ -49,8 +49,6 @@ const SENDS_AT_ONCE: usize = 16;
 pub enum Error {
     #[error("the scheduler cannot read the log")]
     Log(#[from] LogError),
-    #[error("the scheduler cannot pull commands")]
-    Control(#[from] control::Error),
 }
 
 /// What may pass: it is tried again at the next tick.
@@ -69,15 +67,10 @@ enum Passing {
 }
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
-    let commands = tokio::spawn(control::run(shared.clone(), stop.clone()));
-    let mut scheduler = Scheduler::open(shared).await?;
-    let done = tokio::select! {
+    let work = async { Scheduler::open(shared).await?.work().await };
+    tokio::select! {
         () = stop.cancelled() => Ok(()),
-        done = scheduler.work() => done,
-    };
-    match commands.now_or_never() {
-        Some(Ok(Err(error))) => Err(error.into()),
-        _ => done,
+        done = work => done,
     }
 }
 
