@@ -83,7 +83,7 @@ fn every_stream_and_bucket_has_its_file() {
     names.sort();
     let streams = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD]
         .map(str::to_owned);
-    let buckets = [bucket::STATUS, bucket::WORKERS].map(|bucket| format!("KV_{bucket}"));
+    let buckets = [bucket::STATUS, bucket::WORKERS, bucket::LEASES].map(|bucket| format!("KV_{bucket}"));
     let mut want: Vec<String> = streams.into_iter().chain(buckets.clone()).collect();
     want.sort();
     assert_eq!(names, want);

@@ -8,6 +8,7 @@ pub mod config;
 pub mod gateway;
 pub mod host;
 pub mod intake;
+pub mod lease;
 pub mod log;
 pub mod metrics;
 pub mod projector;

@@ -55,6 +55,8 @@ pub enum Error {
 pub struct Running {
     /// Where the gateway listens, if it is one of the roles.
     pub http: Option<SocketAddr>,
+    /// What this process is called where it leads.
+    name: String,
     rooms: JoinSet<Result<(), Error>>,
     live: HashMap<tokio::task::Id, Role>,
     /// One for each role, because they stop one after the other.

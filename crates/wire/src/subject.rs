@@ -16,6 +16,7 @@ pub mod stream {
 pub mod bucket {
     pub const STATUS: &str = "status";
     pub const WORKERS: &str = "workers";
+    pub const LEASES: &str = "leases";
 }
 
 /// A publish address.

@@ -83,6 +83,14 @@ pub struct Heartbeat {
     pub restarts: u32,
 }
 
+/// Who holds a role, in the bucket `leases`, as JSON: renewed every second, and forgotten by the server soon after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    pub holder: String,
+    /// When it was renewed last.
+    pub at: Millis,
+}
+
 /// A job's status as it stands in the bucket `status`, as JSON: the folded part, the sequence of the last event folded
 /// into it, and the part that depends on the clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -21,8 +21,8 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
     let span = spans::archive(job, None);
     async {
         let parts: HashMap<String, u64> = shared.store.list(&paths::parts(job.id)).await?.into_iter().collect();
-        let output = file(shared, job, Kind::Output, &parts, job.output_bytes).await?;
-        let errors = file(shared, job, Kind::Errors, &parts, job.error_bytes).await?;
+        let output = file(shared, job, Kind::Output, &parts).await?;
+        let errors = file(shared, job, Kind::Errors, &parts).await?;
         let written = OutputWritten { at: clock::now(), output, errors };
         let message = envelope::event(job.id, &Event::OutputWritten(written), telemetry::traceparent().as_deref());
         shared.bus.publish(message.id(format!("{}:written", job.id))).await?;
@@ -32,35 +32,37 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
     .await
 }
 
-/// `bytes` is what the log says the parts hold together: another archiver that is ahead may be removing them by now.
-async fn file(
-    shared: &Shared,
-    job: &Job,
-    kind: Kind,
-    parts: &HashMap<String, u64>,
-    bytes: u64,
-) -> Result<Option<File>, Passing> {
-    let path = paths::file(job.id, kind);
-    let held: u64 = (0..job.segments()).filter_map(|segment| parts.get(&paths::part(job.id, segment, kind))).sum();
-    if held != bytes {
-        return Err(Passing::Parts { job: job.id, held, bytes });
+async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Result<Option<File>, Passing> {
+    let archived = match kind {
+        Kind::Output => job.output_bytes,
+        Kind::Errors => job.error_bytes,
+    };
+    let parts = chosen(job, kind, parts);
+    let found = parts.iter().map(|(_, bytes)| bytes).sum();
+    // Another archiver may be done, and be removing the parts: its file must not be replaced by a shorter one.
+    if found != archived {
+        return Err(Passing::Parts { found, archived });
     }
-    let mut writer = None;
-    for segment in 0..job.segments() {
-        let part = paths::part(job.id, segment, kind);
-        let Some(&bytes) = parts.get(&part) else { continue };
-        let writer = match &mut writer {
-            Some(writer) => writer,
-            none => none.insert(shared.store.writer(&path).await?),
-        };
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    let path = paths::file(job.id, kind);
+    let mut writer = shared.store.writer(&path).await?;
+    for (part, bytes) in parts {
         let blocks = shared.store.stream(part, 0..bytes);
         pin_mut!(blocks);
         while let Some(block) = blocks.next().await {
             writer.write(block?).await?;
         }
     }
-    match writer {
-        Some(writer) => Ok(Some(File { path, bytes: writer.finish().await? })),
-        None => Ok(None),
+    match writer.bytes() {
+        found if found == archived => Ok(Some(File { path, bytes: writer.finish().await? })),
+        found => Err(Passing::Parts { found, archived }),
     }
+}
+
+/// A job's part files of one kind that are there, in input order.
+fn chosen(job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Vec<(String, u64)> {
+    let names = (0..job.segments()).map(|segment| paths::part(job.id, segment, kind));
+    names.filter_map(|name| parts.get(&name).map(|bytes| (name, *bytes))).collect()
 }

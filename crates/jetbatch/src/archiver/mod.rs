@@ -1,16 +1,18 @@
 //! The archiver: RESULTS to output files, in input order. A segment whose chunks are all in is written, told of, and
 //! its results are removed, in that order; when all segments are written, the output is put together. It owns the
-//! files of a job. It never decides a job's end.
+//! files of a job. It never decides a job's end. Several may run: see `turns`.
 mod answers;
 mod clean;
 mod compose;
 mod merge;
 mod segment;
 mod stray;
+mod turns;
 
 use crate::{
     bus::{PublishError, ReadError},
     clock,
+    lease::Members,
     log::{Change, Keep, Log, LogError},
     shared::Shared,
     store::StoreError,
@@ -26,6 +28,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use turns::Turns;
 
 /// Events folded before the next look at what is owed.
 const EVENTS_AT_ONCE: usize = 512;
@@ -57,28 +60,25 @@ enum Passing {
     Panic(#[from] task::JoinError),
     #[error("the answers of segment {0} do not fit its plan")]
     Misfit(u32),
-    #[error("the parts of job {job} hold {held} bytes, and {bytes} by the log")]
-    Parts { job: JobId, held: u64, bytes: u64 },
+    #[error(
+        "the parts hold {found} bytes, and the archived segments {archived}; another archiver may be removing them"
+    )]
+    Parts { found: u64, archived: u64 },
 }
 
 /// A piece of work: one segment of a job, or (none) its output.
 type Piece = (JobId, Option<u32>);
 
-pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+const ROLE: &str = "archiver";
+
+/// `name` tells archivers apart.
+pub async fn run(shared: Shared, name: &str, stop: CancellationToken) -> Result<(), Error> {
+    let Some(members) = stop.run_until_cancelled(Members::join(&shared, ROLE, name)).await else { return Ok(()) };
     let _strays = stray::watch(shared.clone());
-    let log = Log::open_with(&shared.bus, Keep::Active).await?;
-    let mut archiver = Archiver {
-        shared,
-        log,
-        tasks: JoinSet::new(),
-        pieces: HashMap::new(),
-        busy: HashSet::new(),
-        again: HashMap::new(),
-    };
-    tokio::select! {
-        () = stop.cancelled() => Ok(()),
-        done = archiver.work() => done,
-    }
+    let mut archiver = Archiver::open(shared, members).await?;
+    let done = stop.run_until_cancelled(archiver.work()).await;
+    archiver.members.leave().await;
+    done.unwrap_or(Ok(()))
 }
 
 struct Archiver {
@@ -89,9 +89,17 @@ struct Archiver {
     busy: HashSet<Piece>,
     /// What failed, and when it may be tried again.
     again: HashMap<Piece, Instant>,
+    members: Members,
+    turns: Turns,
 }
 
 impl Archiver {
+    async fn open(shared: Shared, members: Members) -> Result<Self, Error> {
+        let log = Log::open_with(&shared.bus, Keep::Active).await?;
+        let (tasks, pieces, busy, again) = Default::default();
+        Ok(Self { shared, log, tasks, pieces, busy, again, members, turns: Turns::default() })
+    }
+
     async fn work(&mut self) -> Result<(), Error> {
         while !self.log.caught_up() {
             let change = self.log.next().await?;
@@ -111,7 +119,8 @@ impl Archiver {
                         self.finish(piece, result);
                     }
                 }
-                () = tokio::time::sleep(AGAIN), if !self.again.is_empty() => {}
+                () = self.members.changed() => {}
+                () = tokio::time::sleep(AGAIN), if !self.again.is_empty() || self.turns.is_waiting() => {}
             }
         }
     }
@@ -130,11 +139,14 @@ impl Archiver {
         let is_new = clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS;
         match change.event {
             // The piece is settled only when its fact is folded, so that it is not begun twice.
-            Event::SegmentArchived(archived) => self.settled((job, Some(archived.segment))),
-            Event::OutputWritten(_) => self.settled((job, None)),
-            Event::JobEnded(_) if is_new => {
-                let shared = self.shared.clone();
-                tokio::spawn(async move { clean::job(&shared, job).await });
+            Event::SegmentArchived(archived) => self.settle((job, Some(archived.segment))),
+            Event::OutputWritten(_) => self.settle((job, None)),
+            Event::JobEnded(_) => {
+                self.turns.forget_job(job);
+                self.again.retain(|(id, _), _| *id != job);
+                if is_new {
+                    self.clean(job);
+                }
             }
             Event::ChunkDone(done) if is_new && self.is_late(&job, done.chunk.segment) => {
                 let shared = self.shared.clone();
@@ -149,16 +161,21 @@ impl Archiver {
             | Event::PriorityChanged(_)
             | Event::JobDeleted(_)
             | Event::JobClosing(_)
-            | Event::JobEnded(_)
             | Event::SegmentPlanned(_)
             | Event::ChunkDone(_)
             | Event::ChunkFailed(_) => {}
         }
     }
 
-    fn settled(&mut self, piece: Piece) {
+    fn settle(&mut self, piece: Piece) {
         self.busy.remove(&piece);
         self.again.remove(&piece);
+        self.turns.settled(&piece);
+    }
+
+    fn clean(&self, job: JobId) {
+        let shared = self.shared.clone();
+        tokio::spawn(async move { clean::job(&shared, job).await });
     }
 
     /// Whether a result of the segment is of no use any more: the segment is archived, or the job has ended.
@@ -177,7 +194,11 @@ impl Archiver {
                 if self.tasks.len() + begun.len() >= most {
                     break;
                 }
-                if !self.busy.contains(&piece) && self.again.get(&piece).is_none_or(|at| *at <= now) {
+                if self.busy.contains(&piece) || self.again.get(&piece).is_some_and(|at| *at > now) {
+                    continue;
+                }
+                let is_own = self.members.owns(&turns::name(piece));
+                if self.turns.may_begin(piece, is_own, now.into_std()) {
                     begun.push((piece, snapshot(job, piece.1)));
                 }
             }
@@ -197,6 +218,11 @@ impl Archiver {
     }
 
     fn finish(&mut self, piece: Piece, result: Result<(), Passing>) {
+        if self.log.job(&piece.0).is_none() {
+            // Another archiver was faster, and the job has ended: what was written since is nobody's.
+            self.busy.remove(&piece);
+            return self.clean(piece.0);
+        }
         let Err(error) = result else { return };
         tracing::warn!(job = %piece.0, segment = piece.1, error = &error as &dyn std::error::Error, "archiving is tried again");
         self.busy.remove(&piece);

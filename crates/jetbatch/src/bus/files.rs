@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Settings, pull};
 
 /// In the order in which they are applied.
-const STREAMS: [(&str, &str); 8] = [
+const STREAMS: [(&str, &str); 9] = [
     ("EVENTS.json", include_str!("../../../../streams/EVENTS.json")),
     ("SUBMIT.json", include_str!("../../../../streams/SUBMIT.json")),
     ("WORK.json", include_str!("../../../../streams/WORK.json")),
@@ -15,6 +15,7 @@ const STREAMS: [(&str, &str); 8] = [
     ("DEAD.json", include_str!("../../../../streams/DEAD.json")),
     ("KV_status.json", include_str!("../../../../streams/KV_status.json")),
     ("KV_workers.json", include_str!("../../../../streams/KV_workers.json")),
+    ("KV_leases.json", include_str!("../../../../streams/KV_leases.json")),
 ];
 
 const CONSUMERS: [(&str, &str); 3] = [
@@ -241,6 +242,7 @@ mod tests {
             ("dead.p.r.j.1", "DEAD"),
             ("$KV.status.j", "KV_status"),
             ("$KV.workers.w", "KV_workers"),
+            ("$KV.leases.scheduler", "KV_leases"),
         ] {
             assert_eq!(files.stream_of(subject).map(|file| file.name.as_str()), Some(stream), "{subject}");
         }

@@ -6,14 +6,14 @@ use super::{
 use crate::{
     bus::{Delivery, PublishError},
     clock, command,
-    log::{self, LogError},
+    log::{self, Folded, LogError},
     shared::Shared,
     spans,
-    store::StoreError,
+    store::{StoreError, paths},
     telemetry,
 };
 use domain::{
-    JobId,
+    Job, JobId,
     decide::{Command, Refusal},
     event::{Code, Input, LineError, Planned, Submitted},
     job::Phase,
@@ -129,6 +129,7 @@ async fn submit(shared: &Shared, id: JobId, submitted: Submitted) -> Result<bool
         // Submitted before: by this very message before a crash, or by a repetition of it.
         Err(command::Error::Refused(Refusal::Exists)) => {
             shared.metrics.submission("duplicate");
+            drop_copy(shared, id).await?;
             let folded = log::job(&shared.bus, id).await?.ok_or(Error::Behind)?;
             Ok(folded.job.phase == Phase::Validating)
         }
@@ -155,7 +156,21 @@ async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), 
             let planned = Planned { at: clock::now(), input, requests, segments, bytes };
             settle(shared, id, Command::Plan(planned)).await
         }
-        Verdict::Bad { errors, total } => reject(shared, id, errors, total).await,
+        Verdict::Bad { errors, total } => {
+            reject(shared, id, errors, total).await?;
+            drop_copy(shared, id).await
+        }
+    }
+}
+
+/// Removes the copy of a rejected job's input. After the verdict is stored, and only if it was this one: another intake
+/// may have planned the job meanwhile, and its chunks are read from the copy.
+async fn drop_copy(shared: &Shared, id: JobId) -> Result<(), Error> {
+    match log::job(&shared.bus, id).await? {
+        Some(Folded { job: Job { phase: Phase::Rejected(_), .. }, .. }) => {
+            Ok(shared.store.delete(&paths::input(id)).await?)
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -66,7 +66,6 @@ async fn decide(
     mut check: Check,
     bytes: u64,
 ) -> Result<Verdict, Error> {
-    let copied = copy.is_some();
     if let Some(copy) = copy {
         copy.finish().await?;
     }
@@ -82,9 +81,6 @@ async fn decide(
     shared.metrics.intake(requests, check.total);
     if check.total == 0 {
         return Ok(Verdict::Good { input: path.to_owned(), requests, segments: check.packer.segments(), bytes });
-    }
-    if copied {
-        shared.store.delete(path).await?;
     }
     check.errors.sort_by_key(|error| error.line);
     Ok(Verdict::Bad { errors: check.errors, total: check.total })

@@ -20,8 +20,8 @@ use prometheus_client::{
 
 pub use labels::ChunkFate;
 use labels::{
-    ChunkLabel, FaultLabel, FileLabel, HttpLabel, OutcomeLabel, PoolLabel, ResultLabel, RouteLabel, SlaLabel,
-    StateLabel, Text, TokenLabel, Word,
+    ChunkLabel, FaultLabel, FileLabel, HttpLabel, OutcomeLabel, PoolLabel, ResultLabel, RoleLabel, RouteLabel,
+    SlaLabel, StateLabel, Text, TokenLabel, Word,
 };
 
 type Counters<L> = Family<L, Counter>;
@@ -53,6 +53,7 @@ pub struct Metrics {
     archive_bytes: Counters<FileLabel>,
     http: Counters<HttpLabel>,
     http_seconds: Histograms<RouteLabel>,
+    leader: Gauges<RoleLabel>,
     publish_retries: Gauge,
     reconnects: Gauge,
 }
@@ -93,6 +94,7 @@ impl Metrics {
             archive_bytes: on.add("archive_bytes", "Bytes of archived lines", Family::default()),
             http: on.add("http_requests", "HTTP requests by route and status", Family::default()),
             http_seconds: on.add("http_request_seconds", "Time to an HTTP answer's head", histograms(fast)),
+            leader: on.add("leader", "Whether this process leads the role", Family::default()),
             publish_retries: on.add("publish_retries", "Publishes tried again since the start", Gauge::default()),
             reconnects: on.add("nats_reconnects", "Connections to NATS made anew since the start", Gauge::default()),
             registry: on.0,
@@ -104,6 +106,12 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry).expect("a String takes all that is written");
         text
+    }
+
+    // Lease.
+
+    pub fn leader(&self, role: &'static str, leads: bool) {
+        self.leader.get_or_create(&RoleLabel { role: Word(role) }).set(i64::from(leads));
     }
 
     // Projector.
@@ -274,6 +282,8 @@ mod tests {
         metrics.jobs(State::InProgress, 2);
         metrics.http("/jobs/{id}", 200, 0.001);
         metrics.status_written(0.03);
+        metrics.leader("scheduler", true);
+        metrics.leader("projector", false);
         let text = metrics.encode();
         for line in [
             "jetbatch_requests_total{pool=\"tiny\",outcome=\"completed\"} 3",
@@ -284,6 +294,8 @@ mod tests {
             "jetbatch_jobs{state=\"in_progress\"} 2",
             "jetbatch_http_requests_total{route=\"/jobs/{id}\",status=\"200\"} 1",
             "jetbatch_status_delay_seconds_bucket{le=\"0.05\"} 1",
+            "jetbatch_leader{role=\"scheduler\"} 1",
+            "jetbatch_leader{role=\"projector\"} 0",
             "jetbatch_chunk_run_seconds_count{pool=\"tiny\"} 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

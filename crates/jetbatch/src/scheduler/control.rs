@@ -1,4 +1,5 @@
-//! Commands from `jobs.control`.
+//! Commands from `jobs.control`. They are carried out by every head and not by the leader alone: a command is compared
+//! and set on its own job's events and needs no fold of the others, so a cancel does not wait for the next leader.
 use crate::{
     bus::{Delivery, PullError},
     clock,

@@ -1,8 +1,8 @@
 //! The scheduler: keeps each pool's WORK a little ahead of its workers, the most urgent job first; ends, expires and
 //! cancels jobs; sends again what WORK has lost. It owns what is sent. What is owed it derives from the log, so
 //! nothing is lost with it, and two of it do no harm: sends deduplicate, results are stored once, lifecycle events are
-//! compared and set.
-mod control;
+//! compared and set. So the lease that makes one of them the leader only spares work done twice.
+pub mod control;
 mod dead;
 mod lines;
 mod reconcile;
@@ -52,8 +52,6 @@ const ASIDE: Duration = Duration::from_secs(5);
 pub enum Error {
     #[error("the scheduler cannot read the log")]
     Log(#[from] LogError),
-    #[error("the scheduler cannot pull commands")]
-    Control(#[from] control::Error),
 }
 
 /// What may pass: it is tried again at the next tick.
@@ -72,12 +70,10 @@ enum Passing {
 }
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
-    let commands = control::run(shared.clone(), stop.clone());
-    let mut scheduler = Scheduler::open(shared).await?;
+    let work = async { Scheduler::open(shared).await?.work().await };
     tokio::select! {
         () = stop.cancelled() => Ok(()),
-        done = scheduler.work() => done,
-        done = commands => Ok(done?),
+        done = work => done,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     config::{Config, PoolConfig},
     gateway,
     host::{self, Hosted},
-    intake,
+    intake, lease,
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
@@ -98,7 +98,8 @@ async fn greet(store: &Store, url: &str) -> Result<(), Error> {
 impl Running {
     fn new(http: Option<SocketAddr>, config: &Config, server: Option<Server>) -> Self {
         let drain = Duration::from_secs(config.worker.drain_s);
-        Self { http, rooms: JoinSet::new(), live: HashMap::new(), stops: BTreeMap::new(), drain, server }
+        let (rooms, live, stops) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
+        Self { http, name: worker::name(), rooms, live, stops, drain, server }
     }
 
     fn token(&mut self, role: Role) -> CancellationToken {
@@ -110,11 +111,34 @@ impl Running {
         match role {
             Role::Gateway => {}
             Role::Intake => self.spawn(role, async move { intake::run(shared, stop).await }),
-            Role::Scheduler => self.spawn(role, async move { scheduler::run(shared, stop).await }),
+            Role::Scheduler => {
+                self.lead(role, &shared, &stop, scheduler::run);
+                self.spawn(role, async move { scheduler::control::run(shared, stop).await });
+            }
             Role::Worker => self.open_pools(&shared, &stop),
-            Role::Archiver => self.spawn(role, async move { archiver::run(shared, stop).await }),
-            Role::Projector => self.spawn(role, async move { projector::run(shared, stop).await }),
+            Role::Archiver => {
+                let name = self.name.clone();
+                self.spawn(role, async move { archiver::run(shared, &name, stop).await });
+            }
+            Role::Projector => self.lead(role, &shared, &stop, projector::run),
         }
+    }
+
+    /// Opens a room that runs on one head at a time.
+    fn lead<R, E>(
+        &mut self,
+        role: Role,
+        shared: &Shared,
+        stop: &CancellationToken,
+        room: impl Fn(Shared, CancellationToken) -> R + Send + 'static,
+    ) where
+        R: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let (shared, stop, name) = (shared.clone(), stop.clone(), self.name.clone());
+        let given = shared.clone();
+        let room = move |stop| room(given.clone(), stop);
+        self.spawn(role, async move { lease::lead(&shared, role.as_str(), &name, stop, room).await });
     }
 
     fn open_pools(&mut self, shared: &Shared, stop: &CancellationToken) {

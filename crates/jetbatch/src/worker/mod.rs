@@ -136,8 +136,8 @@ async fn drain(shared: &Shared, tasks: TaskTracker, abandon: CancellationToken) 
     }
 }
 
-/// Host, process and start: two workers never share it.
-fn name() -> String {
+/// Host, process and start: two processes never share it.
+pub fn name() -> String {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let host: String = host.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,8 +1,10 @@
 //! The projector on a real nats-server: the status is the fold, whatever stops, starts or is deleted.
 #![allow(clippy::unwrap_used)]
 
+mod gate;
 mod log;
 mod rig;
+mod two;
 
 use domain::{
     Event, JobId,

@@ -60,8 +60,12 @@ impl Rig {
     }
 
     pub fn project(&self) -> Running {
+        self.project_as(self.shared.clone())
+    }
+
+    pub fn project_as(&self, shared: Shared) -> Running {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(projector::run(self.shared.clone(), stop.clone()));
+        let task = tokio::spawn(projector::run(shared, stop.clone()));
         Running { stop, task }
     }
 
