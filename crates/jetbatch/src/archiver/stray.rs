@@ -46,5 +46,5 @@ fn owner(subject: &str) -> Option<JobId> {
 async fn has_ended(shared: &Shared, job: JobId) -> Result<bool, ReadError> {
     let last = shared.bus.last(stream::EVENTS, &Subject::JobEvent(job).to_string()).await?;
     let name = last.as_ref().and_then(|raw| raw.header(envelope::TYPE));
-    Ok(matches!(name, Some("JobEnded" | "JobRejected")))
+    Ok(matches!(name, Some("JobEnded" | "JobRejected" | "JobDeleted")))
 }
