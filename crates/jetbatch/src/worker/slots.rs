@@ -62,7 +62,7 @@ impl Slots {
     /// A place for an announced request.
     pub async fn take(&self, announced: Announced) -> Place<'_> {
         let permit = self.0.places.acquire().await.expect("the semaphore is never closed");
-        Place { _permit: Some(permit), ..self.extra(announced) }
+        self.begin(announced, Some(permit))
     }
 
     /// All places, once nothing runs: for a chunk that is to run alone.
@@ -72,9 +72,13 @@ impl Slots {
 
     /// A place under [`Slots::all`].
     pub fn extra(&self, announced: Announced) -> Place<'_> {
+        self.begin(announced, None)
+    }
+
+    fn begin<'a>(&'a self, announced: Announced, permit: Option<SemaphorePermit<'a>>) -> Place<'a> {
         self.0.running.fetch_add(1, Ordering::Relaxed);
         drop(announced);
-        Place { slots: self, _permit: None }
+        Place { slots: self, _permit: permit }
     }
 }
 
