@@ -18,6 +18,8 @@ const CONSUMER: &str = "control";
 const WAIT: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 16;
 const BYTES: usize = 1 << 20;
+/// Less than a room is given to stop.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,7 +27,19 @@ pub enum Error {
     Pull(#[from] PullError),
 }
 
+/// Until `stop`. The command in hand may end then, for a while; without NATS it comes again.
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let given_up = async {
+        stop.cancelled().await;
+        tokio::time::sleep(END_WITHIN).await;
+    };
+    tokio::select! {
+        done = work(shared, &stop) => done,
+        () = given_up => Ok(()),
+    }
+}
+
+async fn work(shared: Shared, stop: &CancellationToken) -> Result<(), Error> {
     let mut puller = shared.bus.puller(stream::SUBMIT, CONSUMER).await?;
     loop {
         let pulled = tokio::select! {
