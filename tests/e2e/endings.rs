@@ -13,7 +13,7 @@ fn asks(count: usize) -> Vec<Ask> {
 }
 
 /// Holds the two files against what was asked, and the counts against the files.
-async fn assert_kept(stand: &Stand, id: JobId, asks: &[Ask], code: &str) -> Value {
+pub async fn assert_kept(stand: &Stand, id: JobId, asks: &[Ask], code: &str) -> Value {
     let status = stand.end(id).await;
     let [output, errors] = ["results", "errors"].map(|which| format!("/jobs/{id}/{which}"));
     let (output, errors) = (stand.http.text(&output).await, stand.http.text(&errors).await);

@@ -15,6 +15,7 @@ mod crashes;
 mod doors;
 mod endings;
 mod engine_faults;
+mod heads;
 mod idempotency;
 mod jaeger;
 mod nats_cli;

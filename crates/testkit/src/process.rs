@@ -95,6 +95,15 @@ impl Jetbatch {
         self.signal(Signal::SIGINT);
     }
 
+    /// Stops it where it is, until [`Jetbatch::resume`].
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
     /// Waits for its end. Panics with its output when it goes on.
     pub async fn exit(&mut self, timeout: Duration) -> ExitStatus {
         match tokio::time::timeout(timeout, self.child.wait()).await {

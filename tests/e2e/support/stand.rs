@@ -66,9 +66,9 @@ impl Stand {
         self.new_head().await;
     }
 
-    /// A second head process beside the first. It ends when it is dropped.
-    pub async fn second_head(&self) -> Jetbatch {
-        head(self.dir.path(), &self.head_env).await.0
+    /// A second head process beside the first, and its door. It ends when it is dropped.
+    pub async fn second_head(&self) -> (Jetbatch, Http) {
+        head(self.dir.path(), &self.head_env).await
     }
 
     /// Another head process, where the first has ended.

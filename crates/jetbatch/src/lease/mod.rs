@@ -35,7 +35,9 @@ where
 {
     let seat = Seat::new(&shared.bus, role, holder);
     let mut ended = None;
-    while let (None, Some(term)) = (&ended, stop.run_until_cancelled(seat.take()).await) {
+    shared.metrics.leader(role, false);
+    while ended.is_none() {
+        let Some(term) = stop.run_until_cancelled(seat.take()).await else { break };
         tracing::info!(role, holder, "leads");
         shared.metrics.leader(role, true);
         ended = reign(&seat, term, &stop, &mut room).await;

@@ -1,5 +1,5 @@
 //! One role's key in the bucket: looked at, taken, renewed, given up.
-use super::rule::{self, Claim, LOOK_EVERY, Standing, TERM, Term};
+use super::rule::{self, Claim, LOOK_EVERY, Standing, TERM, Term, Watch};
 use crate::{
     bus::{Append, Bucket, Bus, Entry, Op, PublishError, ReadError},
     clock,
@@ -46,9 +46,9 @@ impl Seat {
 
     /// Stands by until the lease is taken.
     pub async fn take(&self) -> Term {
-        let mut told = None;
+        let (mut told, mut watch) = (None, Watch::default());
         loop {
-            match self.try_take().await {
+            match self.try_take(&mut watch).await {
                 Ok(term) => return term,
                 Err(loss) if told.as_ref() == Some(&loss) => {}
                 Err(loss) => {
@@ -60,9 +60,9 @@ impl Seat {
         }
     }
 
-    async fn try_take(&self) -> Result<Term, Loss> {
+    async fn try_take(&self, watch: &mut Watch) -> Result<Term, Loss> {
         let until = Instant::now() + TERM;
-        let rev = timeout_at(until, self.look()).await.unwrap_or(Err(Loss::Late))?;
+        let rev = timeout_at(until, self.look(watch)).await.unwrap_or(Err(Loss::Late))?;
         self.write(rev, until).await
     }
 
@@ -103,7 +103,7 @@ impl Seat {
                 let asked = Instant::now().into_std();
                 match self.put(rev).await {
                     Ok(Append::Stored(rev)) => return Ok(Term::new(rev, asked)),
-                    Ok(Append::Conflict) => rev = self.look().await?,
+                    Ok(Append::Conflict) => rev = self.look(&mut Watch::default()).await?,
                     Err(error) => {
                         tracing::debug!(role = self.role, %error, "the lease is not written yet");
                         sleep(PAUSE).await;
@@ -129,7 +129,7 @@ impl Seat {
     }
 
     /// The revision to write against, where the lease may be taken.
-    async fn look(&self) -> Result<u64, Loss> {
+    async fn look(&self, watch: &mut Watch) -> Result<u64, Loss> {
         let standing = match self.standing().await {
             Err(ReadError::NoStream { .. }) => {
                 self.bucket.ensure().await;
@@ -137,7 +137,7 @@ impl Seat {
             }
             standing => standing.map_err(|_| Loss::Late)?,
         };
-        match rule::claim(standing, &self.holder) {
+        match rule::claim(standing, &self.holder, watch, Instant::now().into_std()) {
             Claim::Take { rev } => Ok(rev),
             Claim::Wait { holder } => Err(Loss::Held(holder)),
         }

@@ -17,6 +17,8 @@ const AT_ONCE: usize = 16;
 const BYTES: usize = 1 << 20;
 /// A command for a job that does not exist yet waits for it so long.
 const UNKNOWN_MS: u64 = 600_000;
+/// Less than a room is given to stop.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,7 +26,19 @@ pub enum Error {
     Pull(#[from] PullError),
 }
 
+/// Until `stop`. The command in hand may end then, for a while; without NATS it comes again.
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let given_up = async {
+        stop.cancelled().await;
+        tokio::time::sleep(END_WITHIN).await;
+    };
+    tokio::select! {
+        done = work(shared, &stop) => done,
+        () = given_up => Ok(()),
+    }
+}
+
+async fn work(shared: Shared, stop: &CancellationToken) -> Result<(), Error> {
     let mut puller = shared.bus.puller(stream::SUBMIT, CONSUMER).await?;
     loop {
         let pulled = tokio::select! {

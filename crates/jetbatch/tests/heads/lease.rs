@@ -9,7 +9,7 @@ use jetbatch::{
 };
 use std::{
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 use testkit::wait_for;
 use tokio::task::JoinHandle;
@@ -128,6 +128,21 @@ async fn a_dead_leader_is_followed_in_the_promised_time() {
     journal.until(&["a begins", "b begins"]).await;
     assert!(killed.elapsed() < TAKEOVER_MAX * SLACK, "{:?}", killed.elapsed());
     assert_eq!((holder(&rig).await.as_deref(), second.leads()), (Some("b"), true));
+    second.stop().await;
+}
+
+/// As with a server whose clock was set back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_the_server_never_forgets_is_taken_over() {
+    let (rig, journal) = (Rig::start().await, Journal::default());
+    let mut config = rig.bus.js().get_stream("KV_leases").await.unwrap().cached_info().config.clone();
+    config.max_age = Duration::ZERO;
+    rig.bus.js().update_stream(&config).await.unwrap();
+    let first = Head::start(&rig, "a", &journal).await;
+    journal.until(&["a begins"]).await;
+    let second = Head::start(&rig, "b", &journal).await;
+    first.kill().await;
+    journal.until(&["a begins", "b begins"]).await;
     second.stop().await;
 }
 
