@@ -152,6 +152,12 @@ impl Cluster {
         }
     }
 
+    /// SIGSTOP: it keeps its connections and answers nothing.
+    pub fn freeze(&self, node: usize) {
+        let pid = self.nodes[node].child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
+        kill(Pid::from_raw(pid.expect("the server runs")), Signal::SIGSTOP).expect("the server is a child");
+    }
+
     pub async fn restart(&mut self, node: usize) {
         self.kill(node).await;
         self.nodes[node].child = Some(spawn(&self.nodes[node].dir));

@@ -200,6 +200,7 @@ async fn options(settings: &Settings, name: &str, signals: &Signals) -> Result<C
     let options = ConnectOptions::new()
         .name(name)
         .request_timeout(Some(limits::TRY_TIMEOUT))
+        .ping_interval(limits::PING)
         .reconnect_delay_callback(|tries| if tries <= 1 { Duration::ZERO } else { super::pause() })
         .event_callback(move |event| {
             signals.take(event);

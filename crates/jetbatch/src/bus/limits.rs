@@ -15,6 +15,8 @@ pub const RETRY_SECONDS_DEFAULT: u64 = 45;
 pub const CONNECT_SECONDS_DEFAULT: u64 = 10;
 pub const ACK_WAIT_SECONDS_DEFAULT: u64 = 30;
 pub const ACK_TRIES_MAX: u32 = 3;
+/// A server that answers neither of three pings is left for another: one that hangs keeps its connections open.
+pub const PING: Duration = Duration::from_secs(2);
 /// A purge of a large stream was measured in seconds on older servers.
 pub const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 

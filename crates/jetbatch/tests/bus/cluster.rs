@@ -1,4 +1,5 @@
 use std::collections::HashSet;
+use std::time::Duration;
 
 use jetbatch::bus::{Append, Bus, Settings};
 use testkit::nats::Cluster;
@@ -61,4 +62,16 @@ async fn an_election_loses_and_doubles_nothing() {
         assert!(ids.insert(raw.id().unwrap().to_owned()), "{raw:?} twice");
     }
     assert_eq!(bus.state("EVENTS").await.unwrap().messages as usize, COUNT);
+}
+
+/// A server that hangs closes nothing: its clients must find out for themselves, and go elsewhere.
+#[tokio::test]
+async fn a_server_that_hangs_is_left() {
+    let cluster = Cluster::start().await;
+    let one = cluster.url().split(',').next().map(str::to_owned);
+    let bus = connect(&Settings { url: one, replicas: 3, ..Settings::default() }).await;
+    bus.apply_streams(&pools()).await.unwrap();
+    cluster.freeze(0);
+    let publish = bus.publish(Message::new("event.chunk.a", "fact").id("1"));
+    tokio::time::timeout(Duration::from_secs(25), publish).await.expect("another server takes it").unwrap();
 }

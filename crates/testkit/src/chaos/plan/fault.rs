@@ -117,7 +117,9 @@ impl Sort {
             Self::KillWorker | Self::KillHead | Self::KillNode => (100, 3_000),
             // Some longer than a worker may be silent.
             Self::FreezeWorker | Self::FreezeHead => (500, 8_000),
-            Self::FreezeNode | Self::CutNode => (1_000, 6_000),
+            // Long enough that its clients must see for themselves that it does not answer.
+            Self::FreezeNode => (1_000, 15_000),
+            Self::CutNode => (1_000, 6_000),
             Self::RestartAll => (0, 2_000),
             Self::DeleteWork | Self::DeleteStatus | Self::DeleteWorkers | Self::DeleteLeases => (0, 0),
             Self::FillStore | Self::LoseStore | Self::FillWork | Self::FillResults => (1_000, 5_000),
