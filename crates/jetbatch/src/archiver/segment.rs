@@ -181,14 +181,12 @@ impl<'a> Writing<'a> {
 /// A segment's input lines; none if the input is not there any more.
 async fn input(shared: &Shared, job: &Job, plan: &SegmentPlan) -> Result<Vec<Bytes>, Passing> {
     let Some(planned) = &job.planned else { return Ok(Vec::new()) };
-    let bytes = match shared.store.range(&planned.input, plan.offset..plan.offset + plan.bytes).await {
-        Ok(bytes) if bytes.len() as u64 == plan.bytes => bytes,
-        Err(error) if !error.is_not_found() => return Err(error.into()),
-        Ok(_) | Err(_) => {
-            tracing::error!(job = %job.id, segment = plan.segment, "the job's input is gone or cut: error lines have no custom_id");
-            return Ok(Vec::new());
-        }
-    };
+    let end = plan.offset + plan.bytes;
+    if shared.store.size(&planned.input).await?.is_none_or(|size| size < end) {
+        tracing::error!(job = %job.id, segment = plan.segment, "the job's input is gone or cut: error lines have no custom_id");
+        return Ok(Vec::new());
+    }
+    let bytes = shared.store.range(&planned.input, plan.offset..end).await?;
     let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     Ok(lines.map(|line| bytes.slice_ref(line)).collect())
 }

@@ -202,6 +202,7 @@ pub mod tests {
             priority: Default::default(),
             trace: None,
             packing: Packing::default(),
+            retries: Default::default(),
         })
     }
 
