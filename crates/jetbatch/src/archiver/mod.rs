@@ -1,19 +1,28 @@
 //! The archiver: RESULTS to output files, in input order. A segment whose chunks are all in is written, told of, and
 //! its results are removed, in that order; when all segments are written, the output is put together. It owns the
-//! files of a job. It never decides a job's end.
+//! files of a job, and removes them again: when the job is deleted, and what nobody needs any more. It never decides a
+//! job's end.
+mod age;
 mod answers;
-mod clean;
+mod chore;
+mod cleaner;
 mod compose;
+mod ledger;
 mod merge;
+mod orphan;
+mod policy;
 mod segment;
+mod survey;
+
+pub use policy::{Age, Settings as Retention};
 
 use crate::{
     bus::{PublishError, ReadError},
-    clock,
     log::{Change, Keep, Log, LogError},
     shared::Shared,
     store::StoreError,
 };
+use cleaner::Cleaner;
 use domain::{Event, Job, JobId, job::Phase};
 use futures::FutureExt;
 use std::{
@@ -30,8 +39,6 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_AT_ONCE: usize = 512;
 /// What failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What jobs that ended longer ago left was removed by an earlier run.
-const CLEAN_MS: u64 = 3_600_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -66,12 +73,14 @@ type Piece = (JobId, Option<u32>);
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     let log = Log::open_with(&shared.bus, Keep::Active).await?;
     let mut archiver = Archiver {
+        cleaner: Cleaner::new(shared.clone()),
         shared,
         log,
         tasks: JoinSet::new(),
         pieces: HashMap::new(),
         busy: HashSet::new(),
         again: HashMap::new(),
+        is_live: false,
     };
     tokio::select! {
         () = stop.cancelled() => Ok(()),
@@ -87,6 +96,9 @@ struct Archiver {
     busy: HashSet<Piece>,
     /// What failed, and when it may be tried again.
     again: HashMap<Piece, Instant>,
+    cleaner: Cleaner,
+    /// The log was read up to its end once.
+    is_live: bool,
 }
 
 impl Archiver {
@@ -95,8 +107,10 @@ impl Archiver {
             let change = self.log.next().await?;
             self.note(change);
         }
+        self.is_live = true;
         loop {
             self.begin();
+            self.cleaner.begin(&self.log);
             tokio::select! {
                 change = self.log.next() => {
                     let change = change?;
@@ -109,6 +123,7 @@ impl Archiver {
                         self.finish(piece, result);
                     }
                 }
+                () = self.cleaner.wait() => {}
                 () = tokio::time::sleep(AGAIN), if !self.again.is_empty() => {}
             }
         }
@@ -125,19 +140,12 @@ impl Archiver {
 
     fn note(&mut self, change: Change) {
         let job = change.job;
-        let is_new = clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS;
+        let active = self.log.job(&job).map(|folded| &folded.job);
+        self.cleaner.note(&change, active, self.is_live);
         match change.event {
             // The piece is settled only when its fact is folded, so that it is not begun twice.
             Event::SegmentArchived(archived) => self.settled((job, Some(archived.segment))),
             Event::OutputWritten(_) => self.settled((job, None)),
-            Event::JobEnded(_) if is_new => {
-                let shared = self.shared.clone();
-                tokio::spawn(async move { clean::job(&shared, job).await });
-            }
-            Event::ChunkDone(done) if is_new && self.is_late(&job, done.chunk.segment) => {
-                let shared = self.shared.clone();
-                tokio::spawn(async move { clean::late(&shared, job, done.chunk.segment).await });
-            }
             Event::JobSubmitted(_)
             | Event::JobRejected(_)
             | Event::JobPlanned(_)
@@ -157,12 +165,6 @@ impl Archiver {
     fn settled(&mut self, piece: Piece) {
         self.busy.remove(&piece);
         self.again.remove(&piece);
-    }
-
-    /// Whether a result of the segment is of no use any more: the segment is archived, or the job has ended.
-    fn is_late(&self, job: &JobId, segment: u32) -> bool {
-        let Some(folded) = self.log.job(job) else { return true };
-        folded.job.planned.is_some() && !folded.job.open.contains_key(&segment)
     }
 
     /// Begins what is owed, as far as there is room.
@@ -195,6 +197,11 @@ impl Archiver {
     }
 
     fn finish(&mut self, piece: Piece, result: Result<(), Passing>) {
+        if self.log.job(&piece.0).is_none() {
+            self.settled(piece);
+            self.cleaner.wrote_late(piece.0);
+            return;
+        }
         let Err(error) = result else { return };
         tracing::warn!(job = %piece.0, segment = piece.1, error = &error as &dyn std::error::Error, "archiving is tried again");
         self.busy.remove(&piece);
