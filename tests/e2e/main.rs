@@ -18,6 +18,7 @@ mod idempotency;
 mod jaeger;
 mod nats_cli;
 mod orders;
+mod retention;
 mod streams;
 mod support;
 mod traces;
