@@ -20,6 +20,7 @@ mod idempotency;
 mod jaeger;
 mod nats_cli;
 mod orders;
+mod retention;
 mod s3;
 mod streams;
 mod support;

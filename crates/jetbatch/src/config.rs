@@ -1,5 +1,5 @@
 //! Settings: a TOML file, then environment variables `JETBATCH__SECTION__KEY` over it. Unknown keys are errors.
-use crate::{bus, store, telemetry};
+use crate::{archiver, bus, store, telemetry};
 use domain::{
     Pool,
     event::FaultClass,
@@ -27,6 +27,7 @@ pub struct Config {
     pub worker: Worker,
     pub archiver: Archiver,
     pub projector: Projector,
+    pub retention: archiver::Retention,
     pub telemetry: telemetry::Settings,
     /// What follows on failures, by class; what is left out is the class's default.
     pub retry: BTreeMap<FaultClass, Override>,
@@ -345,6 +346,9 @@ mod tests {
             ("[retry.gremlins]\nmax = 1", "gremlins"),
             ("[retry.timeout]\nmax = 1", "retry.timeout: split_from"),
             ("[nats]\nuser = 'ann'", "nats.password"),
+            ("[retention]\njobs = 'soon'", "'soon' is no duration"),
+            ("[retention]\njobs = 'soon'", "retention.jobs"),
+            ("[retention]\nuploads = '0d'", "retention.uploads"),
             (
                 "[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'",
                 "'m'",

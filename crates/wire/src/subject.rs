@@ -138,6 +138,14 @@ pub enum Filter {
     JobResults(JobId),
     /// The request parts of one job.
     JobInputs(JobId),
+    /// All results, parts included.
+    Results,
+    /// All request parts.
+    Inputs,
+    /// All that was given up.
+    Dead,
+    /// What of one job was given up.
+    JobDead(JobId),
 }
 
 impl fmt::Display for Filter {
@@ -155,6 +163,10 @@ impl fmt::Display for Filter {
             Self::SegmentInputs(job, segment) => write!(f, "input.{job}.{segment}.>"),
             Self::JobResults(job) => write!(f, "result.{job}.>"),
             Self::JobInputs(job) => write!(f, "input.{job}.>"),
+            Self::Results => f.write_str("result.>"),
+            Self::Inputs => f.write_str("input.>"),
+            Self::Dead => f.write_str("dead.>"),
+            Self::JobDead(job) => write!(f, "dead.*.*.{job}.>"),
         }
     }
 }

@@ -26,6 +26,10 @@ impl Http {
         self.client.post(format!("{}{path}", self.base))
     }
 
+    pub async fn delete(&self, id: JobId) -> Answer {
+        answer(self.client.delete(format!("{}/jobs/{id}", self.base))).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.client.get(format!("{}{path}", self.base))).await
     }

@@ -8,7 +8,7 @@ mod stand;
 
 pub use ask::{Ask, answers_in, asks, jsonl, lines, split_in};
 pub use http::{Answer, Http, answer};
-pub use log::{Log, message_count};
+pub use log::{Log, message_count, subjects};
 pub use plan::{Plan, Remote, is_echo};
 pub use s3::{KEY, S3, SECRET};
 pub use stand::{Stand, assert_counts, completed};

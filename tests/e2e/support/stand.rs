@@ -76,6 +76,11 @@ impl Stand {
         (self.head, self.http) = head(self.dir.path(), &self.head_env).await;
     }
 
+    /// Sets a variable for every process that is started from here on.
+    pub fn tell(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// What is left is mostly waiting: another test may begin.
     pub fn make_room(&mut self) {
         self.place = None;

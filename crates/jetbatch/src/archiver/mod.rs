@@ -1,22 +1,30 @@
 //! The archiver: RESULTS to output files, in input order. A segment whose chunks are all in is written, told of, and
 //! its results are removed, in that order; when all segments are written, the output is put together. It owns the
-//! files of a job. It never decides a job's end. Several may run: see `turns`.
+//! files of a job, and removes them again: when the job is deleted, and what nobody needs any more. It never decides a
+//! job's end. Several may run: see `turns`.
+mod age;
 mod answers;
-mod clean;
+mod chore;
+mod cleaner;
 mod compose;
+mod ledger;
 mod merge;
+mod orphan;
+mod policy;
 mod segment;
-mod stray;
+mod survey;
 mod turns;
+
+pub use policy::{Age, Settings as Retention};
 
 use crate::{
     bus::{PublishError, ReadError},
-    clock,
     lease::Members,
     log::{Change, Keep, Log, LogError},
     shared::Shared,
     store::StoreError,
 };
+use cleaner::Cleaner;
 use domain::{Event, Job, JobId, job::Phase};
 use futures::FutureExt;
 use std::{
@@ -34,8 +42,6 @@ use turns::Turns;
 const EVENTS_AT_ONCE: usize = 512;
 /// What failed is tried again after this.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What jobs that ended longer ago left was removed by an earlier run.
-const CLEAN_MS: u64 = 3_600_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -74,7 +80,6 @@ const ROLE: &str = "archiver";
 /// `name` tells archivers apart.
 pub async fn run(shared: Shared, name: &str, stop: CancellationToken) -> Result<(), Error> {
     let Some(members) = stop.run_until_cancelled(Members::join(&shared, ROLE, name)).await else { return Ok(()) };
-    let _strays = stray::watch(shared.clone());
     let mut archiver = Archiver::open(shared, members).await?;
     let done = stop.run_until_cancelled(archiver.work()).await;
     archiver.members.leave().await;
@@ -91,13 +96,17 @@ struct Archiver {
     again: HashMap<Piece, Instant>,
     members: Members,
     turns: Turns,
+    cleaner: Cleaner,
+    /// The log was read up to its end once.
+    is_live: bool,
 }
 
 impl Archiver {
     async fn open(shared: Shared, members: Members) -> Result<Self, Error> {
         let log = Log::open_with(&shared.bus, Keep::Active).await?;
-        let (tasks, pieces, busy, again) = Default::default();
-        Ok(Self { shared, log, tasks, pieces, busy, again, members, turns: Turns::default() })
+        let (tasks, pieces, busy, again, turns) = Default::default();
+        let cleaner = Cleaner::new(shared.clone());
+        Ok(Self { shared, log, tasks, pieces, busy, again, members, turns, cleaner, is_live: false })
     }
 
     async fn work(&mut self) -> Result<(), Error> {
@@ -105,8 +114,10 @@ impl Archiver {
             let change = self.log.next().await?;
             self.note(change);
         }
+        self.is_live = true;
         loop {
             self.begin();
+            self.cleaner.begin(&self.log);
             tokio::select! {
                 change = self.log.next() => {
                     let change = change?;
@@ -119,6 +130,7 @@ impl Archiver {
                         self.finish(piece, result);
                     }
                 }
+                () = self.cleaner.wait() => {}
                 () = self.members.changed() => {}
                 () = tokio::time::sleep(AGAIN), if !self.again.is_empty() || self.turns.is_waiting() => {}
             }
@@ -136,7 +148,8 @@ impl Archiver {
 
     fn note(&mut self, change: Change) {
         let job = change.job;
-        let is_new = clock::now().since(domain::Millis::new(change.at_ms)) < CLEAN_MS;
+        let active = self.log.job(&job).map(|folded| &folded.job);
+        self.cleaner.note(&change, active, self.is_live);
         match change.event {
             // The piece is settled only when its fact is folded, so that it is not begun twice.
             Event::SegmentArchived(archived) => self.settle((job, Some(archived.segment))),
@@ -144,13 +157,6 @@ impl Archiver {
             Event::JobEnded(_) => {
                 self.turns.forget_job(job);
                 self.again.retain(|(id, _), _| *id != job);
-                if is_new {
-                    self.clean(job);
-                }
-            }
-            Event::ChunkDone(done) if is_new && self.is_late(&job, done.chunk.segment) => {
-                let shared = self.shared.clone();
-                tokio::spawn(async move { clean::late(&shared, job, done.chunk.segment).await });
             }
             Event::JobSubmitted(_)
             | Event::JobRejected(_)
@@ -171,17 +177,6 @@ impl Archiver {
         self.busy.remove(&piece);
         self.again.remove(&piece);
         self.turns.settled(&piece);
-    }
-
-    fn clean(&self, job: JobId) {
-        let shared = self.shared.clone();
-        tokio::spawn(async move { clean::job(&shared, job).await });
-    }
-
-    /// Whether a result of the segment is of no use any more: the segment is archived, or the job has ended.
-    fn is_late(&self, job: &JobId, segment: u32) -> bool {
-        let Some(folded) = self.log.job(job) else { return true };
-        folded.job.planned.is_some() && !folded.job.open.contains_key(&segment)
     }
 
     /// Begins what is owed, as far as there is room.
@@ -219,9 +214,9 @@ impl Archiver {
 
     fn finish(&mut self, piece: Piece, result: Result<(), Passing>) {
         if self.log.job(&piece.0).is_none() {
-            // Another archiver was faster, and the job has ended: what was written since is nobody's.
-            self.busy.remove(&piece);
-            return self.clean(piece.0);
+            self.settle(piece);
+            self.cleaner.wrote_late(piece.0);
+            return;
         }
         let Err(error) = result else { return };
         tracing::warn!(job = %piece.0, segment = piece.1, error = &error as &dyn std::error::Error, "archiving is tried again");

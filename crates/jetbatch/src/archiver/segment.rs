@@ -3,7 +3,7 @@
 use super::{
     Passing,
     answers::{self, Answers, Why},
-    clean,
+    chore,
     merge::{self, Files, Open},
 };
 use crate::{
@@ -42,7 +42,10 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Pass
         let message = envelope::event(job.id, &Event::SegmentArchived(fact), trace.as_deref());
         shared.bus.publish(message.id(format!("{}:archived:{number}", job.id))).await?;
         // The fact stands: whatever fails from here on is no reason to write the segment anew.
-        clean::segment(shared, job.id, number).await;
+        if let Err(error) = chore::segment(shared, job.id, number).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(job = %job.id, segment = number, error, "results of an archived segment stay until the job's end");
+        }
         Ok(())
     }
     .instrument(span)

@@ -65,6 +65,12 @@ impl Bucket {
         self.bus.revive(&self.stream).await;
     }
 
+    /// Whether a key was there and was deleted.
+    pub async fn was_deleted(&self, key: &str) -> Result<bool, ReadError> {
+        let raw = self.bus.direct(&self.stream, &self.subject(key)).await?;
+        Ok(raw.is_some_and(|raw| op(&raw) == Op::Delete))
+    }
+
     /// Writes a key, whatever it held, and gives its revision.
     pub async fn put(&self, key: &str, value: impl Into<Bytes>) -> Result<u64, PublishError> {
         self.write(Message::new(self.subject(key), value)).await

@@ -63,6 +63,12 @@ impl Desk {
         got.map(|(value, rev)| Ok((decode(&value)?, rev))).transpose()
     }
 
+    /// Whether a job's status was there and was deleted with the job.
+    pub async fn was_deleted(&self, job: JobId) -> Result<bool, Refusal> {
+        let was = timeout(limits::STATUS_WITHIN, self.status.was_deleted(&job.to_string())).await;
+        Ok(was.map_err(|_| Refusal::unavailable("the status bucket does not answer"))??)
+    }
+
     /// A job's status. One that was submitted a moment ago is waited for.
     pub async fn job(&self, job: JobId) -> Result<StoredStatus, Refusal> {
         self.revision(job).await.map(|(stored, _)| stored)

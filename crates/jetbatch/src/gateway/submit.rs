@@ -112,6 +112,11 @@ pub async fn place(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer 
         same(&stored, &offer.fingerprint)?;
         return Ok(existing(&stored));
     }
+    // The log remembers the job, so intake would take no second one: better said here than found out by waiting.
+    if named.is_some() && desk.was_deleted(id).await? {
+        let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
+        return Err(Refusal::conflict(why).param(KEY));
+    }
     offer.submission.id = Some(id);
     offer.submission.fingerprint = Some(offer.fingerprint.clone());
     let deadline = clock::now().plus(window_ms);

@@ -150,11 +150,13 @@ async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), 
         Err(SourceError::Refused(error)) => return reject(shared, id, vec![error], 1).await,
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
+    let copied = source.copy;
     match validate::run(shared, id, &submitted, source).await? {
         Verdict::Good { input, requests, segments, bytes } => {
             shared.metrics.submission("planned");
-            let planned = Planned { at: clock::now(), input, requests, segments, bytes };
-            settle(shared, id, Command::Plan(planned)).await
+            let planned = Planned { at: clock::now(), input: input.clone(), requests, segments, bytes };
+            settle(shared, id, Command::Plan(planned)).await?;
+            if copied { drop_unused(shared, id, &input).await } else { Ok(()) }
         }
         Verdict::Bad { errors, total } => {
             reject(shared, id, errors, total).await?;
@@ -170,6 +172,15 @@ async fn drop_copy(shared: &Shared, id: JobId) -> Result<(), Error> {
         Some(Folded { job: Job { phase: Phase::Rejected(_), .. }, .. }) => {
             Ok(shared.store.delete(&paths::input(id)).await?)
         }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A job that was cancelled or expired while its input was copied has no use for the copy, and may be deleted by now.
+async fn drop_unused(shared: &Shared, id: JobId, input: &str) -> Result<(), Error> {
+    let Some(folded) = log::job(&shared.bus, id).await? else { return Ok(()) };
+    match folded.job.planned {
+        Some(planned) if planned.input != input => Ok(shared.store.delete(input).await?),
         Some(_) | None => Ok(()),
     }
 }

@@ -88,8 +88,9 @@ struct Scheduler {
     reconcile: Interval,
     /// The trace of a chunk's failed attempt, for the link from its next one.
     failed: HashMap<(JobId, ChunkId), String>,
-    /// Chunks given up since the last decision, for the dead-letter stream.
-    dead: Vec<(JobId, ChunkFailed)>,
+    /// Chunks given up since the last decision, for the dead-letter stream, each with its job as it was then: before the
+    /// decision the segment may be archived, and the job over.
+    dead: Vec<(Job, ChunkFailed)>,
     /// Jobs that want no more of what WORK holds of them.
     unwanted: BTreeSet<JobId>,
     /// Jobs whose input could not be read, and when it is tried again: the others go on.
@@ -193,8 +194,10 @@ impl Scheduler {
             }
             Event::ChunkFailed(failed) => {
                 self.sent.remove(change.job, failed.chunk);
-                if self.is_given_up(change.job, failed.chunk) && clock::now().since(now) < DEAD_MS {
-                    self.dead.push((change.job, failed.clone()));
+                if clock::now().since(now) < DEAD_MS
+                    && let Some(job) = self.given_up(change.job, failed.chunk)
+                {
+                    self.dead.push((job, failed.clone()));
                 }
                 if let Some(trace) = change.trace {
                     self.failed.insert((change.job, failed.chunk), trace);
@@ -216,8 +219,12 @@ impl Scheduler {
         self.rest_idle();
     }
 
-    fn is_given_up(&self, job: JobId, chunk: ChunkId) -> bool {
-        self.log.job(&job).is_some_and(|folded| matches!(folded.job.chunk(chunk), Some(Chunk::GivenUp(_))))
+    /// The job with the one segment in which the chunk is given up.
+    fn given_up(&self, job: JobId, chunk: ChunkId) -> Option<Job> {
+        let job = &self.log.job(&job)?.job;
+        let Some(Chunk::GivenUp(_)) = job.chunk(chunk) else { return None };
+        let open = [(chunk.segment, job.open.get(&chunk.segment)?.clone())].into();
+        Some(Job { open, ..job.clone_head() })
     }
 
     fn drop_job(&mut self, job: JobId) {
@@ -284,12 +291,7 @@ impl Scheduler {
     /// Tells of chunks that were given up, beside the scheduler's own work. Their requests become error lines whether or
     /// not this is stored.
     fn bury(&mut self) {
-        for (id, failed) in self.dead.drain(..) {
-            let Some(folded) = self.log.job(&id) else { continue };
-            let segment = folded.job.open.get(&failed.chunk.segment).cloned();
-            let Some(segment) = segment else { continue };
-            let open = [(failed.chunk.segment, segment)].into();
-            let job = Job { open, ..folded.job.clone_head() };
+        for (job, failed) in self.dead.drain(..) {
             tokio::spawn(dead::bury(self.shared.clone(), job, failed));
         }
     }

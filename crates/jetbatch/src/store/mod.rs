@@ -5,6 +5,7 @@ mod open;
 pub mod paths;
 mod read;
 mod refusal;
+mod scratch;
 mod settings;
 mod write;
 
@@ -15,7 +16,8 @@ pub use settings::Settings;
 pub use write::Writer;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use domain::Millis;
+use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use std::{path::PathBuf, sync::Arc};
 
@@ -92,6 +94,15 @@ impl Store {
         found.try_collect().await.map_err(|e| StoreError::new(prefix, e))
     }
 
+    /// Paths of all objects below a folder, and when each was written.
+    pub fn walk(&self, prefix: &str) -> Result<impl Stream<Item = Result<(String, Millis), StoreError>> + '_, StoreError> {
+        let (at, prefix) = (self.at(prefix)?, prefix.to_owned());
+        let written = |at: i64| Millis::new(u64::try_from(at).unwrap_or(0));
+        let found = self.inner.list(Some(&at));
+        let found = found.map_ok(move |meta| (self.name(&meta.location), written(meta.last_modified.timestamp_millis())));
+        Ok(found.map_err(move |e| StoreError::new(&prefix, e)))
+    }
+
     /// Where a local store keeps an object, for messages to people.
     pub fn local_path(&self, path: &str) -> Option<PathBuf> {
         self.root.as_ref().map(|root| root.join(path))
@@ -100,11 +111,10 @@ impl Store {
     /// Whether it can be written to. A remote store is asked for a list of nothing: that costs no write, and, unlike a
     /// question for one object, is answered with the reason where the keys are wrong or there is no such bucket.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        const PATH: &str = "probe";
         if self.root.is_none() {
-            return self.list(PATH).await.map(drop);
+            return self.list(paths::PROBES).await.map(drop);
         }
-        let path = format!("{PATH}/{}", uuid::Uuid::now_v7());
+        let path = format!("{}/{}", paths::PROBES, uuid::Uuid::now_v7());
         self.put(&path, Bytes::new()).await?;
         self.delete(&path).await
     }

@@ -19,6 +19,9 @@ impl Kind {
 }
 
 pub const UPLOADS: &str = "uploads";
+pub const JOBS: &str = "jobs";
+/// Objects that are written to see whether the store can be written to.
+pub const PROBES: &str = "probe";
 
 /// A file that came over HTTP.
 pub fn upload(id: Uuid) -> String {
@@ -28,6 +31,11 @@ pub fn upload(id: Uuid) -> String {
 /// A job's input where jetbatch had to copy it.
 pub fn input(job: JobId) -> String {
     format!("jobs/{job}/input.jsonl")
+}
+
+/// The folder of all that is a job's own.
+pub fn job(job: JobId) -> String {
+    format!("{JOBS}/{job}")
 }
 
 /// The folder of a job's parts.
@@ -53,6 +61,26 @@ pub fn file(job: JobId, kind: Kind) -> String {
     format!("jobs/{job}/{}.jsonl", kind.as_str())
 }
 
+/// What an object is, and of which job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Upload(Uuid),
+    Part(JobId),
+    /// Its input, its output, its errors.
+    Own(JobId),
+}
+
+/// None: it is not ours.
+pub fn place(path: &str) -> Option<Place> {
+    let tokens: Vec<&str> = path.split('/').collect();
+    match tokens[..] {
+        [UPLOADS, name] => Some(Place::Upload(Uuid::try_parse(name.strip_suffix(".jsonl")?).ok()?)),
+        [JOBS, job, "parts", _] => Some(Place::Part(job.parse().ok()?)),
+        [JOBS, job, _] => Some(Place::Own(job.parse().ok()?)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +92,18 @@ mod tests {
         assert!(part(job, 0, Kind::Output).starts_with(&parts(job)));
         assert_eq!(parse_part(&part(job, u32::MAX, Kind::Errors)), Some((u32::MAX, Kind::Errors)));
         assert_eq!(parse_part(&file(job, Kind::Output)), None);
+    }
+
+    #[test]
+    fn every_path_is_known_again() {
+        let (job, id) = (JobId::keyed("default", "k"), Uuid::from_u128(7));
+        assert_eq!(place(&upload(id)), Some(Place::Upload(id)));
+        assert_eq!(place(&part(job, 3, Kind::Errors)), Some(Place::Part(job)));
+        for own in [input(job), file(job, Kind::Output), file(job, Kind::Errors)] {
+            assert_eq!(place(&own), Some(Place::Own(job)));
+        }
+        for other in ["", "jobs", "jobs/x/input.jsonl", "uploads/x.jsonl", "uploads/a/b", "other/file"] {
+            assert_eq!(place(other), None, "{other}");
+        }
     }
 }

@@ -1,0 +1,52 @@
+//! How long things are kept: the `[retention]` table of the configuration.
+use domain::time;
+use serde::Deserialize;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// A job that ended so long ago is deleted.
+    pub jobs: Age,
+    /// An uploaded file that no job took by then is removed.
+    pub uploads: Age,
+    /// How often leftovers are looked for.
+    pub sweep_s: u64,
+}
+
+/// A duration such as `30d`, or `never`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Age {
+    Ms(u64),
+    Never,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no duration; use a number and s, m, h or d, such as 30d, or never")]
+pub struct NoAge(String);
+
+impl TryFrom<String> for Age {
+    type Error = NoAge;
+
+    fn try_from(text: String) -> Result<Self, NoAge> {
+        match time::window(&text) {
+            _ if text.trim() == "never" => Ok(Self::Never),
+            Some(ms) => Ok(Self::Ms(ms)),
+            None => Err(NoAge(text)),
+        }
+    }
+}
+
+impl Settings {
+    pub fn sweep(&self) -> Duration {
+        Duration::from_secs(self.sweep_s.max(1))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const DAY_MS: u64 = 86_400_000;
+        Self { jobs: Age::Ms(30 * DAY_MS), uploads: Age::Ms(7 * DAY_MS), sweep_s: 3_600 }
+    }
+}

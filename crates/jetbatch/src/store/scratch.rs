@@ -1,0 +1,104 @@
+//! What writes that were never finished have left.
+use super::{Store, StoreError, paths};
+use domain::Millis;
+use futures::{StreamExt, pin_mut};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+impl Store {
+    /// Removes what was begun before then, and says how much that was. Of a bucket only probes: its unfinished uploads
+    /// show in no list, and a rule of the bucket removes them.
+    pub async fn tidy(&self, before: Millis) -> Result<usize, StoreError> {
+        let probes = self.probes(before).await?;
+        let Some(root) = self.root.clone() else { return Ok(probes) };
+        let before = SystemTime::UNIX_EPOCH + Duration::from_millis(before.get());
+        let files = tokio::task::spawn_blocking(move || temporary(&root, before)).await.unwrap_or_default();
+        Ok(probes + files)
+    }
+
+    async fn probes(&self, before: Millis) -> Result<usize, StoreError> {
+        let found = self.walk(paths::PROBES)?;
+        pin_mut!(found);
+        let mut removed = 0;
+        while let Some(probe) = found.next().await {
+            let (path, written) = probe?;
+            if written < before {
+                self.delete(&path).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// A file that vanishes or cannot be removed is the next one's to find.
+fn temporary(root: &Path, before: SystemTime) -> usize {
+    let mut open: Vec<PathBuf> = [paths::UPLOADS, paths::JOBS].iter().map(|name| root.join(name)).collect();
+    let mut removed = 0;
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                Ok(kind) if kind.is_file() && is_temporary(&entry.file_name().to_string_lossy()) => {
+                    removed += usize::from(remove(&entry, before).unwrap_or(false));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+    removed
+}
+
+fn remove(entry: &fs::DirEntry, before: SystemTime) -> io::Result<bool> {
+    if entry.metadata()?.modified()? >= before {
+        return Ok(false);
+    }
+    fs::remove_file(entry.path())?;
+    // The folder may have held nothing else; one that holds more stays.
+    if let Some(folder) = entry.path().parent() {
+        let _ = fs::remove_dir(folder);
+    }
+    Ok(true)
+}
+
+/// object_store writes `name#3` and renames it to `name`.
+fn is_temporary(name: &str) -> bool {
+    let number = name.rsplit_once('#').map_or("", |(_, number)| number);
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Settings, *};
+
+    const YEAR_3000: Millis = Millis::new(32_503_680_000_000);
+
+    #[tokio::test]
+    async fn what_was_never_finished_goes_when_it_is_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Settings::local(folder.path())).unwrap();
+        let whole = paths::upload(uuid::Uuid::from_u128(1));
+        store.put(&whole, bytes::Bytes::from_static(b"x")).await.unwrap();
+        let mut cut = store.writer("jobs/x/input.jsonl").await.unwrap();
+        cut.write(vec![0; 3 << 20].into()).await.unwrap();
+        std::mem::forget(cut);
+        fs::create_dir(folder.path().join("probe")).unwrap();
+        fs::write(folder.path().join("probe/1"), "").unwrap();
+        assert_eq!(store.tidy(Millis::new(1)).await.unwrap(), 0);
+        assert_eq!(store.tidy(YEAR_3000).await.unwrap(), 2);
+        assert_eq!(store.tidy(YEAR_3000).await.unwrap(), 0);
+        assert!(!folder.path().join("jobs/x").exists());
+        assert_eq!(store.size(&whole).await.unwrap(), Some(1));
+    }
+
+    #[test]
+    fn a_temporary_file_ends_with_a_number() {
+        assert!(is_temporary("a.jsonl#1") && is_temporary("a#b#27"));
+        for name in ["a.jsonl", "a#", "a#1b", "#"] {
+            assert!(!is_temporary(name), "{name}");
+        }
+    }
+}
