@@ -252,8 +252,10 @@ async fn a_job_is_deleted_once_and_not_while_it_runs() {
     assert!([200, 409].contains(&again.status), "{again:?}");
     let other = stand.http.submit("", "{\n").await;
     stand.end(other).await;
-    wait_for("SUBMIT to be empty", LONG, || async { (message_count(&log.js, stream::SUBMIT).await == 0).then_some(()) })
-        .await;
+    wait_for("SUBMIT to be empty", LONG, || async {
+        (message_count(&log.js, stream::SUBMIT).await == 0).then_some(())
+    })
+    .await;
     let events = log.events(id).await;
     let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
     assert_eq!(count(|event| matches!(event, Event::JobSubmitted(_))), 1);
