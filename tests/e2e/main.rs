@@ -11,6 +11,7 @@ mod boundaries;
 mod caches;
 mod cli;
 mod crashes;
+mod dead;
 mod doors;
 mod endings;
 mod engine_faults;

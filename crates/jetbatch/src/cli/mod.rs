@@ -4,6 +4,7 @@ mod admin;
 mod bench;
 mod client;
 mod config;
+mod dead;
 mod demo;
 mod error;
 mod job;
@@ -57,6 +58,8 @@ enum Command {
     Priority(remote::Priority),
     /// Remove what a job that ended has left: inputs, outputs, results
     Delete(remote::One),
+    /// Look at requests that were given up: list, show, replay, drop
+    Dead(dead::Dead),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log
@@ -110,6 +113,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Deadline(args) => remote::deadline(args).await,
         Command::Priority(args) => remote::priority(args).await,
         Command::Delete(args) => remote::delete(args).await,
+        Command::Dead(args) => dead::dead(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Bench(args) => bench::bench(args).await,
@@ -140,6 +144,10 @@ mod tests {
             "jetbatch deadline 018f4e2a-7c1b-7000-8000-0123456789ab 48h",
             "jetbatch priority 018f4e2a-7c1b-7000-8000-0123456789ab high",
             "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o out.jsonl",
+            "jetbatch dead list --job 018f4e2a-7c1b-7000-8000-0123456789ab --pool a --reason timeout --limit 5 --after 9",
+            "jetbatch dead show 17 --json",
+            "jetbatch dead replay 17 18",
+            "jetbatch dead drop 17",
             "jetbatch streams check",
             "jetbatch bench throughput --requests 10 --json",
             "jetbatch bench memory --requests 1,2",
@@ -147,7 +155,13 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["jetbatch status 17", "jetbatch serve --roles cook", "jetbatch submit x --metadata a"] {
+        for line in [
+            "jetbatch dead drop",
+            "jetbatch dead list --reason bad",
+            "jetbatch status 17",
+            "jetbatch serve --roles cook",
+            "jetbatch submit x --metadata a",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -32,6 +32,8 @@ pub const PAGE_JOBS_MAX: usize = 100;
 pub const PAGE_JOBS_DEFAULT: usize = 20;
 /// Statuses read at once for a page.
 pub const PAGE_READS: usize = 16;
+/// Entries of DEAD read at once for a page: each may be as large as a message.
+pub const DEAD_READS: usize = 4;
 /// The status bucket must answer by then.
 pub const STATUS_WITHIN: Duration = Duration::from_secs(10);
 /// A job that was just submitted has its status by then; asking for one that never was takes as long.
