@@ -19,6 +19,7 @@ mod idempotency;
 mod jaeger;
 mod nats_cli;
 mod orders;
+mod retry;
 mod streams;
 mod support;
 mod traces;

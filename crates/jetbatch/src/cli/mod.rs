@@ -56,6 +56,8 @@ enum Command {
     Deadline(remote::Deadline),
     /// Change a job's priority
     Priority(remote::Priority),
+    /// Submit the requests of an ended job that failed once more, as a job of their own
+    Retry(remote::Retry),
     /// Remove what a job that ended has left: inputs, outputs, results
     Delete(remote::One),
     /// Look at requests that were given up: list, show, replay, drop
@@ -112,6 +114,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Resume(args) => remote::order(args, Order::Resume).await,
         Command::Deadline(args) => remote::deadline(args).await,
         Command::Priority(args) => remote::priority(args).await,
+        Command::Retry(args) => remote::retry(args).await,
         Command::Delete(args) => remote::delete(args).await,
         Command::Dead(args) => dead::dead(args).await,
         Command::Streams(args) => admin::streams(args).await,
@@ -144,6 +147,7 @@ mod tests {
             "jetbatch deadline 018f4e2a-7c1b-7000-8000-0123456789ab 48h",
             "jetbatch priority 018f4e2a-7c1b-7000-8000-0123456789ab high",
             "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o out.jsonl",
+            "jetbatch retry 018f4e2a-7c1b-7000-8000-0123456789ab --watch",
             "jetbatch dead list --job 018f4e2a-7c1b-7000-8000-0123456789ab --pool a --reason timeout --limit 5 --after 9",
             "jetbatch dead show 17 --json",
             "jetbatch dead replay 17 18",

@@ -18,6 +18,7 @@ mod orders;
 mod patient;
 mod prefix;
 mod range;
+mod retry;
 mod routes;
 mod short;
 mod submit;
