@@ -186,7 +186,7 @@ impl Bus {
         answer.map(|answer| answer.purged).map_err(|error| ReadError::from_api(stream, filter, error))
     }
 
-    /// Deletes the message at a sequence. False: there is none, or an earlier try whose answer was lost has deleted it.
+    /// Deletes the message at a sequence. False: it is gone already, also by an earlier try whose answer was lost.
     pub async fn delete(&self, stream: &str, seq: u64) -> Result<bool, ReadError> {
         #[derive(Deserialize)]
         struct Deleted {

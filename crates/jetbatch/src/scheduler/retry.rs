@@ -212,7 +212,7 @@ mod tests {
         let store = Store::open(&Settings::local(folder.path())).unwrap();
         let numbers = Numbers::new(JobId::keyed("t", "k"), blocks(errors, size));
         let count = pick(blocks(input, size), numbers, store.writer("x").await.unwrap()).await?;
-        let bytes = store.range("x", 0..1 << 20).await.unwrap();
+        let bytes = store.range("x", 0..store.size("x").await.unwrap().unwrap()).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         assert_eq!(text.lines().count() as u64, count);
         Ok(text)

@@ -85,7 +85,7 @@ mod tests {
             out.split_inclusive(|b| *b == b'\n').map(|l| serde_json::from_slice(l).unwrap()).collect();
         let numbers: Vec<_> = out.split_inclusive(|b| *b == b'\n').map(|line| number(line, job)).collect();
         assert_eq!(numbers, [Some(7), Some(8)]);
-        assert_eq!((number(&out, JobId::keyed("t", "other")), number(&out[..52], job)), (None, None));
+        assert_eq!((number(&out, JobId::keyed("t", "other")), number(&out[..51], job)), (None, None));
         assert_eq!(lines[0]["custom_id"], "a\"\u{e9}");
         assert_eq!(lines[0]["response"]["status_code"], 200);
         assert_eq!(lines[0]["response"]["body"]["object"], "chat.completion");
