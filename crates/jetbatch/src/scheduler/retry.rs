@@ -135,7 +135,8 @@ impl Picker {
         let number = self.seen;
         self.seen += 1;
         let Line::Text { text, .. } = line else { return };
-        if self.numbers.known.pop_front_if(|next| *next == number).is_some() {
+        if self.numbers.known.front() == Some(&number) {
+            self.numbers.known.pop_front();
             self.picked += 1;
             self.out.extend_from_slice(text);
             self.out.push(b'\n');
