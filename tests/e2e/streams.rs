@@ -33,7 +33,8 @@ fn subjects() -> Vec<Subject> {
         | Subject::ResultPart { .. }
         | Subject::InputPart { .. }
         | Subject::SlaAlert(_)
-        | Subject::Dead { .. } => 10,
+        | Subject::Dead { .. }
+        | Subject::DeadPart { .. } => 11,
     };
     let all = vec![
         Subject::Submit,
@@ -45,7 +46,8 @@ fn subjects() -> Vec<Subject> {
         Subject::ResultPart { job, chunk, tag: 7, part: 2 },
         Subject::InputPart { job, chunk, part: 0 },
         Subject::SlaAlert(job),
-        Subject::Dead { pool, reason: FaultClass::OutOfMemory, job, chunk },
+        Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
+        Subject::DeadPart { pool, reason: FaultClass::OutOfMemory, job, chunk, part: 1 },
     ];
     assert_eq!(listed(&all[0]), all.len(), "a variant is missing from this list");
     all

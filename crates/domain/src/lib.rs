@@ -1,5 +1,6 @@
 //! The pure core of jetbatch. No I/O, clock, randomness or logging: time, ids and limits arrive inside the command,
 //! so that a replay tomorrow gives today's answer.
+pub mod again;
 pub mod decide;
 pub mod dedup;
 pub mod eta;

@@ -44,6 +44,9 @@ pub enum Subject {
     SlaAlert(JobId),
     /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>` in DEAD: a chunk given up; written by the scheduler.
     Dead { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
+    /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>.<part>` in DEAD: a part of a request that is too large for its
+    /// entry; written by the scheduler, before the entry.
+    DeadPart { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId, part: u32 },
 }
 
 impl Subject {
@@ -55,7 +58,7 @@ impl Subject {
             Self::Work { .. } => stream::WORK,
             Self::Result { .. } | Self::ResultPart { .. } | Self::InputPart { .. } => stream::RESULTS,
             Self::SlaAlert(_) => stream::ALERTS,
-            Self::Dead { .. } => stream::DEAD,
+            Self::Dead { .. } | Self::DeadPart { .. } => stream::DEAD,
         }
     }
 }
@@ -76,6 +79,9 @@ impl fmt::Display for Subject {
             Self::SlaAlert(job) => write!(f, "alert.sla.{job}"),
             Self::Dead { pool, reason, job, chunk: c } => {
                 write!(f, "dead.{pool}.{}.{job}.{}.{}", reason.as_str(), c.segment, c.index)
+            }
+            Self::DeadPart { pool, reason, job, chunk: c, part } => {
+                write!(f, "dead.{pool}.{}.{job}.{}.{}.{part}", reason.as_str(), c.segment, c.index)
             }
         }
     }
@@ -103,9 +109,15 @@ impl FromStr for Subject {
             }
             ["alert", "sla", job] => Self::SlaAlert(job.parse()?),
             ["dead", pool, reason, job, s, c] => {
-                let reason = FaultClass::ALL.into_iter().find(|class| class.as_str() == reason).ok_or(UNKNOWN)?;
-                Self::Dead { pool: pool.parse()?, reason, job: job.parse()?, chunk: chunk(s, c)? }
+                Self::Dead { pool: pool.parse()?, reason: class(reason)?, job: job.parse()?, chunk: chunk(s, c)? }
             }
+            ["dead", pool, reason, job, s, c, part] => Self::DeadPart {
+                pool: pool.parse()?,
+                reason: class(reason)?,
+                job: job.parse()?,
+                chunk: chunk(s, c)?,
+                part: number(part)?,
+            },
             _ => return Err(UNKNOWN),
         })
     }
@@ -143,9 +155,13 @@ pub enum Filter {
     /// All request parts.
     Inputs,
     /// All that was given up.
-    Dead,
+    AllDead,
     /// What of one job was given up.
     JobDead(JobId),
+    /// Chunks that were given up, without their parts: all, or those of a pool, a reason, a job.
+    Dead { pool: Option<Pool>, reason: Option<FaultClass>, job: Option<JobId> },
+    /// The parts of one that was given up.
+    DeadParts { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
 }
 
 impl fmt::Display for Filter {
@@ -165,8 +181,17 @@ impl fmt::Display for Filter {
             Self::JobInputs(job) => write!(f, "input.{job}.>"),
             Self::Results => f.write_str("result.>"),
             Self::Inputs => f.write_str("input.>"),
-            Self::Dead => f.write_str("dead.>"),
+            Self::AllDead => f.write_str("dead.>"),
             Self::JobDead(job) => write!(f, "dead.*.*.{job}.>"),
+            Self::Dead { pool, reason, job } => {
+                let pool = pool.as_ref().map_or("*", Pool::as_str);
+                let reason = reason.map_or("*", FaultClass::as_str);
+                let job = job.map_or_else(|| "*".to_owned(), |job| job.to_string());
+                write!(f, "dead.{pool}.{reason}.{job}.*.*")
+            }
+            Self::DeadParts { pool, reason, job, chunk: c } => {
+                write!(f, "dead.{pool}.{}.{job}.{}.{}.*", reason.as_str(), c.segment, c.index)
+            }
         }
     }
 }
@@ -175,6 +200,10 @@ const UNKNOWN: Invalid = Invalid { what: "subject", why: "it is none of jetbatch
 
 fn number(token: &str) -> Result<u32, Invalid> {
     token.parse().map_err(|_| UNKNOWN)
+}
+
+fn class(token: &str) -> Result<FaultClass, Invalid> {
+    FaultClass::ALL.into_iter().find(|class| class.as_str() == token).ok_or(UNKNOWN)
 }
 
 fn chunk(segment: &str, index: &str) -> Result<ChunkId, Invalid> {
@@ -200,10 +229,21 @@ mod tests {
             Subject::ResultPart { job, chunk, tag: 0xdead_beef, part: 2 },
             Subject::InputPart { job, chunk, part: 0 },
             Subject::SlaAlert(job),
-            Subject::Dead { pool, reason: FaultClass::OutOfMemory, job, chunk },
+            Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
+            Subject::DeadPart { pool, reason: FaultClass::Timeout, job, chunk, part: 4 },
         ] {
             assert_eq!(subject.to_string().parse(), Ok(subject));
         }
+    }
+
+    #[test]
+    fn the_dead_are_found_by_what_is_known_of_them() {
+        let all = Filter::Dead { pool: None, reason: None, job: None };
+        assert_eq!(all.to_string(), "dead.*.*.*.*.*");
+        let job = JobId::keyed("default", "k");
+        let (pool, reason) = ("tiny".parse().ok(), Some(FaultClass::Internal));
+        let one = Filter::Dead { pool, reason, job: Some(job) };
+        assert_eq!(one.to_string(), format!("dead.tiny.internal.{job}.*.*"));
     }
 
     #[test]

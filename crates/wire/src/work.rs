@@ -122,7 +122,21 @@ pub struct DeadChunk {
     pub reason: String,
     /// The failures of it and of the chunks it was split from, the first one first.
     pub history: Vec<ChunkFailed>,
-    /// Its requests, the input lines.
+    /// What its job gave to lines without `url` and to those without `body.model`.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    #[serde(default)]
+    pub model: Option<String>,
+    /// How many requests it holds: split chunks hold one.
+    #[serde(default)]
+    pub requests: u32,
+    /// The ids of the first of them.
+    #[serde(default)]
+    pub custom_ids: Vec<String>,
+    /// Its requests, the input lines, each whole. Empty when `parts` is not zero.
     #[serde(with = "crate::blob")]
     pub lines: Bytes,
+    /// Messages on `dead.<pool>.<reason>.<job>.<segment>.<chunk>.<part>` that make up the lines instead.
+    #[serde(default)]
+    pub parts: u32,
 }

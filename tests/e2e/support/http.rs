@@ -34,6 +34,10 @@ impl Http {
         answer(self.client.get(format!("{}{path}", self.base))).await
     }
 
+    pub async fn delete(&self, path: &str) -> Answer {
+        answer(self.client.delete(format!("{}{path}", self.base))).await
+    }
+
     /// A job's status, if there is one.
     pub async fn find(&self, id: JobId) -> Option<Value> {
         let answer = self.get(&format!("/jobs/{id}")).await;

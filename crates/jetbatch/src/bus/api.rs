@@ -28,6 +28,7 @@ impl ApiError {
 pub(super) mod code {
     pub const CONSUMER_NOT_FOUND: u64 = 10_014;
     pub const STREAM_NOT_FOUND: u64 = 10_059;
+    pub const SEQUENCE_NOT_FOUND: u64 = 10_043;
     pub const NO_STORAGE: u64 = 10_047;
     /// A stream of this name was made meanwhile, with another size.
     pub const NAME_IN_USE: u64 = 10_058;

@@ -134,6 +134,13 @@ impl Bus {
         self.get(stream, subject, get).await
     }
 
+    /// The message at a sequence, from the stream's leader.
+    pub async fn at(&self, stream: &str, seq: u64) -> Result<Option<Raw>, ReadError> {
+        let handle = self.handle(stream).await?;
+        let get = || async { raw(stream, handle.get_raw_message(seq).await) };
+        self.get(stream, &format!("message {seq}"), get).await
+    }
+
     pub async fn state(&self, stream: &str) -> Result<StreamState, ReadError> {
         let info: Info = self.info(stream, &json!({})).await?;
         Ok(StreamState { created: info.created, ..info.state })
@@ -177,6 +184,20 @@ impl Bus {
         }
         let answer: Result<Purged, _> = self.api(&format!("STREAM.PURGE.{stream}"), &json!({"filter": filter})).await;
         answer.map(|answer| answer.purged).map_err(|error| ReadError::from_api(stream, filter, error))
+    }
+
+    /// Deletes the message at a sequence. False: it is gone already, also by an earlier try whose answer was lost.
+    pub async fn delete(&self, stream: &str, seq: u64) -> Result<bool, ReadError> {
+        #[derive(Deserialize)]
+        struct Deleted {
+            success: bool,
+        }
+        let answer: Result<Deleted, _> = self.api(&format!("STREAM.MSG.DELETE.{stream}"), &json!({"seq": seq})).await;
+        match answer {
+            Ok(answer) => Ok(answer.success),
+            Err(ApiError::Refused { code: api::code::SEQUENCE_NOT_FOUND, .. }) => Ok(false),
+            Err(error) => Err(ReadError::from_api(stream, &format!("message {seq}"), error)),
+        }
     }
 
     async fn info<T: serde::de::DeserializeOwned>(

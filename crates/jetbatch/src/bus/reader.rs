@@ -66,6 +66,12 @@ impl Bus {
         let start = Start::Seq(from_seq.max(1));
         Reader::open(self, Plan { stream: stream.to_owned(), filters, start, headers_only: false }).await
     }
+
+    /// The same without their payloads.
+    pub async fn heads(&self, stream: &str, filter: String, from_seq: u64) -> Result<Reader, ReadError> {
+        let start = Start::Seq(from_seq.max(1));
+        Reader::open(self, Plan { stream: stream.to_owned(), filters: vec![filter], start, headers_only: true }).await
+    }
 }
 
 impl Reader {

@@ -4,6 +4,7 @@ mod admin;
 mod bench;
 mod client;
 mod config;
+mod dead;
 mod demo;
 mod error;
 mod job;
@@ -55,8 +56,12 @@ enum Command {
     Deadline(remote::Deadline),
     /// Change a job's priority
     Priority(remote::Priority),
+    /// Submit the requests of an ended job that failed once more, as a job of their own
+    Retry(remote::Retry),
     /// Remove what a job that ended has left: inputs, outputs, results
     Delete(remote::One),
+    /// Look at requests that were given up: list, show, replay, drop
+    Dead(dead::Dead),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log
@@ -109,7 +114,9 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Resume(args) => remote::order(args, Order::Resume).await,
         Command::Deadline(args) => remote::deadline(args).await,
         Command::Priority(args) => remote::priority(args).await,
+        Command::Retry(args) => remote::retry(args).await,
         Command::Delete(args) => remote::delete(args).await,
+        Command::Dead(args) => dead::dead(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Bench(args) => bench::bench(args).await,
@@ -140,6 +147,11 @@ mod tests {
             "jetbatch deadline 018f4e2a-7c1b-7000-8000-0123456789ab 48h",
             "jetbatch priority 018f4e2a-7c1b-7000-8000-0123456789ab high",
             "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o out.jsonl",
+            "jetbatch retry 018f4e2a-7c1b-7000-8000-0123456789ab --watch",
+            "jetbatch dead list --job 018f4e2a-7c1b-7000-8000-0123456789ab --pool a --reason timeout --limit 5 --after 9",
+            "jetbatch dead show 17 --json",
+            "jetbatch dead replay 17 18",
+            "jetbatch dead drop 17",
             "jetbatch streams check",
             "jetbatch bench throughput --requests 10 --json",
             "jetbatch bench memory --requests 1,2",
@@ -147,7 +159,13 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["jetbatch status 17", "jetbatch serve --roles cook", "jetbatch submit x --metadata a"] {
+        for line in [
+            "jetbatch dead drop",
+            "jetbatch dead list --reason bad",
+            "jetbatch status 17",
+            "jetbatch serve --roles cook",
+            "jetbatch submit x --metadata a",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

@@ -73,6 +73,17 @@ pub struct One {
 }
 
 #[derive(Debug, Args)]
+pub struct Retry {
+    /// The job's id
+    id: JobId,
+    /// Follow the new job to its end; exit code 3 unless it completes
+    #[arg(long, short)]
+    watch: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Args)]
 pub struct Deadline {
     /// The job's id
     id: JobId,
@@ -169,6 +180,16 @@ fn list_jobs(page: &Page) -> Result<(), Error> {
 /// `cancel`, `pause` or `resume`.
 pub async fn order(args: One, order: Order) -> Result<(), Error> {
     give(args.server, args.id, order, json!({})).await
+}
+
+pub async fn retry(args: Retry) -> Result<(), Error> {
+    let client = Client::new(&args.server.url)?;
+    let request = client.request(Method::POST, &["jobs", &args.id.to_string(), Order::Retry.as_str()]);
+    let answer: Raw = client.json(request).await?;
+    if args.watch {
+        return follow(&client, &client.read::<Job>(&answer)?.id, args.server.json).await;
+    }
+    show(&client, &answer, args.server.json)
 }
 
 pub async fn deadline(args: Deadline) -> Result<(), Error> {

@@ -32,6 +32,8 @@ pub const PAGE_JOBS_MAX: usize = 100;
 pub const PAGE_JOBS_DEFAULT: usize = 20;
 /// Statuses read at once for a page.
 pub const PAGE_READS: usize = 16;
+/// Entries of DEAD read at once for a page: each may be as large as a message.
+pub const DEAD_READS: usize = 4;
 /// The status bucket must answer by then.
 pub const STATUS_WITHIN: Duration = Duration::from_secs(10);
 /// A job that was just submitted has its status by then; asking for one that never was takes as long.
@@ -40,6 +42,8 @@ pub const SHOW_WITHIN: Duration = Duration::from_secs(1);
 pub const RACE_WITHIN: Duration = Duration::from_millis(2_500);
 /// How long an answer to an order waits to show its effect.
 pub const ORDER_WITHIN: Duration = Duration::from_secs(1);
+/// How long an answer to `retry` waits to show the new job.
+pub const RETRY_WITHIN: Duration = Duration::from_secs(5);
 /// Between two comments on a silent event stream.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// One look at whether all is ready.

@@ -2,6 +2,7 @@
 //! `status` and files from the store. It never reads the event log, and never writes a status.
 mod board;
 mod body;
+mod dead;
 mod desk;
 mod door;
 mod download;
@@ -17,6 +18,7 @@ mod orders;
 mod patient;
 mod prefix;
 mod range;
+mod retry;
 mod routes;
 mod short;
 mod submit;

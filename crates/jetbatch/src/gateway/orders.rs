@@ -5,7 +5,7 @@ use super::{
     desk::Desk,
     error::{Answer, Refusal},
     jobs::id,
-    limits,
+    limits, retry,
     view::View,
 };
 use crate::clock;
@@ -41,8 +41,9 @@ pub struct Words {
 pub async fn give(order: Order, desk: Arc<Desk>, job: String, headers: HeaderMap, body: Body) -> Answer {
     let job = id(&job)?;
     let words = match order {
+        Order::Retry => return retry::retry(&desk, job).await,
         Order::Deadline | Order::Priority => body::json(&desk, &headers, body).await?.value,
-        Order::Cancel | Order::Pause | Order::Resume | Order::Retry | Order::Delete => Words::default(),
+        Order::Cancel | Order::Pause | Order::Resume | Order::Delete => Words::default(),
     };
     let Words { completion_window, priority } = words;
     carry_out(&desk, Control { completion_window, priority, ..Control::new(order, job) }).await
@@ -107,7 +108,7 @@ fn is_seen(control: &Control, command: Option<&Command>, stored: &StoredStatus) 
 }
 
 /// Given twice it is harmless: the second finds it done.
-async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
+pub async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
     let once = format!("{}:{}", control.job, control.command.as_str());
     let id = match control.command {
         Order::Cancel | Order::Retry | Order::Delete => once,
@@ -126,7 +127,7 @@ async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn told(stored: &StoredStatus) -> Response {
+pub fn told(stored: &StoredStatus) -> Response {
     (StatusCode::ACCEPTED, Json(View::of(stored))).into_response()
 }
 

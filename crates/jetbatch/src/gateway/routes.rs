@@ -1,5 +1,5 @@
 //! What is where.
-use super::{desk::Desk, download, error::Refusal, events, health, jobs, observe, orders, short, submit, upload};
+use super::{dead, desk::Desk, download, error::Refusal, events, health, jobs, observe, orders, short, submit, upload};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, State},
@@ -25,6 +25,9 @@ pub fn routes(desk: Arc<Desk>) -> Router {
         .route("/jobs/{id}/results", get(download::results))
         .route("/jobs/{id}/errors", get(download::errors))
         .route("/jobs/{id}/events", get(events::events))
+        .route("/dead", get(dead::many))
+        .route("/dead/{id}", get(dead::one).delete(dead::remove))
+        .route("/dead/{id}/replay", post(dead::replay))
         .route("/files", post(upload::keep))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -48,6 +51,7 @@ async fn index() -> Json<Value> {
             "jobs": "/jobs",
             "start": "/start",
             "files": "/files",
+            "dead": "/dead",
             "health": "/healthz",
             "ready": "/readyz",
             "metrics": "/metrics",

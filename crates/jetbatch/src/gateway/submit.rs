@@ -204,7 +204,7 @@ fn existing(stored: &StoredStatus) -> Response {
     accepted(StatusCode::OK, stored.status.id, stored.status.state, stored.status.deadline)
 }
 
-fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Millis) -> Response {
+pub fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Millis) -> Response {
     let links = Links::of(id);
     let location = links.itself.clone();
     let body = json!({

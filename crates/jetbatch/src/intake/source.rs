@@ -94,7 +94,12 @@ impl Source {
         match input {
             Input::Inline => Ok(Self::inline(id, requests.unwrap_or_default())),
             Input::Stored(path) => {
-                let missing = || SourceError::Refused(refused(Code::InputNotFound, "input: there is no such upload"));
+                let missing = || {
+                    SourceError::Refused(refused(
+                        Code::InputNotFound,
+                        "input: there is no such upload; it was never stored whole, or was deleted",
+                    ))
+                };
                 let bytes = size(shared.store.size(path).await?.ok_or_else(missing)?)?;
                 let blocks = shared.store.stream(path.clone(), 0..bytes).boxed();
                 Ok(Self { blocks, path: path.clone(), copy: false })

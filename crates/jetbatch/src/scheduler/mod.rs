@@ -6,6 +6,7 @@ pub mod control;
 mod dead;
 mod lines;
 mod reconcile;
+mod retry;
 mod sent;
 
 use crate::{

@@ -144,6 +144,11 @@ pub fn name() -> String {
     format!("{host}-{}-{:x}", std::process::id(), since.as_millis())
 }
 
+/// The number, within its job, of the request that an output or error line belongs to. The line's beginning is enough.
+pub fn line_number(line: &[u8], job: JobId) -> Option<u64> {
+    render::number(line, job)
+}
+
 /// Appends the error line of a request that was not run. `line` is its input line.
 pub fn error_line(out: &mut Vec<u8>, job: JobId, number: u64, line: &bytes::Bytes, code: &str, message: &str) {
     let custom_id = render::request(line, None).map(|request| request.custom_id);

@@ -49,6 +49,14 @@ pub fn error(out: &mut Vec<u8>, job: JobId, number: u64, custom_id: &[u8], code:
     out.extend_from_slice(format!("null,\"error\":{{\"code\":\"{code}\",\"message\":{message}}}}}\n").as_bytes());
 }
 
+/// The number of the request that a line belongs to. None: it is no line of this job.
+pub fn number(line: &[u8], job: JobId) -> Option<u64> {
+    let prefix = format!("{{\"id\":\"batch_req_{}_", job.uuid().simple());
+    let rest = line.strip_prefix(prefix.as_bytes())?;
+    let digits = rest.split(|b| *b == b'"').next().filter(|digits| digits.len() < rest.len())?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 fn begin(out: &mut Vec<u8>, id: &str, custom_id: &[u8]) {
     out.extend_from_slice(b"{\"id\":\"");
     out.extend_from_slice(id.as_bytes());
@@ -75,6 +83,9 @@ mod tests {
         error(&mut out, job, 8, &request.custom_id, "batch_expired", "too \"late\"");
         let lines: Vec<serde_json::Value> =
             out.split_inclusive(|b| *b == b'\n').map(|l| serde_json::from_slice(l).unwrap()).collect();
+        let numbers: Vec<_> = out.split_inclusive(|b| *b == b'\n').map(|line| number(line, job)).collect();
+        assert_eq!(numbers, [Some(7), Some(8)]);
+        assert_eq!((number(&out, JobId::keyed("t", "other")), number(&out[..51], job)), (None, None));
         assert_eq!(lines[0]["custom_id"], "a\"\u{e9}");
         assert_eq!(lines[0]["response"]["status_code"], 200);
         assert_eq!(lines[0]["response"]["body"]["object"], "chat.completion");

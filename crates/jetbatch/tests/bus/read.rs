@@ -47,6 +47,20 @@ async fn a_read_starts_where_it_is_told_and_filters() {
 }
 
 #[tokio::test]
+async fn one_message_is_read_and_deleted_by_its_sequence() {
+    let (_server, bus) = stand().await;
+    fill(&bus, "dead.a.b.c.0.0", 0..3, 10).await;
+    let raw = bus.at("DEAD", 2).await.unwrap().unwrap();
+    assert_eq!((raw.seq, raw.subject.as_str(), raw.payload.len()), (2, "dead.a.b.c.0.0", 10));
+    assert!(bus.delete("DEAD", 2).await.unwrap());
+    assert!(!bus.delete("DEAD", 2).await.unwrap());
+    assert!(bus.at("DEAD", 2).await.unwrap().is_none());
+    let mut heads = bus.heads("DEAD", "dead.>".to_owned(), 1).await.unwrap();
+    assert_eq!(take(&mut heads, 2).await, [1, 3]);
+    assert!(matches!(bus.delete("NOWHERE", 1).await, Err(ReadError::NoStream { .. })));
+}
+
+#[tokio::test]
 async fn a_missing_stream_is_an_error() {
     let (_server, bus) = stand().await;
     assert!(matches!(bus.read("NOWHERE", Vec::new(), 1).await, Err(ReadError::NoStream { .. })));

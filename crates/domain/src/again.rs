@@ -1,0 +1,137 @@
+//! A second job for the requests of a first one that have no good answer: the first one's end stands for ever.
+use crate::{
+    Job, JobId,
+    limits::METADATA_PAIRS_MAX,
+    status::{Counts, State},
+    submission::Submission,
+};
+
+const TENANT: &str = "retry";
+/// The metadata that names the first job.
+pub const OF: &str = "retry_of";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the job has not ended; wait for its end, or cancel it first")]
+    NotEnded,
+    #[error("the job's input did not validate, so no request of it was run; correct it and submit it anew")]
+    Invalid,
+    #[error("the job ended before its input was validated, so no request of it was run; submit it anew")]
+    Unplanned,
+    #[error("no request of it failed")]
+    Nothing,
+    #[error("the job's files were deleted, and its requests with them; submit them anew")]
+    Deleted,
+}
+
+/// The job that retries another one: asked for twice it is one.
+pub fn id(of: JobId) -> JobId {
+    JobId::keyed(TENANT, &of.to_string())
+}
+
+/// Whether a job in this state, with these counts, has anything to retry.
+pub const fn check(state: State, counts: Counts) -> Result<(), Refusal> {
+    match state {
+        State::Failed => Err(Refusal::Invalid),
+        State::Completed | State::Expired | State::Cancelled if counts.total == 0 => Err(Refusal::Unplanned),
+        State::Completed | State::Expired | State::Cancelled if counts.failed + counts.unanswered == 0 => {
+            Err(Refusal::Nothing)
+        }
+        State::Completed | State::Expired | State::Cancelled => Ok(()),
+        State::Validating | State::InProgress | State::Paused | State::Finalizing | State::Cancelling => {
+            Err(Refusal::NotEnded)
+        }
+    }
+}
+
+/// All of the new job but its input. Priority and window are those that held at the end. Where the metadata is full
+/// already, the id alone tells whose retry it is.
+pub fn submission(job: &Job) -> Submission {
+    let first = &job.submitted;
+    let mut metadata = first.metadata.clone();
+    if metadata.len() < METADATA_PAIRS_MAX || metadata.contains_key(OF) {
+        metadata.insert(OF.to_owned(), job.id.to_string());
+    }
+    let window_s = job.deadline.since(first.at).div_ceil(1_000);
+    Submission {
+        id: Some(id(job.id)),
+        model: first.model.clone(),
+        endpoint: first.endpoint.clone(),
+        completion_window: Some(format!("{window_s}s")),
+        priority: Some(job.priority),
+        metadata,
+        ..Submission::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Event, Millis,
+        event::{DeadlineMoved, Input, Priority, PriorityChanged, Submitted},
+        pack::Packing,
+        retry::Policies,
+    };
+
+    fn counts(completed: u64, failed: u64, unanswered: u64) -> Counts {
+        Counts { total: completed + failed + unanswered, completed, failed, unanswered, remaining: 0 }
+    }
+
+    #[test]
+    fn what_ended_with_failures_is_retried_and_nothing_else() {
+        for (state, counts, refusal) in [
+            (State::Completed, counts(9, 1, 0), None),
+            (State::Cancelled, counts(0, 0, 9), None),
+            (State::Expired, counts(1, 1, 1), None),
+            (State::Completed, counts(9, 0, 0), Some(Refusal::Nothing)),
+            (State::Cancelled, counts(0, 0, 0), Some(Refusal::Unplanned)),
+            (State::Failed, counts(0, 0, 0), Some(Refusal::Invalid)),
+            (State::Cancelling, counts(1, 1, 1), Some(Refusal::NotEnded)),
+            (State::Finalizing, counts(1, 1, 0), Some(Refusal::NotEnded)),
+        ] {
+            assert_eq!(check(state, counts).err(), refusal, "{state:?} {counts:?}");
+        }
+        let running = State::ALL.into_iter().filter(|state| !state.is_terminal());
+        assert!(running.into_iter().all(|state| check(state, counts(0, 1, 0)) == Err(Refusal::NotEnded)));
+    }
+
+    fn job(pairs: usize) -> Job {
+        let submitted = Submitted {
+            at: Millis::new(1_000),
+            fingerprint: "f".into(),
+            input: Input::Inline,
+            model: Some("tiny".into()),
+            endpoint: None,
+            window_ms: 3_600_000,
+            metadata: (0..pairs).map(|n| (format!("k{n}"), "v".to_owned())).collect(),
+            priority: Priority::Normal,
+            trace: None,
+            packing: Packing::default(),
+            retries: Policies::default(),
+        };
+        Job::begin(JobId::keyed("default", "k"), &Event::JobSubmitted(submitted)).unwrap()
+    }
+
+    #[test]
+    fn a_retry_is_as_its_job_was_at_the_end() {
+        let mut job = job(1);
+        let at = Millis::new(2_000);
+        job.evolve(&Event::DeadlineMoved(DeadlineMoved { at, deadline: Millis::new(7_201_000) }));
+        job.evolve(&Event::PriorityChanged(PriorityChanged { at, priority: Priority::High }));
+        let again = submission(&job);
+        assert_eq!(
+            (again.id, again.model.as_deref(), again.priority),
+            (Some(id(job.id)), Some("tiny"), job.priority.into())
+        );
+        assert_eq!(again.completion_window.as_deref(), Some("7200s"));
+        assert_eq!((again.metadata["k0"].as_str(), &again.metadata[OF]), ("v", &job.id.to_string()));
+        assert_ne!(id(id(job.id)), id(job.id), "a retry can be retried");
+    }
+
+    #[test]
+    fn full_metadata_stays_legal() {
+        let again = Submission { input: Some("x".into()), ..submission(&job(METADATA_PAIRS_MAX)) };
+        assert_eq!((again.check(), again.metadata.len()), (Ok(3_600_000), METADATA_PAIRS_MAX));
+    }
+}

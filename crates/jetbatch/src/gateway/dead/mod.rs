@@ -1,0 +1,156 @@
+//! The dead-letter desk: requests that were given up, each entry of DEAD under its sequence there. They are listed and
+//! shown with what they failed of, submitted once more as a job of their own, and dropped.
+mod page;
+mod view;
+
+use super::{
+    desk::Desk,
+    error::{Answer, Refusal},
+    limits,
+    submit::{self, Offer},
+    upload,
+};
+use crate::bus::{Raw, ReadError};
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+    http::StatusCode,
+    response::IntoResponse,
+};
+use bytes::{Bytes, BytesMut};
+use domain::{JobId, Millis, Pool, submission::Submission};
+use futures::{StreamExt, TryStreamExt, stream};
+use page::Query;
+use serde_json::json;
+use std::{convert::Infallible, sync::Arc};
+use tokio::time::timeout;
+use view::{Brief, Full};
+use wire::{Filter, Subject, envelope, stream::DEAD, work::DeadChunk};
+
+/// The tenant that replays are keyed under.
+const TENANT: &str = "dead";
+
+pub struct Entry {
+    seq: u64,
+    at: Millis,
+    pool: Pool,
+    dead: DeadChunk,
+}
+
+/// `GET /dead`.
+pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> Answer {
+    let query = Query::parse(text.as_deref())?;
+    let _place = desk.download_place()?;
+    let mut seqs = within(query.find(&desk.shared.bus)).await?;
+    let has_more = seqs.len() > query.limit;
+    seqs.truncate(query.limit);
+    let next = seqs.last().copied().filter(|_| has_more);
+    // One that ages out meanwhile, or is of a newer jetbatch, is left out.
+    let read = stream::iter(seqs).map(|seq| find(&desk, seq)).buffered(limits::DEAD_READS);
+    let found: Vec<Entry> = read.try_filter_map(|entry| std::future::ready(Ok(entry))).try_collect().await?;
+    let data: Vec<Brief<'_>> = found.iter().map(Brief::of).collect();
+    Ok(Json(json!({"object": "list", "data": data, "has_more": has_more, "next": next})).into_response())
+}
+
+/// `GET /dead/{seq}`.
+pub async fn one(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
+    let _place = desk.download_place()?;
+    let entry = entry(&desk, &id).await?;
+    let lines = entry.lines(&desk).await?;
+    Ok(Json(Full::of(&entry, &lines)).into_response())
+}
+
+/// `POST /dead/{seq}/replay`: its requests as a job of their own. The entry stays until it is dropped.
+pub async fn replay(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
+    let entry = entry(&desk, &id).await?;
+    let offer = entry.offer(&desk).await?;
+    submit::place(&desk, None, offer).await
+}
+
+/// `DELETE /dead/{seq}`.
+pub async fn remove(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
+    let Entry { seq, pool, dead, .. } = entry(&desk, &id).await?;
+    let bus = &desk.shared.bus;
+    within(bus.delete(DEAD, seq)).await?;
+    if dead.parts > 0 {
+        let parts = Filter::DeadParts { pool, reason: dead.class, job: dead.job, chunk: dead.chunk };
+        within(bus.purge(DEAD, &parts.to_string())).await?;
+    }
+    tracing::info!(seq, job = %dead.job, chunk = %dead.chunk, "an entry of DEAD was dropped");
+    Ok((StatusCode::OK, Json(json!({"id": seq, "object": "dead", "deleted": true}))).into_response())
+}
+
+impl Entry {
+    /// Its requests, also where they lie in parts.
+    async fn lines(&self, desk: &Desk) -> Result<Bytes, Refusal> {
+        let (dead, mut lines) = (&self.dead, BytesMut::new());
+        if dead.parts == 0 {
+            return Ok(dead.lines.clone());
+        }
+        for part in 0..dead.parts {
+            let (pool, reason) = (self.pool.clone(), dead.class);
+            let subject = Subject::DeadPart { pool, reason, job: dead.job, chunk: dead.chunk, part };
+            let raw = within(desk.shared.bus.last(DEAD, &subject.to_string())).await?;
+            lines.extend_from_slice(&raw.ok_or_else(|| gone(self.seq))?.payload);
+        }
+        Ok(lines.freeze())
+    }
+
+    /// By way of the store, so that the lines stay as they were written. The id follows from the entry: replayed twice,
+    /// it is one job.
+    async fn offer(&self, desk: &Desk) -> Result<Offer, Refusal> {
+        let (lines, dead) = (self.lines(desk).await?, &self.dead);
+        if lines.is_empty() {
+            return Err(Refusal::conflict(format!("entry {} holds no request: the input was gone", self.seq)));
+        }
+        let fingerprint = blake3::hash(&lines).to_hex().to_string();
+        let file = upload::receive(desk, stream::iter([Ok::<_, Infallible>(lines)])).await?;
+        let submission = Submission {
+            id: Some(JobId::keyed(TENANT, &format!("{}:{}", dead.job, dead.chunk))),
+            model: dead.model.clone(),
+            endpoint: dead.endpoint.clone(),
+            metadata: [("replay_of".to_owned(), format!("{}/{}", dead.job, dead.chunk))].into(),
+            input: Some(file.url()),
+            ..Submission::default()
+        };
+        Ok(Offer { submission, fingerprint, upload: Some(file) })
+    }
+}
+
+async fn entry(desk: &Desk, id: &str) -> Result<Entry, Refusal> {
+    let seq = seq(id)?;
+    find(desk, seq).await?.ok_or_else(|| gone(seq))
+}
+
+async fn find(desk: &Desk, seq: u64) -> Result<Option<Entry>, Refusal> {
+    Ok(within(desk.shared.bus.at(DEAD, seq)).await?.and_then(|raw| read(&raw)))
+}
+
+/// None: a part of another entry, or what this version cannot read.
+fn read(raw: &Raw) -> Option<Entry> {
+    let Ok(Subject::Dead { pool, .. }) = raw.subject.parse() else { return None };
+    match envelope::decode("dead chunk", &raw.payload) {
+        Ok(dead) => Some(Entry { seq: raw.seq, at: Millis::new(raw.time_ms), pool, dead }),
+        Err(error) => {
+            tracing::warn!(seq = raw.seq, %error, "an entry of DEAD cannot be read; it may be of a newer jetbatch");
+            None
+        }
+    }
+}
+
+fn seq(text: &str) -> Result<u64, Refusal> {
+    let seq = text.parse().ok().filter(|seq| *seq > 0);
+    seq.ok_or_else(|| Refusal::invalid("an entry's id is its number in GET /dead, such as 17").param("id"))
+}
+
+fn gone(seq: u64) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "dead_not_found", format!("there is no entry {seq} in DEAD"))
+}
+
+async fn within<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Refusal> {
+    let done = timeout(limits::STATUS_WITHIN, read).await;
+    done.map_err(|_| Refusal::unavailable("DEAD does not answer"))?.map_err(|error| {
+        tracing::warn!(%error, "DEAD could not be read");
+        Refusal::unavailable("what was given up cannot be read now")
+    })
+}
