@@ -74,9 +74,9 @@ async fn live(stand: &Stand, log: &Log, n: usize) -> (JobId, Value, bool) {
         _ => stand.http.submit("", "{\n").await,
     };
     let status = stand.end(id).await;
-    let is_deleted = n % 10 == 9 || n % 7 == 0;
+    let is_deleted = n % 10 == 9 || n.is_multiple_of(7);
     match is_deleted {
-        true if n % 2 == 0 => control(log, Order::Delete, id).await,
+        true if n.is_multiple_of(2) => control(log, Order::Delete, id).await,
         true => assert_eq!(stand.http.delete(id).await.status, 202),
         false => {}
     }
@@ -252,8 +252,10 @@ async fn a_job_is_deleted_once_and_not_while_it_runs() {
     assert!([200, 409].contains(&again.status), "{again:?}");
     let other = stand.http.submit("", "{\n").await;
     stand.end(other).await;
-    wait_for("SUBMIT to be empty", LONG, || async { (message_count(&log.js, stream::SUBMIT).await == 0).then_some(()) })
-        .await;
+    wait_for("SUBMIT to be empty", LONG, || async {
+        (message_count(&log.js, stream::SUBMIT).await == 0).then_some(())
+    })
+    .await;
     let events = log.events(id).await;
     let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
     assert_eq!(count(|event| matches!(event, Event::JobSubmitted(_))), 1);

@@ -95,11 +95,15 @@ impl Store {
     }
 
     /// Paths of all objects below a folder, and when each was written.
-    pub fn walk(&self, prefix: &str) -> Result<impl Stream<Item = Result<(String, Millis), StoreError>> + '_, StoreError> {
+    pub fn walk(
+        &self,
+        prefix: &str,
+    ) -> Result<impl Stream<Item = Result<(String, Millis), StoreError>> + '_, StoreError> {
         let (at, prefix) = (self.at(prefix)?, prefix.to_owned());
         let written = |at: i64| Millis::new(u64::try_from(at).unwrap_or(0));
         let found = self.inner.list(Some(&at));
-        let found = found.map_ok(move |meta| (self.name(&meta.location), written(meta.last_modified.timestamp_millis())));
+        let found =
+            found.map_ok(move |meta| (self.name(&meta.location), written(meta.last_modified.timestamp_millis())));
         Ok(found.map_err(move |e| StoreError::new(&prefix, e)))
     }
 
