@@ -74,9 +74,9 @@ async fn live(stand: &Stand, log: &Log, n: usize) -> (JobId, Value, bool) {
         _ => stand.http.submit("", "{\n").await,
     };
     let status = stand.end(id).await;
-    let is_deleted = n % 10 == 9 || n % 7 == 0;
+    let is_deleted = n % 10 == 9 || n.is_multiple_of(7);
     match is_deleted {
-        true if n % 2 == 0 => control(log, Order::Delete, id).await,
+        true if n.is_multiple_of(2) => control(log, Order::Delete, id).await,
         true => assert_eq!(stand.http.delete(id).await.status, 202),
         false => {}
     }

@@ -50,3 +50,18 @@ impl Default for Settings {
         Self { jobs: Age::Ms(30 * DAY_MS), uploads: Age::Ms(7 * DAY_MS), sweep_s: 3_600 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_duration_or_never() {
+        let age = |text: &str| Age::try_from(text.to_owned());
+        assert_eq!((age("30d"), age("90s")), (Ok(Age::Ms(2_592_000_000)), Ok(Age::Ms(90_000))));
+        assert_eq!(age(" never "), Ok(Age::Never));
+        for bad in ["", "30", "0s", "-1d", "Never", "forever"] {
+            assert!(age(bad).is_err(), "{bad}");
+        }
+    }
+}
