@@ -180,8 +180,9 @@ fn write_config(dir: &Path, port: u16, options: &Options) {
     let Options { jetstream, lines, .. } = options;
     // Streams reserve their room; how much of it this machine's disk has is not what is tested.
     let room = if jetstream.contains("max_file") { "" } else { "max_file_store: 1TB\n" };
-    let text =
-        format!("host: \"127.0.0.1\"\nport: {port}\njetstream {{ store_dir: {store:?}\n{room}{jetstream} }}\n{lines}\n");
+    let text = format!(
+        "host: \"127.0.0.1\"\nport: {port}\njetstream {{ store_dir: {store:?}\n{room}{jetstream} }}\n{lines}\n"
+    );
     fs::write(dir.join("nats.conf"), text).expect("the folder can be written");
 }
 

@@ -65,7 +65,7 @@ async fn store(store: &Store, since: Millis, found: &mut Found) -> Result<(), St
 /// WORK is the scheduler's: it compares what it owes with what stands there every few seconds.
 async fn streams(bus: &Bus, found: &mut Found) -> Result<(), ReadError> {
     for (stream, filter) in
-        [(stream::RESULTS, Filter::Results), (stream::RESULTS, Filter::Inputs), (stream::DEAD, Filter::Dead)]
+        [(stream::RESULTS, Filter::Results), (stream::RESULTS, Filter::Inputs), (stream::DEAD, Filter::AllDead)]
     {
         for subject in bus.subjects(stream, &filter.to_string()).await?.into_keys() {
             match subject.parse() {
@@ -73,7 +73,7 @@ async fn streams(bus: &Bus, found: &mut Found) -> Result<(), ReadError> {
                     found.of(job).segments.insert(chunk.segment);
                 }
                 Ok(Subject::InputPart { job, chunk, .. }) => drop(found.of(job).segments.insert(chunk.segment)),
-                Ok(Subject::Dead { job, .. }) => drop(found.of(job)),
+                Ok(Subject::Dead { job, .. } | Subject::DeadPart { job, .. }) => drop(found.of(job)),
                 Ok(_) | Err(_) => {}
             }
         }
