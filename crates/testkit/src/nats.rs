@@ -111,6 +111,11 @@ struct Node {
 
 impl Cluster {
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// `jetstream` are settings of that block, for every server.
+    pub async fn start_with(jetstream: &str) -> Self {
         let dir = TempDir::with_prefix("jetbatch-cluster-").expect("a temporary folder");
         let routes = [free_port(), free_port(), free_port()];
         let node = |(n, route): (usize, &u16)| {
@@ -119,7 +124,7 @@ impl Cluster {
             let peers: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
             let cluster = format!("cluster {{ name: test, host: \"127.0.0.1\", port: {route}, routes: {peers:?} }}");
             let lines = format!("server_name: node{n}\n{cluster}");
-            write_config(&dir, port, &Options { lines, ..Options::default() });
+            write_config(&dir, port, &Options { lines, jetstream: jetstream.to_owned(), ..Options::default() });
             Node { child: Some(spawn(&dir)), port, dir }
         };
         let nodes = routes.iter().enumerate().map(node).collect();

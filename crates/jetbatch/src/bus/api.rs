@@ -23,6 +23,15 @@ impl ApiError {
             Self::Unavailable { .. } => 0,
         }
     }
+
+    /// Whether the server has less storage than was asked for.
+    pub(super) fn is_tight(&self) -> bool {
+        match self {
+            Self::Refused { code: code::NO_STORAGE, .. } => true,
+            Self::Refused { code: code::NO_PEERS, reason } => reason.contains("insufficient storage"),
+            Self::Refused { .. } | Self::Unavailable { .. } => false,
+        }
+    }
 }
 
 pub(super) mod code {
@@ -30,6 +39,8 @@ pub(super) mod code {
     pub const STREAM_NOT_FOUND: u64 = 10_059;
     pub const SEQUENCE_NOT_FOUND: u64 = 10_043;
     pub const NO_STORAGE: u64 = 10_047;
+    /// What a cluster says instead, and for other wants, too.
+    pub const NO_PEERS: u64 = 10_005;
     /// A stream of this name was made meanwhile, with another size.
     pub const NAME_IN_USE: u64 = 10_058;
 }

@@ -143,7 +143,7 @@ impl Bus {
         let updated: Result<Value, ApiError> = self.api(&target.verb("UPDATE"), &target.body(&config)).await;
         match updated {
             Ok(_) => Ok(Some(Change::Updated { what, fields })),
-            Err(error) if error.code() == code::NO_STORAGE && fields.iter().all(Field::is_bytes) => {
+            Err(error) if error.is_tight() && fields.iter().all(Field::is_bytes) => {
                 tracing::warn!(what, "the server has little storage; max_bytes stays smaller than its file says");
                 Ok(None)
             }

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::api::{ApiError, code};
+use super::api::ApiError;
 use super::apply::Target;
 use super::{ApplyError, Bus, Change, limits};
 
@@ -29,7 +29,7 @@ impl Bus {
                 Ok(_) => break,
                 Err(error) => error,
             };
-            let is_tight = error.code() == code::NO_STORAGE;
+            let is_tight = error.is_tight();
             let done = match fresh.larger_than(own.bytes) {
                 Some(other) if is_tight => self.halve(other).await,
                 _ if is_tight && own.may_halve() => own.halve(),

@@ -75,3 +75,12 @@ async fn a_server_that_hangs_is_left() {
     let publish = bus.publish(Message::new("event.chunk.a", "fact").id("1"));
     tokio::time::timeout(Duration::from_secs(25), publish).await.expect("another server takes it").unwrap();
 }
+
+/// Three servers say otherwise than one that they have less room than the files ask for.
+#[tokio::test]
+async fn a_small_cluster_gets_smaller_streams() {
+    let cluster = Cluster::start_with("max_file_store: 2GB").await;
+    let bus = connect(&Settings { url: Some(cluster.url()), replicas: 3, ..Settings::default() }).await;
+    bus.apply_streams(&pools()).await.unwrap();
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
+}

@@ -77,7 +77,13 @@ async fn until_stopped(args: Args, plan: Plan, has_mounts: bool) -> Outcome<bool
 async fn chaos(args: Args, plan: Plan, has_mounts: bool) -> Outcome<bool> {
     let folder = TempDir::with_prefix("jetbatch-chaos-")?;
     let dir = folder.path().to_owned();
-    let stand = Arc::new(Stand::start(&args, &args.spec(), dir.clone(), has_mounts).await?);
+    let stand = match Stand::start(&args, &args.spec(), dir.clone(), has_mounts).await {
+        Ok(stand) => Arc::new(stand),
+        Err(error) => {
+            let dir = folder.keep();
+            return Err(format!("{error}; what the processes said is in {}", dir.join("logs").display()).into());
+        }
+    };
     let report = on(&args, plan, stand.clone(), &dir).await;
     let orphans = stand.stop().await;
     orphans.iter().for_each(|orphan| eprintln!("a process was left behind: {orphan}"));
@@ -90,6 +96,8 @@ async fn chaos(args: Args, plan: Plan, has_mounts: bool) -> Outcome<bool> {
     if !is_clean || args.keep {
         keep(folder, &stand);
     }
+    // Its disk goes before the folder around it does.
+    drop(stand);
     Ok(is_clean)
 }
 

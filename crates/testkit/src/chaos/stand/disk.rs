@@ -1,7 +1,7 @@
 //! The disk under the store: a small file system of this process's own, so that it can be full without anyone else
 //! being short of room. It goes with the process, however that ends.
 use nix::{
-    mount::{MsFlags, mount},
+    mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, unshare},
     sys::statvfs::statvfs,
     unistd::{Gid, Uid},
@@ -107,5 +107,14 @@ impl Disk {
     fn resize(&self, size: &str) -> bool {
         let flags = MsFlags::MS_REMOUNT;
         mount(Some("tmpfs"), &self.dir, Some("tmpfs"), flags, Some(size)).is_ok()
+    }
+}
+
+/// The folder around it can be removed then.
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if self.is_own {
+            let _ = umount2(&self.dir, MntFlags::MNT_DETACH);
+        }
     }
 }

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use testkit::nats::free_port;
-use tokio::{process::Command, sync::Mutex, task::JoinHandle};
+use tokio::{process::Command, sync::Mutex, task::JoinHandle, time::Instant};
 
 const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
 /// Requests that a worker runs at once, and that a chunk holds.
@@ -28,6 +28,8 @@ const SLOTS: u64 = 64;
 const CHUNK: u64 = 32;
 /// How often processes are looked at, and how soon one that ended is started again.
 const LOOK: Duration = Duration::from_millis(300);
+const START_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_secs(5);
 
 pub struct Stand {
     pub dir: PathBuf,
@@ -90,6 +92,25 @@ impl Stand {
         }
         process::reap(&self.dir)
     }
+}
+
+impl Head {
+    async fn is_ready(&self) -> bool {
+        let client = reqwest::Client::builder().no_proxy().timeout(READY_WITHIN).build();
+        let Ok(client) = client else { return false };
+        client.get(format!("{}/readyz", self.base)).send().await.is_ok_and(|answer| answer.status().is_success())
+    }
+}
+
+async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) -> io::Result<()> {
+    let give_up = Instant::now() + START_WITHIN;
+    while !ask().await {
+        if Instant::now() > give_up {
+            return Err(io::Error::other(format!("{what} within {} s", START_WITHIN.as_secs())));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 impl Drop for Stand {
