@@ -1,9 +1,11 @@
 //! The simulation of `tests/sim`, as long as wanted:
 //! `cargo run --release -p jetbatch-domain --example sim -- --seed 1 --steps 10000000`
+//! With `--plant` it plants each of the known mistakes instead, and says how soon it is found and how far shrunk.
 #[path = "../tests/sim/model/mod.rs"]
 mod model;
 
 use model::{
+    env::Bug,
     shrink::shrink,
     world::{Report, Setup, run},
 };
@@ -24,6 +26,9 @@ fn main() -> ExitCode {
         eprintln!("use: sim [--seed <number>] [--steps <number>]");
         return ExitCode::FAILURE;
     };
+    if std::env::args().any(|argument| argument == "--plant") {
+        return plant(seed);
+    }
     let (began, mut sum) = (Instant::now(), Sum::default());
     while sum.steps < steps {
         let setup = setup(seed, sum.runs);
@@ -55,6 +60,25 @@ fn number(name: &str, default: u64) -> Option<u64> {
 fn setup(seed: u64, run: u64) -> Setup {
     let seed = seed.wrapping_mul(0x9e37_79b9).wrapping_add(run);
     Setup { seed, heads: if run % 4 == 3 { 1 } else { 2 }, faults: run % 8 != 7, ..Setup::default() }
+}
+
+/// Runs in which a planted mistake must show.
+const PLANTED_RUNS: u64 = 20_000;
+
+fn plant(seed: u64) -> ExitCode {
+    let found = Bug::ALL.map(|bug| {
+        let setups = (0..PLANTED_RUNS).map(|run| Setup { bug: Some(bug), heads: 2, faults: true, ..setup(seed, run) });
+        let mut failed = setups.zip(1..).map(|(setup, nth)| (setup, nth, run(setup)));
+        let Some((setup, nth, report)) = failed.find(|(_, _, report)| report.wrong.is_some()) else {
+            println!("{bug:?}: not found in {PLANTED_RUNS} runs");
+            return false;
+        };
+        let (steps, report) = shrink(setup, &report);
+        let what = report.wrong.map_or("", |wrong| wrong.what);
+        println!("{bug:?}: run {nth}, {} steps: '{what}' does not hold", steps.len());
+        true
+    });
+    if found.into_iter().all(|found| found) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn tell(setup: Setup, report: &Report) {

@@ -1,7 +1,7 @@
 //! An archiver: its own fold, pieces of work under way beside one another, and what it cleans. It forgets all in a
 //! crash.
 use super::{
-    env::{Env, Number},
+    env::{Bug, Env, Number},
     log::Fold,
     write::{self, Now, Piece, Task},
 };
@@ -98,16 +98,23 @@ impl Archiver {
             return false;
         }
         let at = env.pick(self.tasks.len());
-        match self.tasks[at].step(env) {
-            Now::More => {}
-            Now::Done => drop(self.tasks.swap_remove(at)),
-            Now::Failed => {
-                let task = self.tasks.swap_remove(at);
-                self.busy.remove(&task.piece);
-                self.again.insert(task.piece, env.now + AGAIN_MS);
-            }
+        let now = self.tasks[at].step(env);
+        if let Now::Done | Now::Failed = now {
+            let Task { piece, .. } = self.tasks.swap_remove(at);
+            self.finish(env, piece, matches!(now, Now::Failed));
         }
         true
+    }
+
+    fn finish(&mut self, env: &Env, piece: Piece, has_failed: bool) {
+        // The job ended meanwhile, by another archiver's work: what this one wrote came after the cleaning.
+        if self.fold.job(piece.0).is_none() && !env.has(Bug::NoSecondCleaning) {
+            self.cleans.push_back((piece.0, None));
+        }
+        if has_failed {
+            self.busy.remove(&piece);
+            self.again.insert(piece, env.now + AGAIN_MS);
+        }
     }
 
     fn clean(&mut self, env: &mut Env) -> bool {

@@ -1,6 +1,6 @@
 //! Clients: submissions, and orders for jobs that come late, twice and in any order.
 use super::{
-    env::{Env, Number, Submit},
+    env::{Env, Submit},
     order::{Order, Turn},
     spec::Spec,
 };
@@ -32,12 +32,12 @@ impl Clients {
             return false;
         }
         let job = env.pick(env.specs.len());
-        let at = env.at();
+        let (at, windows) = (env.at(), if env.faults { 3 } else { 1 });
         let command = match env.pick(8) {
             0 => Command::Priority { at, priority: [Priority::Low, Priority::High][env.pick(2)] },
             1 | 2 => Command::Pause { at },
             3 | 4 => Command::Resume { at },
-            5 => Command::Window { at, window_ms: [900_000, 20_000, 4_000_000][env.pick(3)] },
+            5 => Command::Window { at, window_ms: [4_000_000, 900_000, 20_000][env.pick(windows)] },
             6 => Command::Cancel { at },
             _ => Command::Delete { at },
         };
@@ -60,9 +60,5 @@ impl Clients {
             Turn::Done(_) | Turn::Refused(_) => {}
         }
         true
-    }
-
-    pub fn submitted(env: &Env) -> impl Iterator<Item = Number> + '_ {
-        env.submits.iter().map(|submit| submit.job)
     }
 }

@@ -17,10 +17,14 @@ pub enum Bug {
     LastResultWins,
     /// The archiver writes chunks that were split beside their halves.
     SplitTwice,
+    /// The archiver does not compare what it reads with what the log told of it.
+    LateResultTaken,
     /// The archiver removes results before it tells of the segment.
     PurgeBeforeFact,
-    /// The scheduler sends what was lost under the message id it had.
-    SameIdAgain,
+    /// The archiver leaves what it wrote after a job's end was cleaned up.
+    NoSecondCleaning,
+    /// The fact of a late result goes under the id of the first one's, so that nobody hears of it.
+    OneIdForAll,
     /// Lifecycle events are appended without comparing.
     NoCompare,
 }
@@ -65,6 +69,20 @@ pub struct Env {
 pub struct Submit {
     pub job: Number,
     pub hidden: u64,
+}
+
+impl Bug {
+    pub const ALL: [Self; 9] = [
+        Self::TellBeforeStore,
+        Self::NoSecondLook,
+        Self::LastResultWins,
+        Self::SplitTwice,
+        Self::LateResultTaken,
+        Self::PurgeBeforeFact,
+        Self::NoSecondCleaning,
+        Self::OneIdForAll,
+        Self::NoCompare,
+    ];
 }
 
 impl Env {

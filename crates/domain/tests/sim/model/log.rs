@@ -16,7 +16,8 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
     Plan(u32),
-    Done(ChunkId),
+    /// A chunk's result, by its run.
+    Done(ChunkId, u32),
     Failed(ChunkId, u32),
     Archived(u32),
     Written,
@@ -32,8 +33,8 @@ pub struct Folded {
 pub struct Head {
     pub folded: Folded,
     pub wanted: bool,
-    /// Since when it is not.
-    pub since: u64,
+    /// Since when the job does not want its chunks run, whatever the header says.
+    pub unwanted: Option<u64>,
     lifecycle: Vec<(u64, &'static str)>,
 }
 
@@ -69,12 +70,16 @@ impl Log {
     fn push(&mut self, job: Number, event: Event, now: u64) -> u64 {
         let seq = self.entries.len() as u64 + 1;
         match self.heads.get_mut(&job) {
-            Some(head) => head.folded.fold(&event, seq),
+            Some(head) => {
+                head.folded.fold(&event, seq);
+                let is_wanted = head.folded.job.is_wanted();
+                head.unwanted = if is_wanted { None } else { head.unwanted.or(Some(now)) };
+            }
             None => {
                 let first = Job::begin(domain::JobId::keyed("default", &job.to_string()), &event);
                 if let Some(first) = first {
                     let folded = Folded { job: first, lifecycle: seq };
-                    self.heads.insert(job, Head { folded, wanted: false, since: now, lifecycle: Vec::new() });
+                    self.heads.insert(job, Head { folded, wanted: false, unwanted: Some(now), lifecycle: Vec::new() });
                 }
             }
         }
@@ -110,9 +115,7 @@ pub fn append(env: &mut Env, job: Number, event: Event, expected: u64, wanted: b
     let seq = env.log.push(job, event, now);
     if let Some(head) = env.log.heads.get_mut(&job) {
         head.lifecycle.push((seq, name));
-        if std::mem::replace(&mut head.wanted, wanted) && !wanted {
-            head.since = now;
-        }
+        head.wanted = wanted;
     }
     env.tell(|| format!("log {seq}: job {job} {name}"));
     if link == Link::Unheard { Append::Unknown } else { Append::Stored }

@@ -6,7 +6,7 @@ mod archiver;
 mod check;
 pub mod choices;
 mod client;
-mod env;
+pub mod env;
 mod intake;
 mod log;
 mod order;
@@ -19,5 +19,3 @@ mod spec;
 mod worker;
 pub mod world;
 mod write;
-
-pub use env::{Bug, Wrong};

@@ -1,6 +1,6 @@
 //! A scheduler: its own fold, which may lag; what it has sent; one operation a step. It forgets all in a crash.
 use super::{
-    env::{Bug, Env, Number},
+    env::{Env, Number},
     log::{Fold, millis},
     order::{Order, Turn},
     queue::{self, Work},
@@ -205,7 +205,7 @@ impl Scheduler {
         let keys = held.chunks.keys().copied().collect();
         for (job, chunk) in self.sent.lost(&keys, held.at) {
             env.tell(|| format!("the scheduler misses job {job} chunk {chunk} in WORK"));
-            self.sent.resend(job, chunk, !env.has(Bug::SameIdAgain));
+            self.sent.resend(job, chunk);
         }
         for (&(number, chunk), &pool) in &held.chunks {
             let Some(job) = self.fold.job(number).filter(|job| job.is_wanted()) else {

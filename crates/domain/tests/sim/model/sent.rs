@@ -35,9 +35,9 @@ impl Sent {
         self.out.remove(&(job, chunk))
     }
 
-    pub fn resend(&mut self, job: Number, chunk: ChunkId, is_new_id: bool) {
+    pub fn resend(&mut self, job: Number, chunk: ChunkId) {
         self.out.remove(&(job, chunk));
-        *self.lost.entry((job, chunk)).or_default() += u32::from(is_new_id);
+        *self.lost.entry((job, chunk)).or_default() += 1;
     }
 
     pub fn generation(&self, job: Number, chunk: ChunkId) -> u32 {

@@ -46,7 +46,8 @@ impl Spec {
         let segment_requests = 2 + env.pick(6) as u32;
         let packing = Packing { segment_requests, chunk_requests, ..Packing::default() };
         let plans = plans(env, requests as u64, packing.clone());
-        let window_ms = [3_600_000, 600_000, 60_000, 5_000][env.pick(4)];
+        let windows = if env.faults { 4 } else { 1 };
+        let window_ms = [3_600_000, 600_000, 60_000, 5_000][env.pick(windows)];
         let priority = [Priority::Normal, Priority::High, Priority::Low][env.pick(3)];
         let submitted = Submitted {
             at: env.at(),
@@ -73,7 +74,9 @@ impl Spec {
 
 fn nature(env: &mut Env) -> Nature {
     const POISON: [Nature; 5] = [Nature::Refused, Nature::Fails, Nature::Hangs, Nature::Dies, Nature::Kills];
-    if env.choices.chance(12) { POISON[env.pick(POISON.len())] } else { Nature::Good }
+    // A worker's death is a fault to those that wait there, if it comes often enough.
+    let kinds = if env.faults { POISON.len() } else { POISON.len() - 1 };
+    if env.choices.chance(12) { POISON[env.pick(kinds)] } else { Nature::Good }
 }
 
 fn plans(env: &mut Env, requests: u64, packing: Packing) -> Vec<SegmentPlan> {
@@ -90,7 +93,7 @@ fn plans(env: &mut Env, requests: u64, packing: Packing) -> Vec<SegmentPlan> {
 
 /// The defaults, or one class with a policy of its own.
 fn retries(env: &mut Env) -> Policies {
-    if env.pick(3) == 0 {
+    if !env.faults || env.pick(3) == 0 {
         return Policies::default();
     }
     let class = FaultClass::ALL[env.pick(FaultClass::ALL.len())];

@@ -173,7 +173,8 @@ impl Worker {
         if is_old && !env.log.is_wanted(job) {
             return Stage::Ack;
         }
-        let late = env.log.heads.get(&job).is_some_and(|head| !head.wanted && env.now - head.since > LOOK_AGE_MAX);
+        let since = env.log.heads.get(&job).and_then(|head| head.unwanted);
+        let late = since.is_some_and(|since| env.now - since > LOOK_AGE_MAX);
         env.expect(!late, "no chunk begins after a cancel or a pause", || format!("job {job} chunk {}", work.chunk));
         let until = env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)];
         Stage::Running { started: env.now, until, run: env.nonce() }
@@ -233,7 +234,8 @@ impl Worker {
             started: millis(answers.started),
             tally: answers.tally,
         };
-        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk));
+        let run = if env.has(Bug::OneIdForAll) { 0 } else { answers.run };
+        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk, run));
         Next::To(match is_told {
             true if env.has(Bug::TellBeforeStore) => Stage::Store(answers),
             true => Stage::Ack,

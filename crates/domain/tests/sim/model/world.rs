@@ -43,8 +43,8 @@ pub struct Report {
     pub digest: u64,
 }
 
-/// Rounds in which all goes well, at most.
-const ROUNDS_MAX: usize = 20_000;
+/// After the last deadline and with no fault, a job has so long to end.
+const END_WITHIN_MS: u64 = 300_000;
 const BURSTS: [usize; 4] = [1, 2, 5, 12];
 const PASSES_MS: [u64; 8] = [1, 20, 60, 250, 1_000, 5_000, 31_000, 130_000];
 
@@ -58,6 +58,8 @@ struct World {
     projector: Projector,
     seen: Seen,
     struck: u64,
+    /// When faults ended.
+    began: u64,
 }
 
 pub fn run(setup: Setup) -> Report {
@@ -103,6 +105,7 @@ impl World {
             projector: Projector::default(),
             seen: Seen::default(),
             struck: 0,
+            began: 0,
         }
     }
 
@@ -126,7 +129,9 @@ impl World {
     }
 
     fn pass(&mut self) {
-        let ms = PASSES_MS[self.env.pick(PASSES_MS.len())];
+        // Nobody stands still for so long that a delivery comes again.
+        let passes = if self.env.faults { PASSES_MS.len() } else { PASSES_MS.len() - 3 };
+        let ms = PASSES_MS[self.env.pick(passes)];
         self.env.now += ms;
         self.did(true);
     }
@@ -246,15 +251,9 @@ impl World {
     /// Nothing fails any more but poison. Every job must come to its end, and leave nothing.
     fn settle(&mut self) {
         let faults = std::mem::replace(&mut self.env.faults, false);
+        self.began = self.env.now;
         self.env.tell(|| "from here on all goes well".into());
-        for _ in 0..ROUNDS_MAX {
-            if self.env.wrong.is_some() {
-                return;
-            }
-            if !self.round() && !self.wait() {
-                break;
-            }
-        }
+        while self.env.wrong.is_none() && (self.round() || self.wait()) {}
         if self.env.wrong.is_none() {
             self.last_look(faults);
         }
@@ -286,15 +285,17 @@ impl World {
         did
     }
 
-    /// Lets time pass until something is due. False: nothing is.
+    /// Lets time pass until something is due. False: nothing is, or all should have ended.
     fn wait(&mut self) -> bool {
         let env = &self.env;
+        let deadlines = env.log.heads.values().map(|head| head.folded.job.deadline.get());
+        let limit = deadlines.max().unwrap_or(0).max(self.began) + END_WITHIN_MS;
         let hidden = env.work.held.iter().map(|work| work.hidden);
         let hidden = hidden.chain(env.submits.iter().map(|submit| submit.hidden));
         let ends = self.workers.iter().flat_map(Worker::ends);
         let due = self.schedulers.iter().filter_map(|scheduler| scheduler.due(env.now));
         let again = self.archivers.iter().filter_map(Archiver::due);
-        let next = hidden.chain(ends).chain(due).chain(again).filter(|at| *at > env.now).min();
+        let next = hidden.chain(ends).chain(due).chain(again).filter(|at| *at > env.now && *at < limit).min();
         if let Some(next) = next {
             self.env.now = next;
         }

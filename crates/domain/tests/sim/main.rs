@@ -1,0 +1,71 @@
+//! The core under crashes, duplicates, reorderings and losses. A failure prints its seed, the fewest steps that still
+//! fail, and their story; `--example sim` runs the same for as long as wanted.
+#![allow(clippy::unwrap_used)]
+mod model;
+
+use model::{
+    choices::Step,
+    env::Bug,
+    shrink::shrink,
+    world::{Report, Setup, replay, run},
+};
+
+/// Shrinks a failure and tells its story.
+fn told(setup: Setup, failed: &Report) -> (Vec<Step>, Report) {
+    let (steps, report) = shrink(setup, failed);
+    println!("{}", report.trace.join("\n"));
+    println!("{} steps with {setup:?}: {steps:?}", steps.len());
+    (steps, report)
+}
+
+fn holds(setups: impl IntoIterator<Item = Setup>) {
+    for setup in setups {
+        let report = run(setup);
+        if report.wrong.is_some() {
+            let (_, report) = told(setup, &report);
+            panic!("seed {}: {:?}", setup.seed, report.wrong);
+        }
+    }
+}
+
+#[test]
+fn every_invariant_holds_under_faults() {
+    holds((0..12).map(|seed| Setup { seed, heads: 1 + (seed % 2) as usize, ..Setup::default() }));
+}
+
+#[test]
+fn only_poison_is_given_up_where_nothing_else_fails() {
+    holds((0..6).map(|seed| Setup { seed, faults: false, ..Setup::default() }));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let setup = Setup { seed: 7, ..Setup::default() };
+    let (first, second) = (run(setup), run(setup));
+    assert_eq!((first.digest, first.steps), (second.digest, second.steps));
+    let other = run(Setup { seed: 8, ..setup });
+    assert_ne!(first.digest, other.digest);
+    let [one, two] = [first, second].map(|report| replay(setup, report.choices, true));
+    assert_eq!(one.trace.join("\n"), two.trace.join("\n"));
+    assert_eq!(one.digest, run(setup).digest, "a replay of what was drawn is the run");
+}
+
+/// Plants a mistake; gives what it breaks first. All of [`Bug::ALL`] are found by the example's `--plant`.
+fn planted(bug: Bug, steps_max: usize) -> &'static str {
+    let setups = (0..200).map(|seed| Setup { seed, steps: 120, jobs_max: 1, bug: Some(bug), ..Setup::default() });
+    let mut failed = setups.map(|setup| (setup, run(setup))).filter(|(_, report)| report.wrong.is_some());
+    let (setup, report) = failed.next().unwrap_or_else(|| panic!("{bug:?} is not found"));
+    let (steps, report) = told(setup, &report);
+    assert!(steps.len() <= steps_max, "{bug:?} is shrunk to {} steps", steps.len());
+    report.wrong.unwrap().what
+}
+
+#[test]
+fn results_removed_before_the_fact_are_found() {
+    assert_eq!(planted(Bug::PurgeBeforeFact, 20), "every job ends");
+}
+
+#[test]
+fn a_worker_that_does_not_look_again_is_found() {
+    assert_eq!(planted(Bug::NoSecondLook, 20), "no chunk begins after a cancel or a pause");
+}
