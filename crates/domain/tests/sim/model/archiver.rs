@@ -5,10 +5,7 @@ use super::{
     log::Fold,
     write::{self, Now, Piece, Task},
 };
-use domain::{
-    Event, Job,
-    job::Phase,
-};
+use domain::{Event, Job, job::Phase};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 const TASKS_MAX: usize = 2;
@@ -80,9 +77,8 @@ impl Archiver {
         if self.tasks.len() >= TASKS_MAX {
             return false;
         }
-        let is_free = |piece: &Piece| {
-            !self.busy.contains(piece) && self.again.get(piece).is_none_or(|at| *at <= env.now)
-        };
+        let is_free =
+            |piece: &Piece| !self.busy.contains(piece) && self.again.get(piece).is_none_or(|at| *at <= env.now);
         let mut jobs = self.fold.jobs.iter();
         let found = jobs.find_map(|(number, folded)| Some((owed(*number, &folded.job).find(is_free)?, &folded.job)));
         let Some((piece, job)) = found else { return false };

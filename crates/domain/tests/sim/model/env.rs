@@ -23,8 +23,6 @@ pub enum Bug {
     PurgeBeforeFact,
     /// The archiver leaves what it wrote after a job's end was cleaned up.
     NoSecondCleaning,
-    /// The fact of a late result goes under the id of the first one's, so that nobody hears of it.
-    OneIdForAll,
     /// Lifecycle events are appended without comparing.
     NoCompare,
 }
@@ -72,16 +70,16 @@ pub struct Submit {
 }
 
 impl Bug {
-    pub const ALL: [Self; 9] = [
+    /// Those that show soon come first.
+    pub const ALL: [Self; 8] = [
         Self::TellBeforeStore,
         Self::NoSecondLook,
         Self::LastResultWins,
         Self::SplitTwice,
-        Self::LateResultTaken,
         Self::PurgeBeforeFact,
-        Self::NoSecondCleaning,
-        Self::OneIdForAll,
         Self::NoCompare,
+        Self::LateResultTaken,
+        Self::NoSecondCleaning,
     ];
 }
 

@@ -16,8 +16,7 @@ pub struct Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
     Plan(u32),
-    /// A chunk's result, by its run.
-    Done(ChunkId, u32),
+    Done(ChunkId),
     Failed(ChunkId, u32),
     Archived(u32),
     Written,

@@ -225,9 +225,7 @@ impl Scheduler {
 /// What is due for a job as a whole.
 fn closing(job: &Job, now: domain::Millis) -> Option<Command> {
     match &job.phase {
-        Phase::Validating | Phase::Running
-            if now >= job.deadline && (job.remaining() > 0 || job.planned.is_none()) =>
-        {
+        Phase::Validating | Phase::Running if now >= job.deadline && (job.remaining() > 0 || job.planned.is_none()) => {
             Some(Command::Expire { at: now })
         }
         Phase::Running | Phase::Closing(_) if job.written.is_some() && job.is_archived() => {

@@ -234,8 +234,7 @@ impl Worker {
             started: millis(answers.started),
             tally: answers.tally,
         };
-        let run = if env.has(Bug::OneIdForAll) { 0 } else { answers.run };
-        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk, run));
+        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk));
         Next::To(match is_told {
             true if env.has(Bug::TellBeforeStore) => Stage::Store(answers),
             true => Stage::Ack,

@@ -240,7 +240,9 @@ impl World {
         }
         let at = env.pick(env.work.held.len());
         let work = env.work.held[at].clone();
-        env.tell(|| format!("FAULT: WORK {} job {} chunk {}", if loses { "loses" } else { "doubles" }, work.job, work.chunk));
+        env.tell(|| {
+            format!("FAULT: WORK {} job {} chunk {}", if loses { "loses" } else { "doubles" }, work.job, work.chunk)
+        });
         if loses {
             env.work.ack(work.seq);
         } else {
@@ -260,7 +262,7 @@ impl World {
     }
 
     fn last_look(&mut self, faults: bool) {
-        // What a zombie left is cleaned up at the next start.
+        // What a worker stored after its job's end was cleaned up goes at the archiver's next start.
         self.archivers.iter_mut().for_each(Archiver::crash);
         while self.round() && self.env.wrong.is_none() {}
         check::folds(&mut self.env, Some(&self.projector));
@@ -314,6 +316,5 @@ enum Actor {
 }
 
 impl Actor {
-    const ALL: [Self; 6] =
-        [Self::Client, Self::Intake, Self::Scheduler, Self::Worker, Self::Archiver, Self::Projector];
+    const ALL: [Self; 6] = [Self::Client, Self::Intake, Self::Scheduler, Self::Worker, Self::Archiver, Self::Projector];
 }

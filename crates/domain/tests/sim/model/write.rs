@@ -100,7 +100,11 @@ impl Task {
                 let file = |bytes: u64, path: &str| (bytes > 0).then(|| File { path: path.into(), bytes });
                 let (output, errors) = (file(output, "output"), file(errors, "errors"));
                 let written = OutputWritten { at: env.at(), output, errors };
-                return if log::fact(env, job, Event::OutputWritten(written), Id::Written) { Ok(None) } else { Err(()) };
+                return if log::fact(env, job, Event::OutputWritten(written), Id::Written) {
+                    Ok(None)
+                } else {
+                    Err(())
+                };
             }
         }))
     }
