@@ -195,6 +195,11 @@ impl Archiver {
     }
 
     fn finish(&mut self, piece: Piece, result: Result<(), Passing>) {
+        // The job ended meanwhile, by another archiver's work: what this one wrote came after the cleaning.
+        if self.log.job(&piece.0).is_none() {
+            let shared = self.shared.clone();
+            tokio::spawn(async move { clean::job(&shared, piece.0).await });
+        }
         let Err(error) = result else { return };
         tracing::warn!(job = %piece.0, segment = piece.1, error = &error as &dyn std::error::Error, "archiving is tried again");
         self.busy.remove(&piece);
