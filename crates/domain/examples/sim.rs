@@ -18,6 +18,7 @@ struct Sum {
     jobs: u64,
     events: u64,
     faults: u64,
+    late: u64,
     digest: u64,
 }
 
@@ -40,8 +41,9 @@ fn main() -> ExitCode {
         sum.add(&report);
     }
     let seconds = began.elapsed().as_secs_f64();
-    let Sum { steps, runs, jobs, events, faults, digest } = sum;
+    let Sum { steps, runs, jobs, events, faults, late, digest } = sum;
     println!("seed {seed}: {steps} steps in {runs} runs: {jobs} jobs, {events} events, {faults} crashes and losses");
+    println!("{late} results came after their job's end and stay until the archiver starts again");
     println!("every invariant held at each step; digest {digest:016x}");
     println!("{seconds:.1} s, {:.1} million steps a minute", steps as f64 / seconds * 60.0 / 1e6);
     ExitCode::SUCCESS
@@ -95,6 +97,7 @@ impl Sum {
         self.jobs += report.jobs;
         self.events += report.events;
         self.faults += report.faults;
+        self.late += report.late;
         self.digest = self.digest.rotate_left(5) ^ report.digest;
     }
 }

@@ -14,8 +14,8 @@ use model::{
 fn told(setup: Setup, failed: &Report) -> (Vec<Step>, Report) {
     let (steps, report) = shrink(setup, failed);
     println!("{}", report.trace.join("\n"));
-    let Report { jobs, events, faults, .. } = report;
-    println!("{jobs} jobs, {events} events, {faults} crashes and losses");
+    let Report { jobs, events, faults, late, .. } = report;
+    println!("{jobs} jobs, {events} events, {faults} crashes and losses, {late} results too late");
     println!("{} steps with {setup:?}: {steps:?}", steps.len());
     (steps, report)
 }

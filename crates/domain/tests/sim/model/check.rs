@@ -178,7 +178,8 @@ pub fn rest(env: &mut Env) {
         let has_ended = state.is_some_and(State::is_terminal);
         env.expect(has_ended, "every job ends", || format!("job {number} is {:?}", state.map(State::as_str)));
     }
-    let counts = [env.work.held.len(), env.results.len(), env.files.parts.len(), env.submits.len()];
+    let results = env.results.keys().filter(|key| !env.late.contains(key)).count();
+    let counts = [env.work.held.len(), results, env.files.parts.len(), env.submits.len()];
     env.expect(counts == [0; 4], "nothing is left", || format!("WORK, RESULTS, parts, SUBMIT: {counts:?}"));
 }
 

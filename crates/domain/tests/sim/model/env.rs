@@ -1,7 +1,7 @@
 //! What the actors share: the clock, the streams, the store, chance, and what went wrong first.
 use super::{answers::Files, choices::Choices, log::Log, queue::Queue, spec::Spec};
 use domain::{ChunkId, JobId, Millis};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A job by its number in the run.
 pub type Number = usize;
@@ -57,6 +57,9 @@ pub struct Env {
     pub bug: Option<Bug>,
     /// Whether anything fails but poison.
     pub faults: bool,
+    /// Results stored after their job's end, of which nobody may hear any more. Known to stay until the archiver starts
+    /// again.
+    pub late: BTreeSet<(Number, ChunkId)>,
     pub wrong: Option<Wrong>,
     pub trace: Option<Vec<String>>,
     pub steps: u64,
@@ -96,6 +99,7 @@ impl Env {
             choices,
             bug,
             faults,
+            late: BTreeSet::new(),
             wrong: None,
             trace: traced.then(Vec::new),
             steps: 0,

@@ -45,7 +45,7 @@ struct Held {
 }
 
 enum Op {
-    End(Order, bool),
+    End(Box<Order>, bool),
     Purge(Number),
     Send(Number, ChunkId),
 }
@@ -88,10 +88,10 @@ impl Scheduler {
         }
         // Decisions come between events, and not after each.
         let is_ready = self.rest <= env.now;
-        if !self.fold.is_caught_up(&env.log) && !(is_ready && env.pick(3) == 1) {
-            return self.fold(env);
+        if self.fold.is_caught_up(&env.log) || (is_ready && env.pick(3) == 1) {
+            return is_ready && self.act(env);
         }
-        is_ready && self.act(env)
+        self.fold(env)
     }
 
     fn fold(&mut self, env: &mut Env) -> bool {
@@ -127,7 +127,7 @@ impl Scheduler {
             let Some(command) = closing(&folded.job, now).filter(|_| !self.ending.contains(&number)) else { continue };
             let ends = matches!(command, Command::End { .. });
             if let (order, Turn::More) = Order::known(number, command, folded) {
-                self.ops.push_back(Op::End(order, ends));
+                self.ops.push_back(Op::End(Box::new(order), ends));
             }
         }
         let fold = &self.fold;

@@ -84,7 +84,7 @@ fn plans(env: &mut Env, requests: u64, packing: Packing) -> Vec<SegmentPlan> {
     let mixed = env.pick(3);
     let mut plans = Vec::new();
     for number in 0..requests {
-        let at = if mixed == 0 { 0 } else { number as usize / mixed % 2 };
+        let at = (number as usize).checked_div(mixed).map_or(0, |at| at % 2);
         plans.extend(packer.push(number * 10, 10, &pool(at)));
     }
     plans.extend(packer.finish());

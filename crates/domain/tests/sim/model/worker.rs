@@ -213,6 +213,9 @@ impl Worker {
         if link != Link::Lost && !is_taken {
             env.tell(|| format!("RESULTS takes job {job} chunk {chunk} of run {}", answers.run));
             env.results.insert((job, chunk), answers.clone());
+            if env.log.job(job).is_some_and(|folded| folded.job.is_terminal()) {
+                env.late.insert((job, chunk));
+            }
         }
         match link {
             Link::Fine if env.has(Bug::TellBeforeStore) => Next::To(Stage::Ack),

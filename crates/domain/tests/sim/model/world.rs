@@ -40,6 +40,8 @@ pub struct Report {
     pub events: u64,
     pub jobs: u64,
     pub faults: u64,
+    /// Results that came after their job's end and that nobody has removed.
+    pub late: u64,
     pub digest: u64,
 }
 
@@ -89,6 +91,7 @@ fn go(setup: Setup, choices: Choices, traced: bool) -> Report {
         events: env.log.entries.len() as u64,
         jobs: env.specs.len() as u64,
         faults: struck,
+        late: env.late.iter().filter(|key| env.results.contains_key(key)).count() as u64,
     }
 }
 
@@ -262,9 +265,6 @@ impl World {
     }
 
     fn last_look(&mut self, faults: bool) {
-        // What a worker stored after its job's end was cleaned up goes at the archiver's next start.
-        self.archivers.iter_mut().for_each(Archiver::crash);
-        while self.round() && self.env.wrong.is_none() {}
         check::folds(&mut self.env, Some(&self.projector));
         check::rest(&mut self.env);
         if !faults {
