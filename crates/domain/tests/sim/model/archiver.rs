@@ -27,8 +27,8 @@ impl Archiver {
         *self = Self::default();
     }
 
-    pub fn due(&self) -> Option<u64> {
-        self.again.values().min().copied()
+    pub fn due(&self, now: u64) -> Option<u64> {
+        self.again.values().filter(|at| **at > now).min().copied()
     }
 
     /// One of: clean, fold, begin, or bring a piece further.

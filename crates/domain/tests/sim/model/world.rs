@@ -296,7 +296,7 @@ impl World {
         let hidden = hidden.chain(env.submits.iter().map(|submit| submit.hidden));
         let ends = self.workers.iter().flat_map(Worker::ends);
         let due = self.schedulers.iter().filter_map(|scheduler| scheduler.due(env.now));
-        let again = self.archivers.iter().filter_map(Archiver::due);
+        let again = self.archivers.iter().filter_map(|archiver| archiver.due(env.now));
         let next = hidden.chain(ends).chain(due).chain(again).filter(|at| *at > env.now && *at < limit).min();
         if let Some(next) = next {
             self.env.now = next;
