@@ -114,6 +114,8 @@ impl Job {
             (Phase::Running, Event::JobResumed(_)) => self.resume(),
             (Phase::Validating | Phase::Running, Event::DeadlineMoved(moved)) => self.deadline = moved.deadline,
             (Phase::Validating | Phase::Running, Event::PriorityChanged(changed)) => self.priority = changed.priority,
+            // It was decided before the last answer came, and stored after it: there is nothing left to give up.
+            (Phase::Running, Event::JobClosing(_)) if self.remaining() == 0 => {}
             (Phase::Validating | Phase::Running, Event::JobClosing(closing)) => self.close(closing),
             (Phase::Running, Event::ChunkDone(done)) => self.chunk_done(done),
             (Phase::Running, Event::ChunkFailed(failed)) => self.chunk_failed(failed),

@@ -1,0 +1,21 @@
+//! Jobs, workers, crashes, duplicates, reorderings and lost messages around the pure core, on one thread and a clock
+//! of its own. Every decision is the core's; the orders of steps are those of the rooms. All chance comes from one
+//! seeded stream of small numbers, so that a failure is replayed, and shrunk by leaving numbers out.
+pub mod answers;
+mod archiver;
+mod check;
+pub mod choices;
+mod client;
+pub mod env;
+mod intake;
+mod log;
+mod order;
+mod projector;
+mod queue;
+mod scheduler;
+mod sent;
+pub mod shrink;
+mod spec;
+mod worker;
+pub mod world;
+mod write;

@@ -1,0 +1,293 @@
+//! A worker: look, run, store the result, tell, ack, in that order. It may crash between any two of these.
+use super::{
+    answers::{Answers, Line, Said},
+    env::{Bug, Env, Link},
+    log::{self, Id, millis},
+    queue::{ACK_WAIT_MS, Work},
+    spec::Nature,
+};
+use domain::{
+    Event,
+    event::{ChunkDone, ChunkFailed, FaultClass, Tally, Usage},
+    limits::DELIVERIES_MAX,
+};
+
+/// A look at the job that is older is taken again before its chunk begins.
+const LOOK_AGE_MAX: u64 = 50;
+const PLACES: usize = 2;
+
+pub struct Worker {
+    pub number: usize,
+    pub pool: usize,
+    runs: Vec<Run>,
+}
+
+struct Run {
+    work: Work,
+    looked: u64,
+    stage: Stage,
+}
+
+enum Stage {
+    Look,
+    Find,
+    Place,
+    Running { started: u64, until: u64, run: u32 },
+    Store(Answers),
+    Taken(Answers),
+    Tell(Answers),
+    Fail(FaultClass),
+    Ack,
+}
+
+enum Next {
+    To(Stage),
+    /// Nothing can be done now.
+    Wait(Stage),
+    /// Acknowledged or handed back.
+    Over,
+    EngineDied,
+    Killed,
+}
+
+impl Worker {
+    pub const fn new(number: usize, pool: usize) -> Self {
+        Self { number, pool, runs: Vec::new() }
+    }
+
+    pub fn crash(&mut self) {
+        self.runs.clear();
+    }
+
+    /// When one of its runs ends.
+    pub fn ends(&self) -> impl Iterator<Item = u64> + '_ {
+        self.runs.iter().filter_map(|run| match &run.stage {
+            Stage::Running { until, .. } => Some(*until),
+            _ => None,
+        })
+    }
+
+    /// Takes a chunk, if it may.
+    pub fn take(&mut self, env: &mut Env) -> bool {
+        let count = env.work.ready(self.pool, env.now).count();
+        if self.runs.len() > PLACES || count == 0 {
+            return false;
+        }
+        let nth = if env.faults { env.pick(count) } else { 0 };
+        let Some(at) = env.work.ready(self.pool, env.now).nth(nth) else { return false };
+        let work = env.work.deliver(at, env.now);
+        env.tell(|| {
+            let Work { job, chunk, attempt, delivered, .. } = &work;
+            format!("worker {} takes job {job} chunk {chunk} attempt {attempt}, delivery {delivered}", self.number)
+        });
+        self.runs.push(Run { work, looked: 0, stage: Stage::Look });
+        true
+    }
+
+    pub fn count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Brings one of its chunks a step further.
+    pub fn step(&mut self, env: &mut Env, at: usize) -> bool {
+        if at >= self.runs.len() {
+            return false;
+        }
+        let stage = std::mem::replace(&mut self.runs[at].stage, Stage::Look);
+        match self.next(env, at, stage) {
+            Next::To(stage) => self.runs[at].stage = stage,
+            Next::Wait(stage) => {
+                self.runs[at].stage = stage;
+                return false;
+            }
+            Next::Over => drop(self.runs.remove(at)),
+            Next::EngineDied => self.engine_died(env),
+            Next::Killed => {
+                env.tell(|| format!("worker {} is killed by a request", self.number));
+                self.crash();
+            }
+        }
+        true
+    }
+
+    fn engine_died(&mut self, env: &mut Env) {
+        env.tell(|| format!("the engine of worker {} dies", self.number));
+        for run in &mut self.runs {
+            if matches!(run.stage, Stage::Running { .. } | Stage::Look) {
+                run.stage = Stage::Fail(FaultClass::EngineDied);
+            }
+        }
+    }
+
+    fn next(&mut self, env: &mut Env, at: usize, stage: Stage) -> Next {
+        let job = self.runs[at].work.job;
+        match stage {
+            Stage::Look => {
+                self.runs[at].looked = env.now;
+                Next::To(if env.log.is_wanted(job) { Stage::Find } else { Stage::Ack })
+            }
+            Stage::Find => Next::To(self.find(env, at)),
+            Stage::Place if !self.has_place(at) => {
+                self.progress(env, at);
+                Next::Wait(Stage::Place)
+            }
+            Stage::Place => Next::To(self.begin(env, at)),
+            Stage::Running { started, until, run } => self.run(env, at, started, until, run),
+            Stage::Store(answers) => self.store(env, at, answers),
+            Stage::Taken(own) => {
+                let key = (job, self.runs[at].work.chunk);
+                Next::To(Stage::Tell(env.results.get(&key).cloned().unwrap_or(own)))
+            }
+            Stage::Tell(answers) => self.tell(env, at, answers),
+            Stage::Fail(class) => self.fail(env, at, class),
+            Stage::Ack => {
+                if !env.strikes(16) {
+                    env.work.ack(self.runs[at].work.seq);
+                }
+                Next::Over
+            }
+        }
+    }
+
+    fn find(&self, env: &Env, at: usize) -> Stage {
+        let work = &self.runs[at].work;
+        match env.results.get(&(work.job, work.chunk)) {
+            Some(answers) => Stage::Tell(answers.clone()),
+            None if work.delivered > DELIVERIES_MAX => Stage::Fail(FaultClass::WorkerLost),
+            None => Stage::Place,
+        }
+    }
+
+    fn has_place(&self, at: usize) -> bool {
+        let is_running = |run: &&Run| matches!(run.stage, Stage::Running { .. });
+        let running = self.runs.iter().filter(is_running);
+        let alone = running.clone().any(|run| run.work.alone);
+        let count = running.count();
+        !alone && count < if self.runs[at].work.alone { 1 } else { PLACES }
+    }
+
+    fn begin(&mut self, env: &mut Env, at: usize) -> Stage {
+        let Run { work, looked, .. } = &self.runs[at];
+        let job = work.job;
+        let is_old = env.now - looked > LOOK_AGE_MAX && !env.has(Bug::NoSecondLook);
+        if is_old && !env.log.is_wanted(job) {
+            return Stage::Ack;
+        }
+        let since = env.log.heads.get(&job).and_then(|head| head.unwanted);
+        let late = since.is_some_and(|since| env.now - since > LOOK_AGE_MAX);
+        env.expect(!late, "no chunk begins after a cancel or a pause", || format!("job {job} chunk {}", work.chunk));
+        let until = env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)];
+        Stage::Running { started: env.now, until, run: env.nonce() }
+    }
+
+    fn progress(&self, env: &mut Env, at: usize) {
+        let until = env.now + ACK_WAIT_MS;
+        env.work.hide(self.runs[at].work.seq, until);
+    }
+
+    fn run(&mut self, env: &mut Env, at: usize, started: u64, until: u64, run: u32) -> Next {
+        if env.now < until {
+            self.progress(env, at);
+            let stage = Stage::Running { started, until, run };
+            let is_wanted = env.log.is_wanted(self.runs[at].work.job);
+            return if is_wanted { Next::Wait(stage) } else { Next::To(Stage::Ack) };
+        }
+        let work = &self.runs[at].work;
+        match answer(env, work, run) {
+            Err(Ruin::Killed) => Next::Killed,
+            Err(Ruin::Fault(FaultClass::EngineDied)) => Next::EngineDied,
+            Err(Ruin::Fault(class)) => Next::To(Stage::Fail(class)),
+            Ok((lines, tally)) => {
+                let (worker, attempt) = (self.number, work.attempt);
+                let answers = Answers { worker, attempt, run, started, tally, lines };
+                Next::To(if env.has(Bug::TellBeforeStore) { Stage::Tell(answers) } else { Stage::Store(answers) })
+            }
+        }
+    }
+
+    fn store(&self, env: &mut Env, at: usize, answers: Answers) -> Next {
+        let work = &self.runs[at].work;
+        let (job, chunk) = (work.job, work.chunk);
+        let link = env.link();
+        let is_taken = env.results.contains_key(&(job, chunk)) && !env.has(Bug::LastResultWins);
+        if link != Link::Lost && !is_taken {
+            env.tell(|| format!("RESULTS takes job {job} chunk {chunk} of run {}", answers.run));
+            env.results.insert((job, chunk), answers.clone());
+            if env.log.job(job).is_some_and(|folded| folded.job.is_terminal()) {
+                env.late.insert((job, chunk));
+            }
+        }
+        match link {
+            Link::Fine if env.has(Bug::TellBeforeStore) => Next::To(Stage::Ack),
+            Link::Fine if is_taken => Next::To(Stage::Taken(answers)),
+            Link::Fine => Next::To(Stage::Tell(answers)),
+            _ if env.log.is_wanted(job) => Next::To(Stage::Store(answers)),
+            _ => Next::To(Stage::Fail(FaultClass::Nats)),
+        }
+    }
+
+    fn tell(&self, env: &mut Env, at: usize, answers: Answers) -> Next {
+        let work = &self.runs[at].work;
+        let done = ChunkDone {
+            at: env.at(),
+            chunk: work.chunk,
+            attempt: answers.attempt,
+            delivered: work.delivered,
+            worker: answers.worker.to_string(),
+            started: millis(answers.started),
+            tally: answers.tally,
+        };
+        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk));
+        Next::To(match is_told {
+            true if env.has(Bug::TellBeforeStore) => Stage::Store(answers),
+            true => Stage::Ack,
+            false => Stage::Fail(FaultClass::Nats),
+        })
+    }
+
+    fn fail(&self, env: &mut Env, at: usize, class: FaultClass) -> Next {
+        let work = &self.runs[at].work;
+        let (worker, reason) = (self.number.to_string(), String::new());
+        let failed = ChunkFailed { at: env.at(), chunk: work.chunk, attempt: work.attempt, worker, class, reason };
+        env.tell(|| format!("job {} chunk {} fails: {}", work.job, work.chunk, class.as_str()));
+        let id = Id::Failed(work.chunk, work.attempt);
+        if log::fact(env, work.job, Event::ChunkFailed(failed), id) {
+            return Next::To(Stage::Ack);
+        }
+        let until = env.now + 1_000;
+        env.work.hide(work.seq, until);
+        Next::Over
+    }
+}
+
+enum Ruin {
+    Fault(FaultClass),
+    Killed,
+}
+
+/// What the engine makes of a chunk: the first fault ends the run.
+fn answer(env: &mut Env, work: &Work, run: u32) -> Result<(Vec<Line>, Tally), Ruin> {
+    if env.strikes(10) {
+        return Err(Ruin::Fault(FaultClass::ALL[2 + env.pick(FaultClass::ALL.len() - 2)]));
+    }
+    let spec = &env.specs[work.job];
+    let mut lines = Vec::with_capacity(work.numbers.len());
+    let mut tally = Tally::default();
+    for &number in &work.numbers {
+        let said = match spec.natures[number as usize] {
+            Nature::Good => Said::Good,
+            Nature::Refused if spec.is_answer(FaultClass::Refused) => Said::Refused,
+            Nature::Refused => return Err(Ruin::Fault(FaultClass::Refused)),
+            Nature::Fails => return Err(Ruin::Fault(FaultClass::Internal)),
+            Nature::Hangs => return Err(Ruin::Fault(FaultClass::Timeout)),
+            Nature::Dies => return Err(Ruin::Fault(FaultClass::EngineDied)),
+            Nature::Kills => return Err(Ruin::Killed),
+        };
+        let line = Line { number, said, run };
+        let usage = Usage { prompt: 1, completion: line.bytes(), cached: 0 };
+        let (completed, failed) = (u64::from(!line.is_error()), u64::from(line.is_error()));
+        tally += Tally { completed, failed, unanswered: 0, usage };
+        lines.push(line);
+    }
+    Ok((lines, tally))
+}
