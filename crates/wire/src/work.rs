@@ -1,7 +1,7 @@
 //! What a worker takes and what it gives back.
 use bytes::Bytes;
-use domain::{ChunkId, JobId, Millis, Pool, event::Tally};
-use serde::{Deserialize, Serialize};
+use domain::{ChunkId, JobId, Millis, Pool, event::Tally, limits::CHUNK_REQUESTS_MAX};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// A chunk to run, self-contained: a worker needs nothing but NATS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,7 @@ pub struct Work {
     pub endpoint: Option<String>,
     pub model: Option<String>,
     /// The requests' numbers within the segment, as runs `(first, count)`.
+    #[serde(deserialize_with = "runs")]
     pub runs: Vec<(u32, u32)>,
     /// The 0-based number of the segment's first request in the job.
     pub first: u64,
@@ -33,6 +34,17 @@ impl Work {
     pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         self.runs.iter().flat_map(|&(first, count)| first..first + count)
     }
+}
+
+/// Refuses what a worker could not count to the end.
+fn runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(u32, u32)>, D::Error> {
+    let runs = Vec::<(u32, u32)>::deserialize(deserializer)?;
+    let requests: u64 = runs.iter().map(|&(_, count)| u64::from(count)).sum();
+    if requests > u64::from(CHUNK_REQUESTS_MAX) || runs.iter().any(|&(first, count)| first.checked_add(count).is_none())
+    {
+        return Err(D::Error::custom(format!("runs of more than {CHUNK_REQUESTS_MAX} requests, or without end")));
+    }
+    Ok(runs)
 }
 
 /// A chunk's answers. Output and error lines, rendered, in the order of the requests.
