@@ -9,6 +9,7 @@ pub mod gateway;
 pub mod intake;
 pub mod log;
 pub mod metrics;
+mod payload;
 pub mod projector;
 pub mod scheduler;
 pub mod serve;

@@ -86,6 +86,7 @@ impl From<Fault> for Refusal {
             Fault::Window(_) => "completion_window",
             Fault::Endpoint(_) => "endpoint",
             Fault::MetadataPairs(_) | Fault::MetadataSize(_) => "metadata",
+            Fault::TooLong(name) => name,
         };
         Self::invalid(fault.to_string()).param(param)
     }

@@ -3,6 +3,7 @@ use crate::{
     bus::{Delivery, PullError},
     clock,
     command::{self, execute},
+    payload,
     shared::Shared,
 };
 use domain::{
@@ -57,14 +58,7 @@ async fn handle(shared: &Shared, delivery: Delivery) {
 }
 
 fn read(delivery: &Delivery) -> Result<Control, String> {
-    let json = match delivery.header(envelope::CONTENT_TYPE) {
-        Some(kind) => kind.starts_with(envelope::JSON),
-        None => delivery.payload.trim_ascii_start().first() == Some(&b'{'),
-    };
-    if json {
-        return serde_json::from_slice(&delivery.payload).map_err(|e| e.to_string());
-    }
-    rmp_serde::from_slice(&delivery.payload).map_err(|e| e.to_string())
+    payload::read(delivery.header(envelope::CONTENT_TYPE), &delivery.payload)
 }
 
 async fn order(shared: &Shared, control: &Control) -> Result<(), command::Error> {
