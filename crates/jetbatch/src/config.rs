@@ -1,4 +1,6 @@
 //! Settings: a TOML file, then environment variables `JETBATCH__SECTION__KEY` over it. Unknown keys are errors.
+mod bounds;
+
 use crate::{bus, store, telemetry};
 use domain::{
     Pool,
@@ -120,17 +122,25 @@ pub enum LoadError {
     NoSuchPool(Pool),
     #[error("worker.pools names '{0}', which is not a configured pool")]
     NoSuchWorkerPool(Pool),
+    #[error("'{0}' is not a key")]
+    Key(String),
+    #[error("{key} is {value}; at most {most} is taken")]
+    TooMuch { key: String, value: u64, most: u64 },
+    #[error("scheduler.ahead_s is {0}; it must be a number of seconds, such as 2.0")]
+    Ahead(f64),
 }
+
+type Builder = config::ConfigBuilder<config::builder::DefaultState>;
 
 impl Config {
     /// `file` if given, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, LoadError> {
         let mut builder = config::Config::builder();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            builder = add(builder, config::File::from(file).format(config::FileFormat::Toml))?;
         }
         let env = config::Environment::with_prefix("JETBATCH").prefix_separator("__").separator("__").try_parsing(true);
-        let config: Self = builder.add_source(env).build()?.try_deserialize()?;
+        let config: Self = add(builder, env)?.build()?.try_deserialize()?;
         config.check()?;
         Ok(config)
     }
@@ -138,12 +148,13 @@ impl Config {
     /// From TOML text alone.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
         let source = config::File::from_str(text, config::FileFormat::Toml);
-        let config: Self = config::Config::builder().add_source(source).build()?.try_deserialize()?;
+        let config: Self = add(config::Config::builder(), source)?.build()?.try_deserialize()?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), LoadError> {
+        self.check_bounds()?;
         let mut served: BTreeMap<&str, &Pool> = BTreeMap::new();
         for (pool, model) in self.served() {
             if let Some(other) = served.insert(model, pool).filter(|other| *other != pool) {
@@ -182,6 +193,14 @@ impl Config {
     /// The pools that this process's worker serves.
     pub fn worker_pools(&self) -> Vec<Pool> {
         if self.worker.pools.is_empty() { self.pools.keys().cloned().collect() } else { self.worker.pools.clone() }
+    }
+}
+
+/// The parser takes `a[9]` for a place in a list, and makes the list that long.
+fn add(builder: Builder, source: impl config::Source + Send + Sync + 'static) -> Result<Builder, LoadError> {
+    match source.collect()?.into_keys().find(|key| key.contains('[')) {
+        Some(key) => Err(LoadError::Key(key)),
+        None => Ok(builder.add_source(source)),
     }
 }
 
@@ -250,6 +269,7 @@ mod tests {
             ("[http]\nlisten = 'here'", "listen"),
             ("[pools.'A B'.engine]\nkind = 'echo'", "pool name"),
             ("default_pool = 'x'", "default_pool 'x'"),
+            ("'worker.pools[999999999999]' = 'a'", "'worker.pools[999999999999]' is not a key"),
             (
                 "[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'",
                 "'m'",
