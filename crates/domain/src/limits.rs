@@ -25,6 +25,8 @@ pub const REASON_CHARS_MAX: usize = 300;
 pub const MESSAGE_BYTES_MAX: usize = 512 << 10;
 /// One part of a request or result that does not fit into a message.
 pub const PART_BYTES_MAX: usize = 384 << 10;
+/// A submission's `model`, `input` and `fingerprint`, each: they stand in the job's first event.
+pub const FIELD_BYTES_MAX: usize = 4 << 10;
 /// Requests submitted inline, in one `jobs.submit` message.
 pub const INLINE_REQUESTS_MAX: usize = 10_000;
 /// Metadata pairs, characters of a key and of a value: the OpenAI limits.

@@ -154,12 +154,7 @@ impl<'de> Deserialize<'de> for IgnoredText {
 /// Checks line number `number` (1-based). `endpoint` is the job's: a line without `url` takes it, one with another is
 /// refused. Without one, each line may name any served url, and none means chat.
 pub fn check<'a>(bytes: &'a [u8], number: u64, endpoint: Option<&str>) -> Result<Request<'a>, LineError> {
-    let fail = |code, param: Option<&str>, message: String| LineError {
-        code,
-        line: Some(number),
-        param: param.map(str::to_owned),
-        message: message.chars().take(REASON_CHARS_MAX).collect(),
-    };
+    let fail = |code, param: Option<&str>, message: String| mistake(number, code, param, &message);
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let message = format!("the line is not valid UTF-8 at byte {}; save the file as UTF-8", e.valid_up_to() + 1);
         fail(Code::InvalidUtf8, None, message)
@@ -217,7 +212,7 @@ fn check_body(body: &Body<'_>, url: &str) -> Result<(), (Code, &'static str, Str
 
 /// The slow path of a line that does not parse: is it JSON at all, and if so, which field has the wrong type?
 fn explain(text: &str, error: &serde_json::Error, number: u64) -> LineError {
-    let error_at = |code, param, message: String| LineError { code, line: Some(number), param, message };
+    let error_at = |code, param: Option<&str>, message: String| mistake(number, code, param, &message);
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         let place = format!("not valid JSON at column {}: {}", error.column(), reason(error));
         return error_at(Code::InvalidJsonLine, None, place);
@@ -228,17 +223,22 @@ fn explain(text: &str, error: &serde_json::Error, number: u64) -> LineError {
     match typed.path().to_string() {
         path if path == "." => error_at(Code::InvalidJsonLine, None, "a line must be one JSON object".into()),
         path if typed.inner().to_string().starts_with("missing field") => {
-            error_at(Code::MissingRequiredParameter, Some(path.clone()), format!("{path}: {}", reason(typed.inner())))
+            error_at(Code::MissingRequiredParameter, Some(&path), format!("{path}: {}", reason(typed.inner())))
         }
-        path => error_at(Code::InvalidType, Some(path.clone()), format!("{path}: {}", reason(typed.inner()))),
+        path => error_at(Code::InvalidType, Some(&path), format!("{path}: {}", reason(typed.inner()))),
     }
 }
 
-/// serde_json's words without the position it adds, and bounded: they may quote the input.
+/// serde_json's words without the position it adds.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before);
-    text.chars().take(REASON_CHARS_MAX).collect()
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before).to_owned()
+}
+
+/// Bounded: the words, and the path to the field, may quote the input, and the errors of a job go into one message.
+fn mistake(number: u64, code: Code, param: Option<&str>, message: &str) -> LineError {
+    let clipped = |text: &str| text.chars().take(REASON_CHARS_MAX).collect();
+    LineError { code, line: Some(number), param: param.map(clipped), message: clipped(message) }
 }
 
 #[cfg(test)]
@@ -307,6 +307,16 @@ mod tests {
         ] {
             assert_eq!(refused(&line), (code, field), "{line}");
         }
+    }
+
+    #[test]
+    fn a_mistake_is_short_however_long_its_field_is() {
+        let long =
+            format!(r#"{{"custom_id":"a","body":{{"prompt":"x","logit_bias":{{"{}":"no"}}}}}}"#, "k".repeat(9_999));
+        let error = check(long.as_bytes(), 1, Some("/v1/completions")).unwrap_err();
+        assert!(error.param.as_deref().unwrap().starts_with("body.logit_bias.kkk"), "{error:?}");
+        let chars = [error.param.unwrap(), error.message].map(|text| text.chars().count());
+        assert_eq!(chars, [REASON_CHARS_MAX; 2]);
     }
 
     #[test]

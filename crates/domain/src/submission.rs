@@ -4,8 +4,8 @@ use crate::{
     decide::Command,
     event::Priority,
     limits::{
-        INLINE_REQUESTS_MAX, METADATA_KEY_CHARS_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_CHARS_MAX, WINDOW_MS_DEFAULT,
-        WINDOW_MS_MAX,
+        FIELD_BYTES_MAX, INLINE_REQUESTS_MAX, METADATA_KEY_CHARS_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_CHARS_MAX,
+        WINDOW_MS_DEFAULT, WINDOW_MS_MAX,
     },
     line::URLS,
     time,
@@ -53,9 +53,9 @@ pub enum Fault {
     NoRequests,
     #[error("'requests' holds {0} requests; at most {INLINE_REQUESTS_MAX} go inline, use 'input' for more")]
     TooManyRequests(usize),
-    #[error("'completion_window' is '{0}'; use a number and s, m, h or d, at most 30d, such as 24h")]
+    #[error("'completion_window' is '{}'; use a number and s, m, h or d, at most 30d, such as 24h", short(.0))]
     Window(String),
-    #[error("'endpoint' is '{0}'; served are {a} and {b}", a = URLS[0], b = URLS[1])]
+    #[error("'endpoint' is '{}'; served are {a} and {b}", short(.0), a = URLS[0], b = URLS[1])]
     Endpoint(String),
     #[error("'metadata' holds {0} pairs; at most {METADATA_PAIRS_MAX} are kept")]
     MetadataPairs(usize),
@@ -65,6 +65,13 @@ pub enum Fault {
     MetadataSize(String),
     #[error("'priority' is missing; use high, normal or low")]
     NoPriority,
+    #[error("'{0}' is longer than {FIELD_BYTES_MAX} bytes")]
+    TooLong(&'static str),
+}
+
+/// What is quoted of a field, however long it is.
+fn short(text: &str) -> String {
+    text.chars().take(METADATA_KEY_CHARS_MAX).collect()
 }
 
 impl Submission {
@@ -72,6 +79,7 @@ impl Submission {
     pub fn check(&self) -> Result<u64, Fault> {
         self.check_input()?;
         self.check_metadata()?;
+        self.check_texts()?;
         if let Some(endpoint) = self.endpoint.as_deref().filter(|e| !URLS.contains(e)) {
             return Err(Fault::Endpoint(endpoint.to_owned()));
         }
@@ -99,9 +107,15 @@ impl Submission {
             key.chars().count() > METADATA_KEY_CHARS_MAX || value.chars().count() > METADATA_VALUE_CHARS_MAX
         };
         match self.metadata.iter().find(|(key, value)| long(key, value)) {
-            Some((key, _)) => Err(Fault::MetadataSize(key.chars().take(METADATA_KEY_CHARS_MAX).collect())),
+            Some((key, _)) => Err(Fault::MetadataSize(short(key))),
             None => Ok(()),
         }
+    }
+
+    fn check_texts(&self) -> Result<(), Fault> {
+        let texts = [("model", &self.model), ("input", &self.input), ("fingerprint", &self.fingerprint)];
+        let long = texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > FIELD_BYTES_MAX));
+        long.map_or(Ok(()), |(name, _)| Err(Fault::TooLong(name)))
     }
 }
 
@@ -198,5 +212,18 @@ mod tests {
         let long = format!(r#"{{"input":"x","metadata":{{"k":"{}"}}}}"#, "v".repeat(513));
         assert_eq!(fault(&long), Fault::MetadataSize("k".into()));
         assert!(serde_json::from_str::<Submission>(r#"{"inputs":"x"}"#).is_err());
+        for name in ["model", "fingerprint"] {
+            let long = format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(FIELD_BYTES_MAX + 1));
+            assert_eq!(fault(&long), Fault::TooLong(name));
+        }
+    }
+
+    /// It goes into the job's last event, which must fit into a message.
+    #[test]
+    fn what_is_said_of_a_mistake_is_short() {
+        for name in ["completion_window", "endpoint"] {
+            let said = fault(&format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(9_999))).to_string();
+            assert!(said.starts_with(&format!("'{name}' is 'xxx")) && said.len() < 200, "{said}");
+        }
     }
 }

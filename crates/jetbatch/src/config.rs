@@ -1,4 +1,6 @@
 //! Settings: a TOML file, then environment variables `JETBATCH__SECTION__KEY` over it. Unknown keys are errors.
+mod bounds;
+
 use crate::{archiver, bus, store, telemetry};
 use domain::{
     Pool,
@@ -159,16 +161,24 @@ pub enum LoadError {
     Retry { class: FaultClass, why: &'static str },
     #[error("worker.pools names '{0}', which is not a configured pool")]
     NoSuchWorkerPool(Pool),
+    #[error("'{0}' is not a key")]
+    Key(String),
+    #[error("{key} is {value}; at most {most} is taken")]
+    TooMuch { key: String, value: u64, most: u64 },
+    #[error("scheduler.ahead_s is {0}; it must be a number of seconds, such as 2.0")]
+    Ahead(f64),
 }
+
+type Builder = config::ConfigBuilder<config::builder::DefaultState>;
 
 impl Config {
     /// `file` if given, then the environment.
     pub fn load(file: Option<&Path>) -> Result<Self, LoadError> {
         let mut builder = config::Config::builder();
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            builder = add(builder, config::File::from(file).format(config::FileFormat::Toml))?;
         }
-        let config: Self = builder.add_source(environment()).build()?.try_deserialize()?;
+        let config: Self = add(builder, environment())?.build()?.try_deserialize()?;
         config.check()?;
         Ok(config)
     }
@@ -176,13 +186,14 @@ impl Config {
     /// From TOML text alone.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
         let source = config::File::from_str(text, config::FileFormat::Toml);
-        let config: Self = config::Config::builder().add_source(source).build()?.try_deserialize()?;
+        let config: Self = add(config::Config::builder(), source)?.build()?.try_deserialize()?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), LoadError> {
         self.nats.check()?;
+        self.check_bounds()?;
         let mut served: BTreeMap<&str, &Pool> = BTreeMap::new();
         for (pool, model) in self.served() {
             if let Some(other) = served.insert(model, pool).filter(|other| *other != pool) {
@@ -237,6 +248,14 @@ impl Config {
 /// Each value is text until its field reads it: guessed at, a password of digits would lose its leading zeros.
 fn environment() -> config::Environment {
     config::Environment::with_prefix("JETBATCH").prefix_separator("__").separator("__")
+}
+
+/// The parser takes `a[9]` for a place in a list, and makes the list that long.
+fn add(builder: Builder, source: impl config::Source + Send + Sync + 'static) -> Result<Builder, LoadError> {
+    match source.collect()?.into_keys().find(|key| key.contains('[')) {
+        Some(key) => Err(LoadError::Key(key)),
+        None => Ok(builder.add_source(source)),
+    }
 }
 
 impl Default for Http {
@@ -349,6 +368,7 @@ mod tests {
             ("[retention]\njobs = 'soon'", "'soon' is no duration"),
             ("[retention]\njobs = 'soon'", "retention.jobs"),
             ("[retention]\nuploads = '0d'", "retention.uploads"),
+            ("'worker.pools[999999999999]' = 'a'", "'worker.pools[999999999999]' is not a key"),
             (
                 "[pools.a]\nmodels=['m']\n[pools.a.engine]\nkind='echo'\n[pools.b]\nmodels=['m']\n[pools.b.engine]\nkind='echo'",
                 "'m'",

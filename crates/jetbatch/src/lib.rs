@@ -11,6 +11,7 @@ pub mod intake;
 pub mod lease;
 pub mod log;
 pub mod metrics;
+mod payload;
 pub mod projector;
 pub mod scheduler;
 pub mod serve;

@@ -16,10 +16,15 @@ pub const CONTENT_TYPE: &str = "Content-Type";
 pub const JSON: &str = "application/json";
 pub const MSGPACK: &str = "application/msgpack";
 
+/// Maps and lists within each other, as many as serde_json takes: a thread's stack has room for no thousand of them.
+const DEPTH_MAX: usize = 128;
+
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("the message has version {found}; this jetbatch reads up to {known}. Upgrade it before it reads this log")]
     Newer { found: u32, known: u32 },
+    #[error("the message's version is not a number")]
+    Version,
     #[error("the payload is not a valid {what}")]
     MsgPack { what: &'static str, source: rmp_serde::decode::Error },
 }
@@ -36,7 +41,7 @@ pub fn event(job: JobId, event: &Event, trace: Option<&str>) -> Message {
 
 /// An event from a message's `Jb-Version` header (none means 1) and payload.
 pub fn read_event(version: Option<&str>, payload: &[u8]) -> Result<Event, DecodeError> {
-    let found = version.and_then(|v| v.parse().ok()).unwrap_or(1);
+    let found = version.map_or(Ok(1), str::parse).map_err(|_| DecodeError::Version)?;
     if found > event::VERSION {
         return Err(DecodeError::Newer { found, known: event::VERSION });
     }
@@ -50,5 +55,7 @@ pub fn encode<T: Serialize>(value: &T) -> Bytes {
 }
 
 pub fn decode<T: DeserializeOwned>(what: &'static str, payload: &[u8]) -> Result<T, DecodeError> {
-    rmp_serde::from_slice(payload).map_err(|source| DecodeError::MsgPack { what, source })
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(payload);
+    deserializer.set_max_depth(DEPTH_MAX);
+    T::deserialize(&mut deserializer).map_err(|source| DecodeError::MsgPack { what, source })
 }

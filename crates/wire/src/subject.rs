@@ -90,7 +90,15 @@ impl fmt::Display for Subject {
 impl FromStr for Subject {
     type Err = Invalid;
 
+    /// Takes the one spelling that is printed: NATS compares bytes, so under another one (a UUID in capitals, a number
+    /// with zeros before it) it would be a second subject for the same thing.
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::read(text).and_then(|subject| if subject.to_string() == text { Ok(subject) } else { Err(UNKNOWN) })
+    }
+}
+
+impl Subject {
+    fn read(text: &str) -> Result<Self, Invalid> {
         let tokens: Vec<&str> = text.split('.').collect();
         Ok(match tokens[..] {
             ["jobs", "submit"] => Self::Submit,
@@ -249,6 +257,20 @@ mod tests {
     #[test]
     fn what_is_no_subject_is_refused() {
         for bad in ["", "jobs", "jobs.submit.x", "event.job.x", "work.a.b.c.d", "result.x.1.2", "dead.a.b.c.1.2"] {
+            assert!(bad.parse::<Subject>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_subject_has_one_spelling() {
+        let job = JobId::keyed("default", "k");
+        for bad in [
+            format!("event.job.{}", job.to_string().to_uppercase()),
+            format!("result.{job}.03.17"),
+            format!("result.{job}.3.+17"),
+            format!("result.{job}.3.17.beef-2"),
+            format!("result.{job}.3.17.00000000DEADBEEF-2"),
+        ] {
             assert!(bad.parse::<Subject>().is_err(), "{bad}");
         }
     }

@@ -3,8 +3,9 @@ use bytes::Bytes;
 use domain::{
     ChunkId, JobId, Millis, Pool,
     event::{ChunkFailed, FaultClass, Tally},
+    limits::CHUNK_REQUESTS_MAX,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// A chunk to run, self-contained: a worker needs nothing but NATS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,7 @@ pub struct Work {
     /// Of the faults that are a request's own, those that fail the attempt instead of being its answer.
     pub retried: Vec<FaultClass>,
     /// The requests' numbers within the segment, as runs `(first, count)`.
+    #[serde(deserialize_with = "runs")]
     pub runs: Vec<(u32, u32)>,
     /// The 0-based number of the segment's first request in the job.
     pub first: u64,
@@ -40,6 +42,17 @@ impl Work {
     pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         self.runs.iter().flat_map(|&(first, count)| first..first + count)
     }
+}
+
+/// Refuses what a worker could not count to the end.
+fn runs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(u32, u32)>, D::Error> {
+    let runs = Vec::<(u32, u32)>::deserialize(deserializer)?;
+    let requests: u64 = runs.iter().map(|&(_, count)| u64::from(count)).sum();
+    if requests > u64::from(CHUNK_REQUESTS_MAX) || runs.iter().any(|&(first, count)| first.checked_add(count).is_none())
+    {
+        return Err(D::Error::custom(format!("runs of more than {CHUNK_REQUESTS_MAX} requests, or without end")));
+    }
+    Ok(runs)
 }
 
 /// A chunk's answers. Output and error lines, rendered, in the order of the requests.

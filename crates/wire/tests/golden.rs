@@ -157,3 +157,29 @@ fn a_newer_version_is_refused() {
     let error = envelope::read_event(Some("2"), b"").unwrap_err();
     assert!(error.to_string().contains("version 2"), "{error}");
 }
+
+#[test]
+fn a_version_that_is_no_number_is_not_taken_for_the_first() {
+    let ended = envelope::event(JobId::keyed("default", "monday"), &events()[4], None);
+    for version in ["", "one", "4294967297"] {
+        let error = envelope::read_event(Some(version), &ended.payload).unwrap_err();
+        assert!(matches!(error, envelope::DecodeError::Version), "{version}: {error}");
+    }
+}
+
+#[test]
+fn lists_within_lists_are_refused_before_the_stack_ends() {
+    let deep = [vec![0x91; 100_000], vec![0x90]].concat();
+    assert!(envelope::decode::<serde::de::IgnoredAny>("list", &deep).is_err());
+    assert!(envelope::decode::<serde::de::IgnoredAny>("list", &deep[100_000 - 100..]).is_ok());
+}
+
+#[test]
+fn work_has_an_end() {
+    for runs in [vec![(0, 1_001)], vec![(u32::MAX, 1)], vec![(0, 600), (600, 600)]] {
+        let bytes = envelope::encode(&Work { runs, ..work() });
+        assert!(envelope::decode::<Work>("work", &bytes).is_err());
+    }
+    let whole = Work { runs: vec![(0, 400), (500, 600)], ..work() };
+    assert_eq!(envelope::decode::<Work>("work", &envelope::encode(&whole)).unwrap(), whole);
+}

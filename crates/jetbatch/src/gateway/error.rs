@@ -87,6 +87,7 @@ impl From<Fault> for Refusal {
             Fault::Endpoint(_) => "endpoint",
             Fault::NoPriority => "priority",
             Fault::MetadataPairs(_) | Fault::MetadataSize(_) => "metadata",
+            Fault::TooLong(name) => name,
         };
         Self::invalid(fault.to_string()).param(param)
     }

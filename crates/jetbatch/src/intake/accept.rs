@@ -7,6 +7,7 @@ use crate::{
     bus::{Delivery, PublishError},
     clock, command,
     log::{self, Folded, LogError},
+    payload,
     shared::Shared,
     spans,
     store::{StoreError, paths},
@@ -66,15 +67,8 @@ fn job_id(delivery: &Delivery, submission: Option<&Submission>) -> JobId {
 }
 
 fn read(delivery: &Delivery) -> Result<Submission, String> {
-    let json = match delivery.header(envelope::CONTENT_TYPE) {
-        Some(kind) => kind.starts_with(envelope::JSON),
-        None => delivery.payload.trim_ascii_start().first() == Some(&b'{'),
-    };
-    let submission: Submission = if json {
-        serde_json::from_slice(&delivery.payload).map_err(|e| format!("the submission is not valid JSON: {e}"))?
-    } else {
-        rmp_serde::from_slice(&delivery.payload).map_err(|e| format!("the submission is not valid MessagePack: {e}"))?
-    };
+    let read = payload::read(delivery.header(envelope::CONTENT_TYPE), &delivery.payload);
+    let submission: Submission = read.map_err(|why| format!("the submission is {why}"))?;
     submission.check().map_err(|fault| fault.to_string())?;
     Ok(submission)
 }

@@ -22,6 +22,9 @@ pub struct Lines {
 }
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
+/// What a line may have beside its text: the mark before the first one, and the line end. Blanks that go beyond make a
+/// line too long, wherever the blocks end.
+const AROUND: usize = BOM.len() + 2;
 
 impl Lines {
     pub const fn new(max: usize) -> Self {
@@ -54,7 +57,7 @@ impl Lines {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.skipped == 0 && self.open.len() + bytes.len() <= self.max + 2 {
+        if self.skipped == 0 && self.open.len() + bytes.len() <= self.max + AROUND {
             self.open.extend_from_slice(bytes);
             return;
         }
@@ -80,11 +83,12 @@ impl Lines {
         let mark = if self.number == 1 && line.starts_with(BOM) { BOM.len() } else { 0 };
         let (number, offset) = (self.number, self.offset + mark as u64);
         self.offset += line.len() as u64;
+        let is_whole = line.len() <= self.max + AROUND;
         let line = &line[mark..];
         let text = line.trim_ascii();
         match text.len() {
+            len if !is_whole || len > self.max => take(Line::TooLong { number }),
             0 => {}
-            len if len > self.max => take(Line::TooLong { number }),
             _ => take(Line::Text { number, offset, bytes: line.len() as u32, text }),
         }
     }
@@ -119,6 +123,16 @@ mod tests {
         let expected = [text(1, 3, "one"), text(4, 12, "two"), (5, None), text(6, 26, "12345678"), text(7, 35, "end")];
         for block in 1..input.len() {
             assert_eq!(lines(input, block), expected, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn blanks_count_the_same_whatever_the_blocks() {
+        let input =
+            [b"one".as_slice(), &[b' '; 20], b"\n", &[b' '; 20], b"\n\xef\xbb\xbf1234567\n12345678\r\n"].concat();
+        for block in 1..input.len() + 1 {
+            let expected = [(1, None), (2, None), (3, None), (4, Some((56, b"12345678".to_vec())))];
+            assert_eq!(lines(&input, block), expected, "blocks of {block}");
         }
     }
 

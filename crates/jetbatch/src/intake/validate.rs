@@ -10,7 +10,7 @@ use domain::{
     Event, JobId,
     dedup::{Candidates, Seen},
     event::{Code, LineError, SegmentPlan, Submitted},
-    limits::ERRORS_REPORTED_MAX,
+    limits::{ERRORS_REPORTED_MAX, REASON_CHARS_MAX},
     line,
     pack::Packer,
     routes::Routes,
@@ -214,7 +214,7 @@ impl Check {
     }
 
     fn no_pool(&self, number: u64, model: Option<&str>) -> LineError {
-        let served = self.routes.models().join(", ");
+        let served = served(&self.routes);
         let message = match model.or(self.model.as_deref()) {
             Some(model) => {
                 let model: String = model.chars().take(100).collect();
@@ -235,5 +235,23 @@ impl Check {
         if self.errors.len() < ERRORS_REPORTED_MAX {
             self.errors.push(error);
         }
+    }
+}
+
+/// The models that are served, as many as an error has room for.
+fn served(routes: &Routes) -> String {
+    routes.models().join(", ").chars().take(REASON_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_as_many_models_as_it_has_room_for() {
+        let pool: domain::Pool = "a".parse().unwrap();
+        let routes = |count: u32| Routes::new((0..count).map(|n| (format!("model-{n}"), pool.clone())), None);
+        assert_eq!(served(&routes(2)), "model-0, model-1");
+        assert_eq!(served(&routes(9_999)).chars().count(), REASON_CHARS_MAX);
     }
 }

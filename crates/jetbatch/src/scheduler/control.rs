@@ -4,6 +4,7 @@ use crate::{
     bus::{AckError, Delivery, PullError},
     clock,
     command::{self, execute},
+    payload,
     scheduler::retry,
     shared::Shared,
 };
@@ -141,14 +142,7 @@ async fn retry(shared: Shared, delivery: Delivery, control: Control, places: Arc
 }
 
 fn read(delivery: &Delivery) -> Result<Control, String> {
-    let json = match delivery.header(envelope::CONTENT_TYPE) {
-        Some(kind) => kind.starts_with(envelope::JSON),
-        None => delivery.payload.trim_ascii_start().first() == Some(&b'{'),
-    };
-    if json {
-        return serde_json::from_slice(&delivery.payload).map_err(|e| e.to_string());
-    }
-    rmp_serde::from_slice(&delivery.payload).map_err(|e| e.to_string())
+    payload::read(delivery.header(envelope::CONTENT_TYPE), &delivery.payload)
 }
 
 async fn order(shared: &Shared, control: &Control) -> End {
