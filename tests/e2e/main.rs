@@ -19,6 +19,7 @@ mod idempotency;
 mod jaeger;
 mod nats_cli;
 mod orders;
+mod pressure;
 mod s3;
 mod streams;
 mod support;

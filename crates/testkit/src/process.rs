@@ -105,11 +105,16 @@ impl Jetbatch {
 
     /// Waits for the first line of stdout or stderr that contains `text`, and gives it.
     pub async fn line(&mut self, text: &str, timeout: Duration) -> String {
+        self.lines(text, 1, timeout).await
+    }
+
+    /// Waits for so many lines that contain `text`, and gives the last of them.
+    pub async fn lines(&mut self, text: &str, count: usize, timeout: Duration) -> String {
         let until = tokio::time::Instant::now() + timeout;
         loop {
             let ended = self.has_ended();
             let story = [self.stdout(), self.stderr()].join("\n");
-            if let Some(line) = story.lines().find(|line| line.contains(text)) {
+            if let Some(line) = story.lines().filter(|line| line.contains(text)).nth(count - 1) {
                 return line.to_owned();
             }
             assert!(!ended, "jetbatch ended before it said {text:?}\n{}", self.story());

@@ -8,6 +8,7 @@ use std::{
 pub struct Plan {
     pools: String,
     tables: String,
+    nats: String,
     env: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     remote: Option<Remote>,
@@ -43,8 +44,8 @@ impl Plan {
     }
 
     fn of(pools: String) -> Self {
-        let (tables, env, secrets) = (String::new(), Vec::new(), Vec::new());
-        Self { pools, tables, env, secrets, remote: None, workers: 1, is_heavy: false }
+        let (tables, nats, env, secrets) = Default::default();
+        Self { pools, tables, nats, env, secrets, remote: None, workers: 1, is_heavy: false }
     }
 
     pub fn workers(self, workers: usize) -> Self {
@@ -54,6 +55,12 @@ impl Plan {
     /// Adds tables to the configuration.
     pub fn with(mut self, tables: &str) -> Self {
         writeln!(self.tables, "{tables}").unwrap();
+        self
+    }
+
+    /// Adds settings to the table `[nats]`.
+    pub fn nats(mut self, settings: &str) -> Self {
+        writeln!(self.nats, "{settings}").unwrap();
         self
     }
 
@@ -96,9 +103,9 @@ impl Plan {
             Some(remote) => (PathBuf::from(&remote.url), vec![&remote.inputs]),
             None => (dir.join("store"), Vec::new()),
         };
-        let Self { pools, tables, .. } = self;
+        let Self { pools, tables, nats: more, .. } = self;
         format!(
-            "[nats]\nurl = '{nats}'\nack_wait_s = 3\n[store]\nurl = {store:?}\nfsync = false\n[http]\nlisten = '127.0.0.1:0'\n\
+            "[nats]\nurl = '{nats}'\nack_wait_s = 3\n{more}[store]\nurl = {store:?}\nfsync = false\n[http]\nlisten = '127.0.0.1:0'\n\
              [intake]\nfile_roots = [{inputs:?}]\nurl_prefixes = {urls:?}\n[scheduler]\nreconcile_s = 1\n[worker]\ndrain_s = 5\n{pools}{tables}"
         )
     }
