@@ -2,9 +2,10 @@
 //! and all goes on by itself.
 use crate::support::{LONG, Log, Plan, answer, asks, completed, jsonl};
 use async_nats::jetstream::stream::Config;
-use domain::Event;
+use domain::{Event, event::FaultClass};
 use serde_json::json;
 use std::time::{Duration, Instant};
+use testkit::wait_for;
 use wire::stream;
 
 /// The product's own retries are over soon, so that what comes after them is seen.
@@ -62,4 +63,36 @@ async fn work_is_full() {
     assert_eq!(status["retries"], 0, "{status}");
     let told = stand.head.stderr().matches("no chunks are sent until there is room").count();
     assert!(told < 4, "it is said {told} times");
+}
+
+/// Longer than any part of the product tries one thing.
+const AWAY: Duration = Duration::from_secs(12);
+
+/// Every window of retries passes: for the product it might as well be hours.
+#[tokio::test]
+async fn nats_is_away_for_long() {
+    let plan = Plan::echo("delay_ms = 40", 8).nats("retry_s = 2\nconnect_s = 2").workers(2);
+    let mut stand = plan.start().await;
+    let asks = asks(600);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.midway(id, 40).await;
+    stand.nats.kill().await;
+    let gone = Instant::now();
+    let is_unready = || async { (stand.http.get("/readyz").await.status == 503).then_some(()) };
+    wait_for("the head to say that it is not ready", LONG, is_unready).await;
+    while gone.elapsed() < AWAY {
+        assert_eq!(stand.http.get("/healthz").await.status, 200);
+        for answer in [stand.http.get(&format!("/jobs/{id}")).await, answer(stand.http.ndjson("", jsonl(&asks))).await] {
+            assert_eq!((answer.status, &answer.body["error"]["code"]), (503, &"unavailable".into()), "{answer:?}");
+            assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.len() > 20), "{answer:?}");
+        }
+    }
+    stand.nats.restart().await;
+    let back = Instant::now();
+    stand.answered(id, &asks).await;
+    assert!(back.elapsed() < Duration::from_secs(40), "{:?}", back.elapsed());
+    let other = stand.http.submit("", jsonl(&asks[..40])).await;
+    stand.answered(other, &asks[..40]).await;
+    let is_own = |event: &Event| matches!(event, Event::ChunkFailed(failed) if failed.class != FaultClass::Nats);
+    assert!(!stand.log().await.events(id).await.iter().any(is_own), "the way to NATS is no chunk's fault");
 }
