@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -28,6 +29,12 @@ pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let built = test.ancestors().map(|dir| dir.join("jetbatch")).find(|path| path.is_file());
     built.expect("no jetbatch beside the tests: run `cargo build --workspace --all-targets`, or set JETBATCH_BIN")
+}
+
+/// Lets this process have as many sockets as it is allowed.
+pub fn raise_descriptors() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit can be read");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("a process may have what it is allowed");
 }
 
 impl Start {

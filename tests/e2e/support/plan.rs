@@ -12,6 +12,7 @@ pub struct Plan {
     env: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     remote: Option<Remote>,
+    pub(super) descriptors: Option<u32>,
     pub(super) workers: usize,
     pub(super) is_heavy: bool,
 }
@@ -45,7 +46,7 @@ impl Plan {
 
     fn of(pools: String) -> Self {
         let (tables, nats, env, secrets) = Default::default();
-        Self { pools, tables, nats, env, secrets, remote: None, workers: 1, is_heavy: false }
+        Self { pools, tables, nats, env, secrets, remote: None, descriptors: None, workers: 1, is_heavy: false }
     }
 
     pub fn workers(self, workers: usize) -> Self {
@@ -73,6 +74,11 @@ impl Plan {
     pub fn secret(mut self, name: &str, value: &str) -> Self {
         self.secrets.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The head begins with no more open files than these, as many systems have it.
+    pub fn descriptors(self, count: u32) -> Self {
+        Self { descriptors: Some(count), ..self }
     }
 
     pub fn remote(self, remote: Remote) -> Self {
