@@ -90,7 +90,8 @@ async fn nats_is_away_for_long() {
     wait_for("the head to say that it is not ready", LONG, is_unready).await;
     while gone.elapsed() < AWAY {
         assert_eq!(stand.http.get("/healthz").await.status, 200);
-        for answer in [stand.http.get(&format!("/jobs/{id}")).await, answer(stand.http.ndjson("", jsonl(&asks))).await] {
+        for answer in [stand.http.get(&format!("/jobs/{id}")).await, answer(stand.http.ndjson("", jsonl(&asks))).await]
+        {
             assert_eq!((answer.status, &answer.body["error"]["code"]), (503, &"unavailable".into()), "{answer:?}");
             assert!(answer.body["error"]["message"].as_str().is_some_and(|text| text.len() > 20), "{answer:?}");
         }
