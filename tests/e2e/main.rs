@@ -21,6 +21,7 @@ mod idempotency;
 mod jaeger;
 mod nats_cli;
 mod orders;
+mod pressure;
 mod retention;
 mod retry;
 mod s3;

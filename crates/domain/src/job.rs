@@ -168,7 +168,8 @@ impl Job {
     /// Chunks of a pool that may be sent now, with their requests, in the order of the input.
     pub fn sendable<'a>(&'a self, pool: &'a Pool, now: Millis) -> impl Iterator<Item = (ChunkId, u32)> + 'a {
         let open = self.open.values().filter(|segment| self.is_wanted() && segment.left > 0);
-        open.flat_map(move |segment| segment.sendable(pool, now))
+        let longest_ms = self.submitted.retries.longest_ms();
+        open.flat_map(move |segment| segment.sendable(pool, now, longest_ms))
     }
 
     /// The earliest time at which a chunk that waits after a failure may be sent.
@@ -315,11 +316,13 @@ impl Job {
 }
 
 impl Segment {
-    fn sendable(&self, pool: &Pool, now: Millis) -> impl Iterator<Item = (ChunkId, u32)> + '_ {
+    fn sendable(&self, pool: &Pool, now: Millis, longest_ms: u64) -> impl Iterator<Item = (ChunkId, u32)> + '_ {
         let pool = self.plan.pools.iter().position(|other| other == pool);
         let chunks = self.chunks.iter().zip(&self.plan.chunks).enumerate().filter(move |_| pool.is_some());
         chunks.filter_map(move |(index, (chunk, plan))| match chunk {
-            Chunk::Owed { not_before, .. } if *not_before <= now && Some(usize::from(plan.pool)) == pool => {
+            Chunk::Owed { not_before, .. }
+                if is_due(*not_before, now, longest_ms) && Some(usize::from(plan.pool)) == pool =>
+            {
                 Some((ChunkId::new(self.plan.segment, index as u32), plan.requests()))
             }
             Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
@@ -361,4 +364,10 @@ impl Segment {
         self.left -= 1;
         true
     }
+}
+
+/// A delay counts from the clock of the worker that failed. One that ends later than any delay could was told by a
+/// clock that is wrong, and must not hold the chunk for as long.
+fn is_due(not_before: Millis, now: Millis, longest_ms: u64) -> bool {
+    not_before.since(now) == 0 || not_before.since(now) > longest_ms
 }

@@ -166,6 +166,11 @@ impl Policies {
         self.0.get(&class).copied().unwrap_or(class.policy())
     }
 
+    /// No delay of any class is longer, milliseconds.
+    pub fn longest_ms(&self) -> u64 {
+        FaultClass::ALL.iter().map(|class| self.of(*class).longest_ms).max().unwrap_or(0)
+    }
+
     /// What follows on a failure of this class.
     pub fn judge(&self, class: FaultClass, failed: Failed) -> Verdict {
         let policy = self.of(class);

@@ -150,6 +150,23 @@ fn a_failed_chunk_waits_and_is_tried_again() {
     assert_eq!(job.attempts, 1, "the same fact once more");
 }
 
+/// A worker's clock may be an hour off, either way: its chunk never stands still for longer than the longest delay.
+#[test]
+fn a_wrong_clock_does_not_hold_a_retry() {
+    let (now, hour) = (10_000_000, 3_600_000);
+    let longest_ms = running(2).submitted.retries.longest_ms();
+    for at in (now - hour..=now + hour).step_by(7_000) {
+        let mut job = running(2);
+        job.deadline = Millis::new(now + 10 * hour);
+        let Event::ChunkFailed(fact) = failed(0, 0, 1) else { panic!("a failure") };
+        job.evolve(&Event::ChunkFailed(domain::event::ChunkFailed { at: Millis::new(at), ..fact }));
+        let is_held = |ms: &u64| job.sendable(&pool(), Millis::new(now + ms)).count() == 0;
+        let held = (0..2 * hour).step_by(500).filter(is_held).count() as u64 * 500;
+        assert!(held <= longest_ms + 500, "{held} ms at {at}");
+        assert!(at > now || !is_held(&longest_ms), "{at}");
+    }
+}
+
 #[test]
 fn a_bad_request_stands_alone_in_the_end() {
     let mut job = running(2);

@@ -1,4 +1,5 @@
 //! Starts rooms in one process, and stops them in an order that hands everything on.
+mod descriptors;
 mod role;
 mod start;
 mod stop;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
@@ -28,6 +29,12 @@ pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     let built = test.ancestors().map(|dir| dir.join("jetbatch")).find(|path| path.is_file());
     built.expect("no jetbatch beside the tests: run `cargo build --workspace --all-targets`, or set JETBATCH_BIN")
+}
+
+/// Lets this process have as many sockets as it is allowed.
+pub fn raise_descriptors() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the limit can be read");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).expect("a process may have what it is allowed");
 }
 
 impl Start {
@@ -114,11 +121,16 @@ impl Jetbatch {
 
     /// Waits for the first line of stdout or stderr that contains `text`, and gives it.
     pub async fn line(&mut self, text: &str, timeout: Duration) -> String {
+        self.lines(text, 1, timeout).await
+    }
+
+    /// Waits for so many lines that contain `text`, and gives the last of them.
+    pub async fn lines(&mut self, text: &str, count: usize, timeout: Duration) -> String {
         let until = tokio::time::Instant::now() + timeout;
         loop {
             let ended = self.has_ended();
             let story = [self.stdout(), self.stderr()].join("\n");
-            if let Some(line) = story.lines().find(|line| line.contains(text)) {
+            if let Some(line) = story.lines().filter(|line| line.contains(text)).nth(count - 1) {
                 return line.to_owned();
             }
             assert!(!ended, "jetbatch ended before it said {text:?}\n{}", self.story());

@@ -1,5 +1,6 @@
 //! What the tests share: a set-up of processes, the requests and their right answers, and the log as NATS holds it.
 mod ask;
+mod disk;
 mod http;
 mod log;
 mod plan;
@@ -7,6 +8,7 @@ mod s3;
 mod stand;
 
 pub use ask::{Ask, answers_in, asks, jsonl, lines, split_in};
+pub use disk::Disk;
 pub use http::{Answer, Http, answer};
 pub use log::{Log, message_count, subjects};
 pub use plan::{Plan, Remote, is_echo};

@@ -8,9 +8,11 @@ use std::{
 pub struct Plan {
     pools: String,
     tables: String,
+    nats: String,
     env: Vec<(String, String)>,
     secrets: Vec<(String, String)>,
     remote: Option<Remote>,
+    pub(super) descriptors: Option<u32>,
     pub(super) workers: usize,
     pub(super) is_heavy: bool,
 }
@@ -43,8 +45,8 @@ impl Plan {
     }
 
     fn of(pools: String) -> Self {
-        let (tables, env, secrets) = (String::new(), Vec::new(), Vec::new());
-        Self { pools, tables, env, secrets, remote: None, workers: 1, is_heavy: false }
+        let (tables, nats, env, secrets) = Default::default();
+        Self { pools, tables, nats, env, secrets, remote: None, descriptors: None, workers: 1, is_heavy: false }
     }
 
     pub fn workers(self, workers: usize) -> Self {
@@ -57,6 +59,12 @@ impl Plan {
         self
     }
 
+    /// Adds settings to the table `[nats]`.
+    pub fn nats(mut self, settings: &str) -> Self {
+        writeln!(self.nats, "{settings}").unwrap();
+        self
+    }
+
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
@@ -66,6 +74,11 @@ impl Plan {
     pub fn secret(mut self, name: &str, value: &str) -> Self {
         self.secrets.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// The head begins with no more open files than these, as many systems have it.
+    pub fn descriptors(self, count: u32) -> Self {
+        Self { descriptors: Some(count), ..self }
     }
 
     pub fn remote(self, remote: Remote) -> Self {
@@ -96,9 +109,9 @@ impl Plan {
             Some(remote) => (PathBuf::from(&remote.url), vec![&remote.inputs]),
             None => (dir.join("store"), Vec::new()),
         };
-        let Self { pools, tables, .. } = self;
+        let Self { pools, tables, nats: more, .. } = self;
         format!(
-            "[nats]\nurl = '{nats}'\nack_wait_s = 3\n[store]\nurl = {store:?}\nfsync = false\n[http]\nlisten = '127.0.0.1:0'\n\
+            "[nats]\nurl = '{nats}'\nack_wait_s = 3\n{more}[store]\nurl = {store:?}\nfsync = false\n[http]\nlisten = '127.0.0.1:0'\n\
              [intake]\nfile_roots = [{inputs:?}]\nurl_prefixes = {urls:?}\n[scheduler]\nreconcile_s = 1\n[worker]\ndrain_s = 5\n{pools}{tables}"
         )
     }

@@ -25,6 +25,7 @@ pub struct Stand {
     pub nats: Server,
     env: Vec<(String, String)>,
     head_env: Vec<(String, String)>,
+    descriptors: Option<u32>,
     objects: PathBuf,
     dir: TempDir,
     place: Option<SemaphorePermit<'static>>,
@@ -38,9 +39,10 @@ impl Stand {
         std::fs::create_dir(dir.path().join("inputs")).unwrap();
         std::fs::write(dir.path().join("jetbatch.toml"), plan.toml(&nats.url(), dir.path())).unwrap();
         let (env, head_env, objects) = (plan.vars(), plan.head_vars(), plan.objects(dir.path()));
-        let (head, http) = head(dir.path(), &head_env).await;
+        let descriptors = plan.descriptors;
+        let (head, http) = head(dir.path(), &head_env, descriptors).await;
         let (workers, place) = (Vec::new(), Some(place));
-        let mut stand = Self { head, workers, http, nats, env, head_env, objects, dir, place };
+        let mut stand = Self { head, workers, http, nats, env, head_env, descriptors, objects, dir, place };
         for _ in 0..plan.workers {
             stand.add_worker();
         }
@@ -49,7 +51,7 @@ impl Stand {
 
     pub fn add_worker(&mut self) {
         let name = format!("w{}", self.workers.len() + 1);
-        let worker = serve(self.dir.path(), &self.env, "worker").env("JETBATCH__WORKER__NAME", name).spawn();
+        let worker = serve(self.dir.path(), &self.env, "worker", None).env("JETBATCH__WORKER__NAME", name).spawn();
         self.workers.push(worker);
     }
 
@@ -68,12 +70,12 @@ impl Stand {
 
     /// A second head process beside the first, and its door. It ends when it is dropped.
     pub async fn second_head(&self) -> (Jetbatch, Http) {
-        head(self.dir.path(), &self.head_env).await
+        head(self.dir.path(), &self.head_env, self.descriptors).await
     }
 
     /// Another head process, where the first has ended.
     pub async fn new_head(&mut self) {
-        (self.head, self.http) = head(self.dir.path(), &self.head_env).await;
+        (self.head, self.http) = head(self.dir.path(), &self.head_env, self.descriptors).await;
     }
 
     /// Sets a variable for every process that is started from here on.
@@ -154,17 +156,23 @@ pub fn completed(status: &Value) -> u64 {
     status["requests"]["completed"].as_u64().unwrap_or(0)
 }
 
-async fn head(dir: &Path, env: &[(String, String)]) -> (Jetbatch, Http) {
-    let mut head = serve(dir, env, HEAD).spawn();
+async fn head(dir: &Path, env: &[(String, String)], descriptors: Option<u32>) -> (Jetbatch, Http) {
+    let mut head = serve(dir, env, HEAD, descriptors).spawn();
     let said = head.line("jetbatch is up at ", LONG).await;
     let base = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
     head.ready(&base, LONG).await;
     (head, Http::new(&base))
 }
 
-fn serve(dir: &Path, env: &[(String, String)], roles: &str) -> Start {
-    let start =
-        Start::new(binary()).args(["serve", "--roles", roles, "--config"]).arg(dir.join("jetbatch.toml")).dir(dir);
+fn serve(dir: &Path, env: &[(String, String)], roles: &str, descriptors: Option<u32>) -> Start {
+    let start = match descriptors {
+        None => Start::new(binary()),
+        Some(count) => {
+            let limited = format!("ulimit -S -n {count} && exec \"$0\" \"$@\"");
+            Start::new("/bin/sh").args(["-c", &limited]).arg(binary())
+        }
+    };
+    let start = start.args(["serve", "--roles", roles, "--config"]).arg(dir.join("jetbatch.toml")).dir(dir);
     env.iter().fold(start, |start, (name, value)| start.env(name, value))
 }
 

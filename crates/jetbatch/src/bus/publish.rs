@@ -47,6 +47,8 @@ pub(super) struct Outgoing {
     pub expected: Option<u64>,
     /// A second copy does no harm, because the server drops it or the subject holds one message.
     pub repeatable: bool,
+    /// Whether a full stream is tried again.
+    pub waits_for_room: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -80,12 +82,18 @@ impl Bus {
         self.persist(&out).await
     }
 
+    /// The same, but a full stream is told at once: for who comes again by himself and has other things to do.
+    pub async fn offer(&self, message: Message) -> Result<Stored, PublishError> {
+        let out = Outgoing { waits_for_room: false, ..self.address(message)? };
+        self.persist(&out).await
+    }
+
     pub(super) fn address(&self, message: Message) -> Result<Outgoing, PublishError> {
         let Some(stream) = self.inner.files.stream_of(&message.subject) else {
             return Err(PublishError::NoStream { subject: message.subject });
         };
         let repeatable = message.id.is_some() || stream.one_per_subject;
-        Ok(Outgoing { stream: stream.name.clone(), message, expected: None, repeatable })
+        Ok(Outgoing { stream: stream.name.clone(), message, expected: None, repeatable, waits_for_room: true })
     }
 
     pub(super) async fn persist(&self, out: &Outgoing) -> Result<Stored, PublishError> {
@@ -129,7 +137,8 @@ impl Bus {
             return Err(PublishError::Unknown { subject: subject.clone() });
         }
         tries.note(&why);
-        if Instant::now() >= tries.until {
+        let is_refused = matches!(why, Why::Full(_)) && !out.waits_for_room;
+        if is_refused || Instant::now() >= tries.until {
             return Err(tries.verdict(out, why));
         }
         self.inner.counts.retries.fetch_add(1, Ordering::Relaxed);

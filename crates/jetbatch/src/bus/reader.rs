@@ -1,7 +1,8 @@
 use std::sync::atomic::Ordering;
 
 use async_nats::jetstream;
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -23,7 +24,26 @@ pub struct Reader {
     /// When the stream was created that is read.
     born: Option<String>,
     live: Option<Live>,
+    /// Under way where nothing is live. Kept here, so that a caller who drops `next` and calls it again, as often as
+    /// he likes, does not begin it anew.
+    opening: Option<BoxFuture<'static, Result<Opened, ReadError>>>,
     pending: u64,
+}
+
+/// A read that stands: where it goes on, and of which stream.
+struct Opened {
+    live: Live,
+    pending: u64,
+    next: Start,
+    born: String,
+}
+
+/// A read that is to stand.
+struct Opening {
+    bus: Bus,
+    plan: Plan,
+    next: Start,
+    born: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -76,18 +96,16 @@ impl Bus {
 
 impl Reader {
     pub(super) async fn open(bus: &Bus, plan: Plan) -> Result<Self, ReadError> {
-        let next = plan.start;
-        let mut reader = Self { bus: bus.clone(), plan, next, born: None, live: None, pending: 0 };
-        reader.reopen().await?;
-        Ok(reader)
+        let opening = Opening { bus: bus.clone(), next: plan.start, plan: plan.clone(), born: None };
+        let Opened { live, pending, next, born } = opening.until_it_stands().await?;
+        Ok(Self { bus: bus.clone(), plan, next, born: Some(born), live: Some(live), opening: None, pending })
     }
 
     /// The next message, waiting for it as long as it takes. May be dropped and called again.
     pub async fn next(&mut self) -> Result<Raw, ReadError> {
         loop {
             let Some(live) = &mut self.live else {
-                rest().await;
-                Box::pin(self.reopen()).await?;
+                self.reopen().await?;
                 continue;
             };
             match live.step().await {
@@ -124,10 +142,29 @@ impl Reader {
         self.live = None;
     }
 
-    /// Opens until it stands; only a stream that is gone, or a refusal, ends a read.
     async fn reopen(&mut self) -> Result<(), ReadError> {
+        let opening = self.opening.get_or_insert_with(|| {
+            let (bus, plan, born) = (self.bus.clone(), self.plan.clone(), self.born.clone());
+            let opening = Opening { bus, plan, next: self.next, born };
+            async move {
+                rest().await;
+                opening.until_it_stands().await
+            }
+            .boxed()
+        });
+        let opened = opening.await;
+        self.opening = None;
+        let Opened { live, pending, next, born } = opened?;
+        (self.live, self.pending, self.next, self.born) = (Some(live), pending, next, Some(born));
+        Ok(())
+    }
+}
+
+impl Opening {
+    /// Only a stream that is gone, or a refusal, ends a read.
+    async fn until_it_stands(mut self) -> Result<Opened, ReadError> {
         loop {
-            match self.try_open().await {
+            match self.try_once().await {
                 Err(error @ ReadError::Unavailable { .. }) => tracing::warn!(%error, "a read waits for JetStream"),
                 done => return done,
             }
@@ -135,16 +172,15 @@ impl Reader {
         }
     }
 
-    async fn try_open(&mut self) -> Result<(), ReadError> {
-        self.check().await?;
+    async fn try_once(&mut self) -> Result<Opened, ReadError> {
+        let born = self.check().await?;
         let (live, pending) = Live::open(&self.bus, &self.plan, self.next).await?;
-        (self.live, self.pending) = (Some(live), pending);
-        Ok(())
+        Ok(Opened { live, pending, next: self.next, born })
     }
 
     /// Whether the stream is still the one that was read. A cache that was made anew is read from its start; of a
     /// log that was, or that lost its end, the reader knows things that never happened.
-    async fn check(&mut self) -> Result<(), ReadError> {
+    async fn check(&mut self) -> Result<String, ReadError> {
         self.bus.revive(&self.plan.stream).await;
         let state = self.bus.state(&self.plan.stream).await?;
         let is_other = self.born.as_ref().is_some_and(|born| *born != state.created);
@@ -156,8 +192,8 @@ impl Reader {
             tracing::warn!(stream = self.plan.stream, "the stream was made anew; reading it from its start");
             self.next = self.plan.start;
         }
-        self.born = Some(state.created);
-        Ok(())
+        self.born = Some(state.created.clone());
+        Ok(state.created)
     }
 }
 

@@ -118,6 +118,10 @@ impl From<ReadError> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store failed");
+        if error.is_full() {
+            let why = "the store of files is full, and nothing was kept; send it again when there is room";
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", why);
+        }
         Self::unavailable("the store of files does not work now")
     }
 }
@@ -130,7 +134,7 @@ impl IntoResponse for Refusal {
         match self.status {
             StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
             // What is left of the body is not worth reading.
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => {
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT | StatusCode::INSUFFICIENT_STORAGE => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -10,6 +10,9 @@ pub const READ_BYTES_MAX: usize = 256 << 10;
 pub const HEAD_WITHIN: Duration = Duration::from_secs(30);
 /// A body that gives nothing for this long is given up, and so is a reader who takes nothing.
 pub const STALL_MAX: Duration = Duration::from_secs(60);
+/// And so is one that gives, or takes, less than this in the same time: 1 KiB/s. A place held for less would be held for
+/// ever, and there are few.
+pub const PACE_BYTES_MIN: usize = 60 << 10;
 /// A JSON body as a whole.
 pub const JSON_WITHIN: Duration = Duration::from_secs(60);
 /// JSON bodies in memory at once, in KiB. Parsed they are several times larger.

@@ -15,6 +15,7 @@ mod jobs;
 mod limits;
 mod observe;
 mod orders;
+mod pace;
 mod patient;
 mod prefix;
 mod range;

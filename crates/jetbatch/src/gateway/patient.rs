@@ -1,5 +1,6 @@
-//! A socket whose reader must not sleep: a write that waits too long is an error, so that a stalled download or event
-//! stream gives back what it holds.
+//! A socket whose reader must not sleep, nor trickle: writes that wait too long for what they get rid of are an error,
+//! so that a stalled download or event stream gives back what it holds.
+use super::pace::Pace;
 use std::{
     future::Future,
     io,
@@ -9,26 +10,34 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
+    time::{Instant, Sleep, sleep},
 };
 
 pub struct Patient<T> {
     socket: T,
-    limit: Duration,
-    waiting: Option<Pin<Box<Sleep>>>,
+    pace: Pace,
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl<T> Patient<T> {
     pub fn new(socket: T, limit: Duration) -> Self {
-        Self { socket, limit, waiting: None }
+        Self { socket, pace: Pace::new(limit), waiting: None }
     }
 
-    fn judge<R>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if polled.is_ready() {
-            self.waiting = None;
+    /// `taken` counts the bytes of what was written.
+    fn judge<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<R>>,
+        taken: impl Fn(&R) -> usize,
+    ) -> Poll<io::Result<R>> {
+        if let Poll::Ready(result) = &polled {
+            let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            self.pace.note(waited, result.as_ref().map_or(0, taken));
             return polled;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        let left = self.pace.left;
+        let (_, waiting) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         match waiting.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -45,7 +54,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
-        self.judge(cx, polled)
+        self.judge(cx, polled, |bytes| *bytes)
     }
 
     fn poll_write_vectored(
@@ -54,7 +63,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
-        self.judge(cx, polled)
+        self.judge(cx, polled, |bytes| *bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -63,7 +72,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.socket).poll_flush(cx);
-        self.judge(cx, polled)
+        self.judge(cx, polled, |()| 0)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -83,6 +92,19 @@ mod tests {
         let error = ours.write_all(b"longer than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(theirs);
+    }
+
+    #[tokio::test]
+    async fn a_reader_who_trickles_is_left() {
+        let (ours, mut theirs) = duplex(4);
+        let mut ours = Patient::new(ours, Duration::from_millis(50));
+        tokio::spawn(async move {
+            while theirs.read_u8().await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        let error = ours.write_all(&[b'x'; 1_000]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test]

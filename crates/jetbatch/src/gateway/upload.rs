@@ -6,6 +6,7 @@ use super::{
     error::{Answer, Refusal},
     fields::Fields,
     limits,
+    pace::Pace,
 };
 use crate::store::{Store, paths};
 use axum::{
@@ -25,7 +26,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 pub const FORM: &str = "multipart/form-data";
@@ -80,9 +81,8 @@ pub async fn receive<E: fmt::Display>(
     // Dropped before it is finished, the writer leaves nothing: that is so for each `?` below, and for a client that
     // goes away, which drops this future.
     let mut writer = store.writer(&paths::upload(id)).await?;
-    let mut hasher = blake3::Hasher::new();
-    while let Some(piece) = timeout(limits::STALL_MAX, pieces.next()).await.map_err(|_| Refusal::too_slow())? {
-        let piece = piece.map_err(Refusal::cut_off)?;
+    let (mut hasher, mut pace) = (blake3::Hasher::new(), Pace::default());
+    while let Some(piece) = paced(&mut pace, &mut pieces).await? {
         if writer.bytes() + piece.len() as u64 > max {
             return Err(too_large(max));
         }
@@ -91,6 +91,18 @@ pub async fn receive<E: fmt::Display>(
     }
     let bytes = writer.finish().await?;
     Ok(Upload { id, bytes, content: hasher.finalize(), store: Some(store.clone()) })
+}
+
+/// The next piece, where it comes in time.
+async fn paced<E: fmt::Display>(
+    pace: &mut Pace,
+    pieces: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
+) -> Result<Option<Bytes>, Refusal> {
+    let asked = Instant::now();
+    let piece = timeout(pace.left, pieces.next()).await.map_err(|_| Refusal::too_slow())?;
+    let piece = piece.transpose().map_err(Refusal::cut_off)?;
+    pace.note(asked.elapsed(), piece.as_ref().map_or(0, Bytes::len));
+    Ok(piece)
 }
 
 fn too_large(max: u64) -> Refusal {
@@ -182,6 +194,33 @@ pub async fn keep(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
 mod tests {
     use super::*;
     use futures::stream;
+    use std::time::Duration;
+
+    /// Never silent, and too slow all the same.
+    #[tokio::test]
+    async fn a_trickle_is_given_up() {
+        let trickle = |bytes: usize| {
+            let piece = move |n: u32| async move {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                (n < 100).then(|| (Ok::<_, String>(Bytes::from(vec![0; bytes])), n + 1))
+            };
+            Box::pin(stream::unfold(0, piece))
+        };
+        let slow = read(Pace::new(Duration::from_millis(50)), trickle(1)).await;
+        assert_eq!(slow.unwrap_err().status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(read(Pace::default(), trickle(1)).await.unwrap(), 100);
+    }
+
+    async fn read(
+        mut pace: Pace,
+        mut body: impl Stream<Item = Result<Bytes, String>> + Unpin,
+    ) -> Result<usize, Refusal> {
+        let mut bytes = 0;
+        while let Some(piece) = paced(&mut pace, &mut body).await? {
+            bytes += piece.len();
+        }
+        Ok(bytes)
+    }
 
     #[tokio::test]
     async fn a_form_may_not_go_on_unused() {

@@ -185,15 +185,16 @@ impl Prepared {
         Self { pool, parts, work: message, span }
     }
 
+    /// Does not wait for room.
     pub async fn publish(self, bus: &Bus) -> Result<(), PublishError> {
         async move {
             for part in self.parts {
-                match bus.publish(part).await {
+                match bus.offer(part).await {
                     Ok(_) | Err(PublishError::Taken { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
-            bus.publish(self.work).await.map(drop)
+            bus.offer(self.work).await.map(drop)
         }
         .instrument(self.span)
         .await

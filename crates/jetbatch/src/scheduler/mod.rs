@@ -48,6 +48,8 @@ const DEAD_MS: u64 = 60_000;
 const SENDS_AT_ONCE: usize = 16;
 /// How long a job whose input cannot be read stands aside.
 const ASIDE: Duration = Duration::from_secs(5);
+/// Before chunks are offered again to a stream that was full.
+const FULL_REST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -98,6 +100,8 @@ struct Scheduler {
     aside: HashMap<JobId, Instant>,
     /// Jobs whose end was stored and is not folded yet.
     ending: BTreeSet<JobId>,
+    /// A stream was full, and when it is tried again: everything but sending goes on.
+    full: Option<Instant>,
 }
 
 impl Scheduler {
@@ -123,6 +127,7 @@ impl Scheduler {
             unwanted: BTreeSet::new(),
             aside: HashMap::new(),
             ending: BTreeSet::new(),
+            full: None,
         })
     }
 
@@ -251,6 +256,9 @@ impl Scheduler {
         self.close().await?;
         self.withdraw().await?;
         self.bury();
+        if self.is_full() {
+            return Ok(());
+        }
         let sends = self.due(clock::now());
         self.send(sends).await
     }
@@ -347,6 +355,9 @@ impl Scheduler {
             if works.len() == SENDS_AT_ONCE {
                 self.publish(std::mem::take(&mut works)).await?;
             }
+            if self.is_full() {
+                return Ok(());
+            }
         }
         self.publish(works).await
     }
@@ -368,17 +379,50 @@ impl Scheduler {
         self.segments.work(&folded.job, send.chunk, generation, failed).await
     }
 
+    fn is_full(&self) -> bool {
+        self.full.is_some_and(|until| until > Instant::now())
+    }
+
     async fn publish(&mut self, works: Vec<(Send, lines::Prepared)>) -> Result<(), Passing> {
+        if works.is_empty() {
+            return Ok(());
+        }
         let bus = &self.shared.bus;
         let mut results = futures::stream::iter(works)
             .map(|(send, work)| async move { (send, work.pool.clone(), work.publish(bus).await) })
             .buffer_unordered(SENDS_AT_ONCE);
+        let mut failed = None;
         while let Some((send, pool, result)) = results.next().await {
-            result?;
-            self.shared.metrics.chunk_sent(&pool);
-            self.sent.insert(send.job, send.chunk, Out { pool, requests: send.requests, at: clock::now() });
+            match result {
+                Ok(()) => {
+                    self.shared.metrics.chunk_sent(&pool);
+                    let out = Out { pool, requests: send.requests, at: Instant::now() };
+                    self.sent.insert(send.job, send.chunk, out);
+                }
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(())
+        drop(results);
+        self.judge(failed)
+    }
+
+    /// A full stream is told of once, when it begins and when it ends.
+    fn judge(&mut self, failed: Option<PublishError>) -> Result<(), Passing> {
+        match failed {
+            Some(error @ PublishError::Full { .. }) => {
+                if self.full.replace(Instant::now() + FULL_REST).is_none() {
+                    tracing::warn!(%error, "no chunks are sent until there is room");
+                }
+                Ok(())
+            }
+            Some(error) => Err(error.into()),
+            None => {
+                if self.full.take().is_some() {
+                    tracing::info!("there is room again; chunks are sent");
+                }
+                Ok(())
+            }
+        }
     }
 
     async fn reconcile_now(&mut self) -> Result<(), Error> {
@@ -409,7 +453,7 @@ impl Scheduler {
     }
 
     fn settle(&mut self, held: &reconcile::Held) {
-        let lost = self.sent.lost(&held.chunks, held.at);
+        let lost = self.sent.lost(&held.chunks, held.looked);
         if !lost.is_empty() {
             tracing::warn!(chunks = lost.len(), "WORK has lost chunks; they are sent again");
         }
@@ -428,7 +472,7 @@ impl Scheduler {
             let is_owed = |chunk| matches!(chunk, Some(Chunk::Owed { not_before, .. }) if not_before <= held.at);
             if !self.sent.has(job, chunk) && is_owed(folded.job.chunk(chunk)) {
                 *found.entry(pool.clone()).or_default() += 1;
-                self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.at });
+                self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.looked });
             }
         }
         for (pool, chunks) in found {

@@ -3,6 +3,7 @@ use super::Passing;
 use crate::{clock, shared::Shared};
 use domain::{ChunkId, JobId, Millis, Pool};
 use std::{collections::HashMap, time::Duration};
+use tokio::time::Instant;
 use wire::{Filter, Subject, bucket, stream};
 
 /// The heartbeats must be read by then, or one worker a pool is assumed.
@@ -11,22 +12,23 @@ const WORKERS_WITHIN: Duration = Duration::from_secs(2);
 pub struct Held {
     /// Sent and not acknowledged.
     pub chunks: HashMap<(JobId, ChunkId), Pool>,
-    /// When it was looked at.
+    /// When it was looked at, by the clock that events are dated with, and by one that nobody sets.
     pub at: Millis,
+    pub looked: Instant,
     /// The last event that was stored by then.
     pub until: u64,
     pub workers: HashMap<Pool, u64>,
 }
 
 pub async fn held(shared: &Shared) -> Result<Held, Passing> {
-    let at = clock::now();
+    let (at, looked) = (clock::now(), Instant::now());
     let subjects = shared.bus.subjects(stream::WORK, &Filter::Work.to_string()).await?;
     let until = shared.bus.last_seq(stream::EVENTS).await?;
     let chunks = subjects.keys().filter_map(|subject| match subject.parse() {
         Ok(Subject::Work { pool, job, chunk }) => Some(((job, chunk), pool)),
         _ => None,
     });
-    Ok(Held { chunks: chunks.collect(), at, until, workers: workers(shared).await })
+    Ok(Held { chunks: chunks.collect(), at, looked, until, workers: workers(shared).await })
 }
 
 /// Workers by pool, from their heartbeats. Unknown is none: the scheduler then counts on one.

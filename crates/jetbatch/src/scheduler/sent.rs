@@ -1,11 +1,13 @@
 //! What is sent and not done: a cache. What it forgets, reconciling finds again.
-use domain::{ChunkId, JobId, Millis, Pool, schedule::Room};
+use domain::{ChunkId, JobId, Pool, schedule::Room};
 use std::collections::{HashMap, HashSet};
+use tokio::time::Instant;
 
 pub struct Out {
     pub pool: Pool,
     pub requests: u32,
-    pub at: Millis,
+    /// Of no wall clock: one that is set back would hide for as long what WORK has lost.
+    pub at: Instant,
 }
 
 #[derive(Default)]
@@ -60,7 +62,7 @@ impl Sent {
     }
 
     /// What was sent before `at` and is not among the chunks that WORK held then.
-    pub fn lost<V>(&self, held: &HashMap<(JobId, ChunkId), V>, at: Millis) -> HashSet<(JobId, ChunkId)> {
+    pub fn lost<V>(&self, held: &HashMap<(JobId, ChunkId), V>, at: Instant) -> HashSet<(JobId, ChunkId)> {
         let lost = self.out.iter().filter(|(key, out)| out.at < at && !held.contains_key(key));
         lost.map(|(key, _)| *key).collect()
     }

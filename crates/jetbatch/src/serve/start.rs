@@ -32,6 +32,7 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     if config.pools.is_empty() {
         return Err(Error::NoPools);
     }
+    super::descriptors::raise();
     let (server, nats) = nats(&config).await?;
     // The address is taken before anything is promised to anyone.
     let door = if roles.has(Role::Gateway) { Some(listen(config.http.listen).await?) } else { None };

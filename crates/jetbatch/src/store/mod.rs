@@ -19,7 +19,7 @@ use bytes::Bytes;
 use domain::Millis;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
-use std::{path::PathBuf, sync::Arc};
+use std::{error::Error as StdError, io, path::PathBuf, sync::Arc};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +56,20 @@ impl StoreError {
 
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
+    }
+
+    /// Whether there was no room: on the disk, in a quota, or under the limit of a file's size.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let is_full = |error: &io::Error| matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge);
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.downcast_ref().is_some_and(is_full) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 }
 

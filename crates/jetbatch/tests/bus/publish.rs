@@ -61,6 +61,10 @@ async fn a_full_stream_is_waited_for_and_then_an_error() {
     let bus = connect(&Settings { retry_s: 1, ..settings(&server) }).await;
     let work = |n: u32| Message::new(format!("work.small.a.0.{n}"), "x").id(n);
     bus.publish(work(1)).await.unwrap();
+    let asked = std::time::Instant::now();
+    let error = bus.offer(work(2)).await.unwrap_err();
+    assert!(matches!(&error, PublishError::Full { stream, .. } if stream == "WORK"), "{error}");
+    assert!(asked.elapsed().as_millis() < 900, "an offer does not wait: {:?}", asked.elapsed());
     let error = bus.publish(work(2)).await.unwrap_err();
     assert!(matches!(&error, PublishError::Full { stream, .. } if stream == "WORK"), "{error}");
     let patient = connect(&settings(&server)).await;

@@ -69,6 +69,25 @@ async fn a_missing_stream_is_an_error() {
     assert!(bus.last("EVENTS", "event.job.none").await.unwrap().is_none());
 }
 
+/// Whoever asks again every few milliseconds, as a loop with other things to do, gets on as well.
+#[tokio::test]
+async fn a_reader_that_is_dropped_and_asked_again_comes_back() {
+    let (mut server, bus) = stand().await;
+    fill(&bus, "event.job.a", 0..1, 1).await;
+    let mut reader = bus.read("EVENTS", Vec::new(), 0).await.unwrap();
+    assert_eq!(take(&mut reader, 1).await, [1]);
+    server.restart().await;
+    fill(&bus, "event.job.a", 1..2, 1).await;
+    let until = tokio::time::Instant::now() + WAIT;
+    let raw = loop {
+        match tokio::time::timeout(Duration::from_millis(10), reader.next()).await {
+            Ok(raw) => break raw.unwrap(),
+            Err(_) => assert!(tokio::time::Instant::now() < until, "the read never stood again"),
+        }
+    };
+    assert_eq!(raw.seq, 2);
+}
+
 /// Large messages at the default batch made the library's ordered consumer hang.
 #[tokio::test]
 async fn large_messages_do_not_stall_a_slow_reader() {
