@@ -28,6 +28,8 @@ pub struct Entry {
     pub telling: bool,
     /// The bucket has a value of it.
     pub stored: bool,
+    /// The bucket's revision of it, as far as is known.
+    pub rev: u64,
     pub write: Write,
     state: Option<State>,
 }

@@ -1,4 +1,5 @@
-//! EVENTS -> `status`: the one writer of what readers see of a job.
+//! EVENTS -> `status`: the one writer of what readers see of a job. A lease makes it one; should there be two for a
+//! moment, each write is compared and set, and no status goes back to an older one.
 //!
 //! It folds the log from the start and keeps, for every job, one value in the bucket: the folded status with the
 //! sequence of the last event in it, and the part that depends on the clock (rates, ETA, standing against the
@@ -20,6 +21,7 @@ use crate::{
     log::LogError,
     shared::Shared,
 };
+use book::Book;
 use domain::JobId;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,8 @@ pub enum Error {
     Read(#[from] ReadError),
     #[error("the bucket 'status' cannot be written")]
     Write(#[from] PublishError),
+    #[error("too many others write the status of job {job} at once")]
+    Contended { job: JobId },
     #[error("the bucket 'status' cannot be made")]
     Apply(#[from] ApplyError),
 }
@@ -58,6 +62,7 @@ impl Error {
                 stream == wire::stream::EVENTS
             }
             Self::Log(LogError::Read(_)) | Self::Read(_) | Self::Write(_) | Self::Apply(_) => false,
+            Self::Contended { .. } => false,
         }
     }
 }
@@ -65,8 +70,15 @@ impl Error {
 /// Projects until it is stopped. A fault that may pass begins the fold anew; only a log that is lost, or one that this
 /// version cannot read, ends it.
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
+    let ended = project(&shared, &stop).await;
+    // Whoever projects next shows them.
+    Book::default().show(&shared.metrics);
+    ended
+}
+
+async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
     loop {
-        match room::project(&shared, &stop).await {
+        match room::project(shared, stop).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_final() => return Err(error),
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the projector begins anew"),

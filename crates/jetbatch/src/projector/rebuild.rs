@@ -2,10 +2,10 @@
 //! is still the one that was compared.
 use super::{
     Error, health,
-    stored::{self, Mark},
+    stored::{self, Mark, Written},
 };
 use crate::{
-    bus::{Append, Bucket, Bus},
+    bus::{Bucket, Bus},
     clock,
     log::{Folded, Keep, Log},
 };
@@ -16,8 +16,6 @@ use wire::bucket;
 
 /// Writes under way at once.
 const RUNNING_MAX: usize = 64;
-/// Tries to replace a value that another writer changes at the same time.
-const TRIES_MAX: u32 = 5;
 
 /// What a rebuild found and did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,11 +81,13 @@ impl Rebuild {
 
     async fn compare(&mut self, folded: &Folded) -> Result<(), Error> {
         self.report.jobs += 1;
-        if self.marks.get(&folded.job.id).is_some_and(|mark| mark.is(folded)) {
+        let mark = self.marks.get(&folded.job.id);
+        if mark.is_some_and(|mark| mark.is(folded)) {
             self.report.same += 1;
             return Ok(());
         }
-        self.running.push(replace(self.bucket.clone(), folded.clone()).boxed());
+        let rev = mark.map_or(0, |mark| mark.rev);
+        self.running.push(replace(self.bucket.clone(), folded.clone(), rev).boxed());
         self.wait(RUNNING_MAX).await
     }
 
@@ -103,22 +103,10 @@ impl Rebuild {
 }
 
 /// Replaces a value that is older than the fold. A newer one is the projector's, which is ahead of us.
-async fn replace(bucket: Bucket, folded: Folded) -> Result<Outcome, Error> {
-    let key = folded.job.id.to_string();
+async fn replace(bucket: Bucket, folded: Folded, rev: u64) -> Result<Outcome, Error> {
     let (value, _) = stored::value(&folded, clock::now(), None);
-    for _ in 0..TRIES_MAX {
-        let held = bucket.get(&key).await?;
-        let mark = held.as_ref().and_then(|(held, _)| Mark::read(held));
-        if mark.is_some_and(|mark| mark.seq > folded.seq || mark.is(&folded)) {
-            return Ok(Outcome::Same);
-        }
-        let rev = held.map_or(0, |(_, rev)| rev);
-        match bucket.update(&key, value.clone(), rev).await? {
-            Append::Stored(_) => return Ok(Outcome::Rewritten),
-            Append::Conflict => {}
-        }
-    }
-    // Nobody changes a value so often; a deleted key's marker has a revision that a read does not tell.
-    bucket.put(&key, value).await?;
-    Ok(Outcome::Rewritten)
+    Ok(match stored::put(&bucket, folded.job.id, value, rev).await? {
+        Written::Ours { .. } => Outcome::Rewritten,
+        Written::Theirs(_) => Outcome::Same,
+    })
 }

@@ -25,6 +25,7 @@ impl Room {
         for job in self.book.ids() {
             let entry = self.book.entry(job);
             entry.stored = false;
+            entry.rev = 0;
             entry.write.dirty = true;
             self.queue(job, None);
         }

@@ -6,7 +6,7 @@ use super::{
     pools::Pools,
     refresh::REFRESH,
     repair::Repair,
-    stored::{self, Mark},
+    stored::{self, Mark, Written},
     writer::{Done, Turn, Writer},
 };
 use crate::{
@@ -118,7 +118,8 @@ impl Room {
     fn compare(&mut self, job: JobId, mark: Option<&Mark>) {
         let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { return };
         entry.stored = mark.is_some();
-        entry.told = entry.told.or(mark.and_then(|mark| mark.sla));
+        entry.rev = mark.map_or(0, |mark| mark.rev);
+        entry.told = entry.told.or(mark.and_then(|mark| mark.live.sla));
         entry.write.dirty = !mark.is_some_and(|mark| mark.is(folded));
         entry.write.since = None;
         self.tell(job);
@@ -184,20 +185,28 @@ impl Room {
     fn turn(&mut self, turn: Turn) {
         match turn {
             Turn::Due(job) => self.write(job),
-            Turn::Done(Done::Wrote { job, since, live, result: Ok(_) }) => self.wrote(job, since, live),
+            Turn::Done(Done::Wrote { job, since, live, result: Ok(written) }) => self.wrote(job, since, live, written),
             Turn::Done(Done::Wrote { job, since, result: Err(error), .. }) => self.not_written(job, since, &error),
             Turn::Done(Done::Told { job, before, result }) => self.told(job, before, result),
         }
     }
 
-    fn wrote(&mut self, job: JobId, since: Option<u64>, live: Live) {
-        if let Some(since) = since {
+    fn wrote(&mut self, job: JobId, since: Option<u64>, live: Live, written: Written) {
+        let (rev, live) = match written {
+            Written::Ours { rev } => (rev, live),
+            Written::Theirs(mark) => {
+                tracing::debug!(%job, seq = mark.seq, "another projector's status stands");
+                (mark.rev, mark.live)
+            }
+        };
+        if let (Some(since), Written::Ours { .. }) = (since, written) {
             let delay = clock::now().since(Millis::new(since));
             self.shared.metrics.status_written(delay as f64 / 1_000.0);
         }
         let Some(entry) = self.book.get(&job) else { return };
         entry.write.running = false;
         entry.live = Some(live);
+        entry.rev = rev;
         if !std::mem::replace(&mut entry.stored, true) {
             self.health.one_more_key();
         }
@@ -205,7 +214,7 @@ impl Room {
         self.drop_if_over(job);
     }
 
-    fn not_written(&mut self, job: JobId, since: Option<u64>, error: &PublishError) {
+    fn not_written(&mut self, job: JobId, since: Option<u64>, error: &Error) {
         tracing::warn!(%job, error = error as &dyn std::error::Error, "a status is not written yet");
         let Some(entry) = self.book.get(&job) else { return };
         entry.write.running = false;
@@ -248,8 +257,8 @@ impl Room {
         entry.write.dirty = false;
         entry.write.running = true;
         entry.write.began = Some(Instant::now());
-        let (value, live) = stored::value(folded, clock::now(), entry.eta);
-        self.writer.write(job, value, live, entry.write.since.take());
+        let value = stored::value(folded, clock::now(), entry.eta);
+        self.writer.write(job, value, entry.rev, entry.write.since.take());
     }
 
     /// A job that ended and is written costs nothing more.

@@ -1,13 +1,13 @@
-//! A status as it stands in the bucket.
+//! A status as it stands in the bucket, and the one way to write it.
 use super::Error;
 use crate::{
-    bus::{Bus, Op, ReadError},
+    bus::{Append, Bucket, Bus, Entry, Op, ReadError},
     log::Folded,
 };
 use bytes::Bytes;
 use domain::{
     JobId, Millis,
-    eta::{Eta, Sla},
+    eta::Eta,
     status::{Live, Status},
 };
 use serde::Deserialize;
@@ -16,6 +16,8 @@ use std::collections::HashMap;
 use wire::{bucket, stream, work::StoredStatus};
 
 const VERSION: u32 = 1;
+/// Conflicts in a row at one write. Between two of them somebody else wrote the same job's status.
+const TRIES_MAX: usize = 16;
 
 /// What is remembered of a stored status: enough to see whether a fold comes to the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +25,19 @@ pub struct Mark {
     pub seq: u64,
     /// Of the folded part's bytes.
     hash: blake3::Hash,
-    pub sla: Option<Sla>,
+    pub live: Live,
+    /// The revision to write against; 0 where none is known.
+    pub rev: u64,
+}
+
+/// What stands after a write.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Written {
+    Ours {
+        rev: u64,
+    },
+    /// Another's status, which says the same or comes of more events.
+    Theirs(Mark),
 }
 
 /// The stored value with its folded part as bytes, so that equal means equal byte for byte.
@@ -38,10 +52,19 @@ struct Parts<'a> {
 
 impl Mark {
     /// Nothing where the value is not one of ours: it is written anew.
-    pub fn read(value: &[u8]) -> Option<Self> {
+    fn read(value: &[u8], rev: u64) -> Option<Self> {
         let parts: Parts<'_> = serde_json::from_slice(value).ok()?;
         let hash = blake3::hash(parts.status.get().as_bytes());
-        (parts.v == VERSION).then_some(Self { seq: parts.seq, hash, sla: parts.live.sla })
+        (parts.v == VERSION).then_some(Self { seq: parts.seq, hash, live: parts.live, rev })
+    }
+
+    fn of(entry: &Entry) -> Option<Self> {
+        Self::read(&entry.value, entry.rev).filter(|_| entry.op == Op::Put)
+    }
+
+    /// Whether it need not give way to `other`.
+    fn stands(&self, other: &Self) -> bool {
+        self.seq > other.seq || (self.seq == other.seq && self.hash == other.hash)
     }
 
     /// Whether the fold comes to the same, clock aside.
@@ -68,11 +91,35 @@ pub async fn load(bus: &Bus) -> Result<HashMap<JobId, Mark>, ReadError> {
     };
     while !watch.caught_up() {
         let entry = watch.next().await?;
-        if let (Op::Put, Ok(job), Some(mark)) = (entry.op, entry.key.parse(), Mark::read(&entry.value)) {
+        if let (Ok(job), Some(mark)) = (entry.key.parse(), Mark::of(&entry)) {
             marks.insert(job, mark);
         }
     }
     Ok(marks)
+}
+
+/// Writes a status against the revision that is known of it: one round trip, unless another wrote. A status never goes
+/// back: one of more events stands, whoever is late with one of fewer.
+pub async fn put(bucket: &Bucket, job: JobId, value: Bytes, mut rev: u64) -> Result<Written, Error> {
+    let key = job.to_string();
+    for _ in 0..TRIES_MAX {
+        if let Append::Stored(rev) = bucket.update(&key, value.clone(), rev).await? {
+            return Ok(Written::Ours { rev });
+        }
+        let held = bucket.last(&key).await?;
+        if let Some(mark) = held.as_ref().and_then(|held| theirs(held, &value)) {
+            return Ok(Written::Theirs(mark));
+        }
+        rev = held.map_or(0, |held| held.rev);
+    }
+    Err(Error::Contended { job })
+}
+
+/// Where theirs is ahead, its revision is not told: who is behind must not write against it, but compare again.
+fn theirs(held: &Entry, ours: &[u8]) -> Option<Mark> {
+    let ours = Mark::read(ours, 0)?;
+    let held = Mark::of(held).filter(|held| held.stands(&ours))?;
+    Some(Mark { rev: if held.seq > ours.seq { 0 } else { held.rev }, ..held })
 }
 
 /// What is stored cannot be newer than the log it was folded from. `marks` were read before this.
@@ -81,5 +128,40 @@ pub async fn check(bus: &Bus, marks: &HashMap<JobId, Mark>) -> Result<u64, Error
     match marks.iter().find(|(_, mark)| mark.seq > last) {
         Some((job, mark)) => Err(Error::LogLost { job: *job, seq: mark.seq, last }),
         None => Ok(last),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(op: Op, value: &str) -> Entry {
+        Entry { key: "j".into(), value: value.to_owned().into(), rev: 9, op, time_ms: 0, pending: 0 }
+    }
+
+    fn value(seq: u64, state: &str) -> String {
+        format!(r#"{{"v":1,"seq":{seq},"status":{{"state":"{state}"}},"live":{{}}}}"#)
+    }
+
+    #[test]
+    fn a_status_gives_way_to_one_of_more_events_only() {
+        let ours = value(5, "in_progress");
+        for (held, stands) in [
+            (entry(Op::Put, &value(6, "completed")), true),
+            (entry(Op::Put, &value(5, "in_progress")), true),
+            (entry(Op::Put, &value(5, "written otherwise")), false),
+            (entry(Op::Put, &value(4, "in_progress")), false),
+            (entry(Op::Put, "no status"), false),
+            (entry(Op::Delete, ""), false),
+        ] {
+            assert_eq!(theirs(&held, ours.as_bytes()).is_some(), stands, "{held:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_behind_learns_no_revision_to_write_against() {
+        let (old, new) = (value(5, "in_progress"), value(6, "completed"));
+        assert_eq!(theirs(&entry(Op::Put, &new), new.as_bytes()).unwrap().rev, 9);
+        assert_eq!(theirs(&entry(Op::Put, &new), old.as_bytes()).unwrap().rev, 0);
     }
 }

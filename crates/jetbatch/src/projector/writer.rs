@@ -1,4 +1,8 @@
 //! Writes and alerts under way: many jobs at once, one write a job, and a pause between two of one job.
+use super::{
+    Error,
+    stored::{self, Written},
+};
 use crate::bus::{Bucket, Bus, PublishError};
 use bytes::Bytes;
 use domain::{JobId, eta::Sla, status::Live};
@@ -25,7 +29,7 @@ pub enum Turn {
 }
 
 pub enum Done {
-    Wrote { job: JobId, since: Option<u64>, live: Live, result: Result<u64, PublishError> },
+    Wrote { job: JobId, since: Option<u64>, live: Live, result: Result<Written, Error> },
     Told { job: JobId, before: Option<Sla>, result: Result<(), PublishError> },
 }
 
@@ -39,10 +43,11 @@ impl Writer {
         self.queue.push(Reverse((at, job)));
     }
 
-    pub fn write(&mut self, job: JobId, value: Bytes, live: Live, since: Option<u64>) {
+    /// Against the revision `rev`.
+    pub fn write(&mut self, job: JobId, (value, live): (Bytes, Live), rev: u64, since: Option<u64>) {
         let bucket = self.bucket.clone();
         let write = async move {
-            let result = bucket.put(&job.to_string(), value).await;
+            let result = stored::put(&bucket, job, value, rev).await;
             Done::Wrote { job, since, live, result }
         };
         self.running.push(write.boxed());
