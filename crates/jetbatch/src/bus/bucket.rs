@@ -53,6 +53,18 @@ impl Bucket {
         Ok(raw.filter(|raw| op(raw) == Op::Put).map(|raw| (raw.payload, raw.seq)))
     }
 
+    /// What was written of a key last, from the stream's leader, so that no write answered before is missed. Of a
+    /// deletion, too: its revision is the one to write against.
+    pub async fn last(&self, key: &str) -> Result<Option<Entry>, ReadError> {
+        let raw = self.bus.last(&self.stream, &self.subject(key)).await?;
+        Ok(raw.map(|raw| self.entry(raw)))
+    }
+
+    /// Makes the bucket anew where it is gone; every bucket is a cache.
+    pub async fn ensure(&self) {
+        self.bus.revive(&self.stream).await;
+    }
+
     /// Writes a key, whatever it held, and gives its revision.
     pub async fn put(&self, key: &str, value: impl Into<Bytes>) -> Result<u64, PublishError> {
         self.write(Message::new(self.subject(key), value)).await
@@ -62,6 +74,12 @@ impl Bucket {
     pub async fn update(&self, key: &str, value: impl Into<Bytes>, rev: u64) -> Result<Append, PublishError> {
         let id = uuid::Uuid::now_v7();
         self.bus.append(Message::new(self.subject(key), value).id(id), rev).await
+    }
+
+    /// Deletes a key if its revision is still `rev`.
+    pub async fn remove(&self, key: &str, rev: u64) -> Result<Append, PublishError> {
+        let id = uuid::Uuid::now_v7();
+        self.bus.append(Message::new(self.subject(key), Bytes::new()).header(OPERATION, "DEL").id(id), rev).await
     }
 
     pub async fn delete(&self, key: &str) -> Result<(), PublishError> {
@@ -83,6 +101,18 @@ impl Bucket {
             }
         }
         Ok(keys)
+    }
+
+    /// The keys `<prefix>.<one token>`, without a consumer to be made for it. Also those that were deleted.
+    pub async fn keys_below(&self, prefix: &str) -> Result<Vec<String>, ReadError> {
+        let subjects = self.bus.subjects(&self.stream, &self.subject(&format!("{prefix}.*"))).await?;
+        let keys = subjects.into_keys().filter_map(|subject| Some(subject.strip_prefix(&self.prefix)?.to_owned()));
+        Ok(keys.collect())
+    }
+
+    /// Removes a key and leaves no sign that there was one.
+    pub async fn erase(&self, key: &str) -> Result<(), ReadError> {
+        self.bus.purge(&self.stream, &self.subject(key)).await.map(drop)
     }
 
     async fn read(&self, keys: &str, headers_only: bool) -> Result<Reader, ReadError> {
