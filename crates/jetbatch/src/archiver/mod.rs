@@ -64,7 +64,7 @@ enum Passing {
 type Piece = (JobId, Option<u32>);
 
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
-    let log = Log::open_with(&shared.bus, Keep::Active).await?;
+    let log = Log::resume(&shared, Keep::Active).await?;
     let mut archiver = Archiver {
         shared,
         log,

@@ -102,6 +102,11 @@ impl Reader {
         self.pending == 0
     }
 
+    /// When the stream was created that is read.
+    pub fn born(&self) -> &str {
+        self.born.as_deref().unwrap_or_default()
+    }
+
     /// Whether a message is new, and if so notes it as given.
     fn take(&mut self, raw: &Raw) -> bool {
         if matches!(self.next, Start::Seq(next) if raw.seq < next) {

@@ -104,7 +104,7 @@ struct Scheduler {
 
 impl Scheduler {
     async fn open(shared: Shared) -> Result<Self, Error> {
-        let log = Log::open_with(&shared.bus, Keep::Active).await?;
+        let log = Log::resume(&shared, Keep::Active).await?;
         let every = |period| {
             let mut interval = interval(period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

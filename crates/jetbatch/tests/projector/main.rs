@@ -3,6 +3,7 @@
 
 mod log;
 mod rig;
+mod snapshots;
 
 use domain::{
     Event, JobId,
@@ -129,7 +130,7 @@ async fn a_rebuild_mends_what_differs_and_leaves_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_lost_events_is_refused() {
-    let rig = Rig::start().await;
+    let rig = Rig::start_with(|config| config.projector.snapshot_events = 0).await;
     let projector = rig.project();
     rig.whole(id("one"), 1).await;
     rig.agrees(id("one")).await;
