@@ -144,10 +144,8 @@ impl Log {
     /// Reads the next event without folding it, for who must see the job before and after. [`Log::fold`] it next.
     pub async fn read(&mut self) -> Result<Change, LogError> {
         let raw = self.reader.next().await?;
-        let (job, event) = decode(&raw)?;
         self.read += 1;
-        let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
-        Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
+        change(&raw)
     }
 
     pub fn fold(&mut self, change: &Change) {
@@ -227,6 +225,31 @@ pub async fn facts(bus: &Bus, id: JobId) -> Result<Vec<Event>, LogError> {
         facts.push(decode(&reader.next().await?)?.1);
     }
     Ok(facts)
+}
+
+/// Gives the events that match, from those stored at `since_ms` up to `last`. For who begins at a snapshot and does more
+/// about an event than to fold it: whoever was to do it may have died before.
+pub async fn replay(
+    bus: &Bus,
+    filter: Filter,
+    since_ms: u64,
+    last: u64,
+    mut note: impl FnMut(Change),
+) -> Result<(), LogError> {
+    let mut reader = bus.read_since(EVENTS, vec![filter.to_string()], since_ms).await?;
+    while !reader.caught_up() {
+        match change(&reader.next().await?)? {
+            change if change.seq > last => break,
+            change => note(change),
+        }
+    }
+    Ok(())
+}
+
+fn change(raw: &Raw) -> Result<Change, LogError> {
+    let (job, event) = decode(raw)?;
+    let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
+    Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
 }
 
 fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {

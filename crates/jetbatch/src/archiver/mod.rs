@@ -10,7 +10,7 @@ mod segment;
 use crate::{
     bus::{PublishError, ReadError},
     clock,
-    log::{Change, Keep, Log, LogError},
+    log::{self, Change, Keep, Log, LogError},
     shared::Shared,
     store::StoreError,
 };
@@ -25,6 +25,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
+use wire::Filter;
 
 /// Events folded before the next look at what is owed.
 const EVENTS_AT_ONCE: usize = 512;
@@ -91,6 +92,7 @@ struct Archiver {
 
 impl Archiver {
     async fn work(&mut self) -> Result<(), Error> {
+        self.recall().await?;
         while !self.log.caught_up() {
             let change = self.log.next().await?;
             self.note(change);
@@ -112,6 +114,13 @@ impl Archiver {
                 () = tokio::time::sleep(AGAIN), if !self.again.is_empty() => {}
             }
         }
+    }
+
+    /// Jobs that ended before the snapshot, and lately: what they left may be there still.
+    async fn recall(&mut self) -> Result<(), Error> {
+        let Some(last) = self.log.resumed().map(|from| from.seq) else { return Ok(()) };
+        let (bus, since) = (self.shared.bus.clone(), clock::now().get().saturating_sub(CLEAN_MS));
+        Ok(log::replay(&bus, Filter::JobEvents, since, last, |change| self.note(change)).await?)
     }
 
     fn fold_ready(&mut self) -> Result<(), Error> {

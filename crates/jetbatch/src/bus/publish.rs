@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use wire::Message;
 
 use super::api::Refusal;
-use super::{Bus, limits, rest};
+use super::{Bus, copy, limits, rest};
 
 /// Where a message lies. `duplicate`: it lay there before, stored under the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,9 @@ impl Bus {
 
     pub(super) fn address(&self, message: Message) -> Result<Outgoing, PublishError> {
         let Some(stream) = self.inner.files.stream_of(&message.subject) else {
-            return Err(PublishError::NoStream { subject: message.subject });
+            let stream = copy::stream_of(&message.subject);
+            let stream = stream.ok_or_else(|| PublishError::NoStream { subject: message.subject.clone() })?;
+            return Ok(Outgoing { stream, repeatable: message.id.is_some(), message, expected: None });
         };
         let repeatable = message.id.is_some() || stream.one_per_subject;
         Ok(Outgoing { stream: stream.name.clone(), message, expected: None, repeatable })

@@ -59,7 +59,7 @@ enum Command {
     Delete(remote::One),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
-    /// Make every job's status anew from the event log
+    /// Make every job's status anew from the event log, or compare them with it
     Rebuild(admin::Rebuild),
     /// Measure
     Bench(bench::Bench),
@@ -141,13 +141,19 @@ mod tests {
             "jetbatch priority 018f4e2a-7c1b-7000-8000-0123456789ab high",
             "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o out.jsonl",
             "jetbatch streams check",
+            "jetbatch rebuild --compare --keep",
             "jetbatch bench throughput --requests 10 --json",
             "jetbatch bench memory --requests 1,2",
             "jetbatch config check x.toml",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["jetbatch status 17", "jetbatch serve --roles cook", "jetbatch submit x --metadata a"] {
+        for line in [
+            "jetbatch status 17",
+            "jetbatch serve --roles cook",
+            "jetbatch submit x --metadata a",
+            "jetbatch rebuild --keep",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }

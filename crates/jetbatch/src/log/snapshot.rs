@@ -227,3 +227,6 @@ async fn read(store: &Store, path: &str, size: u64, state: &StreamState) -> Resu
 fn word(created: &str) -> String {
     blake3::hash(created.as_bytes()).to_hex()[..16].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! never reads the bucket to decide anything but whether a write can be spared.
 mod alert;
 mod book;
+mod compare;
 mod health;
 mod pools;
 mod rebuild;
@@ -28,6 +29,7 @@ use domain::JobId;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+pub use compare::{Comparison, Difference, compare};
 pub use rebuild::{Report, rebuild};
 
 /// Before the room begins anew after a fault that may pass.

@@ -67,8 +67,13 @@ impl Mark {
         (parts.v == VERSION).then_some(Self { seq: parts.seq, hash, state, live: parts.live, rev })
     }
 
-    fn of(entry: &Entry) -> Option<Self> {
+    pub fn of(entry: &Entry) -> Option<Self> {
         Self::read(&entry.value, entry.rev).filter(|_| entry.op == Op::Put)
+    }
+
+    /// Whether both tell the same of the same events.
+    pub fn says(&self, other: &Self) -> bool {
+        self.seq == other.seq && self.hash == other.hash
     }
 
     /// Whether it need not give way to `other`.

@@ -11,7 +11,7 @@ mod sent;
 use crate::{
     bus::{PublishError, ReadError},
     clock, command,
-    log::{Change, Keep, Log, LogError},
+    log::{self, Change, Keep, Log, LogError},
     shared::Shared,
     spans,
     store::StoreError,
@@ -130,6 +130,7 @@ impl Scheduler {
 
     /// Nothing is sent before the whole log is folded and WORK was looked at: what stands there is not sent again.
     async fn work(&mut self) -> Result<(), Error> {
+        self.recall().await?;
         while !self.log.caught_up() {
             self.fold().await?;
         }
@@ -149,6 +150,13 @@ impl Scheduler {
                 self.fold_until_tick().await?;
             }
         }
+    }
+
+    /// What a snapshot does not tell: why chunks that failed lately did, for their entries in DEAD and their traces.
+    async fn recall(&mut self) -> Result<(), Error> {
+        let Some(last) = self.log.resumed().map(|from| from.seq) else { return Ok(()) };
+        let (bus, since) = (self.shared.bus.clone(), clock::now().get().saturating_sub(DEAD_MS));
+        Ok(log::replay(&bus, Filter::Events, since, last, |change| self.note(change)).await?)
     }
 
     async fn fold(&mut self) -> Result<(), Error> {
