@@ -8,6 +8,7 @@
 mod alert;
 mod book;
 mod compare;
+mod deleted;
 mod health;
 mod pools;
 mod rebuild;

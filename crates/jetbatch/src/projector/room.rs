@@ -21,7 +21,7 @@ use domain::{
     Event, JobId, Millis,
     eta::Sla,
     forecast::Owed,
-    status::{Live, State, Status},
+    status::{Live, Status},
 };
 use futures::FutureExt;
 use std::{collections::HashMap, time::Duration};
@@ -51,7 +51,7 @@ pub struct Room {
 
 enum Input {
     Stop,
-    Writer(Turn),
+    Writer(Box<Turn>),
     Tick,
     Finding(Finding),
     Repaired(u64),
@@ -67,7 +67,7 @@ pub async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Er
     loop {
         match room.next(stop).await? {
             Input::Stop => return room.finish().await,
-            Input::Writer(turn) => room.turn(turn),
+            Input::Writer(turn) => room.turn(*turn),
             Input::Tick => {
                 room.refresh();
                 room.snapshot();
@@ -147,7 +147,7 @@ impl Room {
         Ok(tokio::select! {
             biased;
             () = stop.cancelled() => Input::Stop,
-            turn = self.writer.next() => Input::Writer(turn),
+            turn = self.writer.next() => Input::Writer(Box::new(turn)),
             _ = self.tick.tick() => Input::Tick,
             finding = self.health.next() => Input::Finding(finding),
             jobs = self.repair.done() => Input::Repaired(jobs),
@@ -216,28 +216,6 @@ impl Room {
         }
     }
 
-    /// Takes a deleted job's status away, now or when the write that is under way is done.
-    fn remove(&mut self, job: JobId) {
-        match self.log.job(&job) {
-            Some(_) => self.log.forget(&job),
-            None => self.book.over = self.book.over.saturating_sub(1),
-        }
-        self.take_away(job);
-    }
-
-    pub fn take_away(&mut self, job: JobId) {
-        let entry = self.book.entry(job);
-        (entry.gone, entry.write.dirty) = (true, true);
-        self.queue(job, None);
-    }
-
-    fn removed(&mut self, job: JobId, state: Option<State>) {
-        if state.is_some() {
-            self.health.one_key_less();
-        }
-        self.book.strike(&job, state);
-    }
-
     fn wrote(&mut self, job: JobId, since: Option<u64>, live: Live, written: Written) {
         let (rev, live) = match written {
             Written::Ours { rev } => (rev, live),
@@ -260,18 +238,6 @@ impl Room {
         }
         self.queue(job, None);
         self.drop_if_over(job);
-    }
-
-    /// The job was deleted, and its tombstone will come by: until then it counts as one that is over.
-    fn not_wanted(&mut self, job: JobId) {
-        let Some(entry) = self.book.get(&job) else { return };
-        entry.write.running = false;
-        if entry.gone {
-            return self.queue(job, None);
-        }
-        self.log.forget(&job);
-        self.book.strike(&job, None);
-        self.book.over += 1;
     }
 
     fn not_written(&mut self, job: JobId, since: Option<u64>, error: &Error) {

@@ -7,6 +7,7 @@ use crate::{
     store::Store,
 };
 use domain::JobId;
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -50,7 +51,17 @@ impl Snapshots {
 
     fn is_due(&self) -> bool {
         let is_time = self.events >= self.events_max || (self.events > 0 && self.at.elapsed() >= self.every);
-        self.events_max > 0 && is_time && self.running.as_ref().is_none_or(AbortOnDropHandle::is_finished)
+        self.events_max > 0 && is_time && self.running.is_none()
+    }
+
+    /// What could not be written is still to be.
+    fn look(&mut self) {
+        if self.running.as_ref().is_some_and(AbortOnDropHandle::is_finished)
+            && let Some(running) = self.running.take()
+            && !matches!(running.now_or_never(), Some(Ok(Ok(()))))
+        {
+            self.events += 1;
+        }
     }
 
     /// One at a time, and beside the fold.
@@ -70,6 +81,7 @@ async fn write(store: &Store, image: Image) -> Result<(), WriteError> {
 impl Room {
     /// Writes a snapshot if one is due.
     pub fn snapshot(&mut self) {
+        self.snapshots.look();
         if self.snapshots.is_due() {
             let image = self.image();
             self.snapshots.begin(image);
@@ -78,17 +90,14 @@ impl Room {
 
     /// At the end, of all that was folded.
     pub async fn last_snapshot(mut self) {
-        let running = self.snapshots.running.take();
-        if self.snapshots.events_max == 0 || self.snapshots.events == 0 && running.is_none() {
-            return;
-        }
-        let image = self.image();
         let last = async {
-            if let Some(running) = running {
-                // It tells of its failure itself, and the one that follows holds more.
-                let _ = running.await;
+            if let Some(running) = self.snapshots.running.take() {
+                self.snapshots.events += u64::from(!matches!(running.await, Ok(Ok(()))));
             }
-            write(&self.snapshots.store, image).await
+            if self.snapshots.events > 0 && self.snapshots.events_max > 0 {
+                // It tells of its failure itself.
+                let _ = write(&self.snapshots.store, self.image()).await;
+            }
         };
         if timeout(STOP_MAX, last).await.is_err() {
             tracing::warn!("the projector stops without a snapshot; the next start reads more of the log");

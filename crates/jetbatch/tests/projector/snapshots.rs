@@ -40,7 +40,7 @@ async fn is_absent(rig: &Rig, job: JobId) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_reads_what_came_after_the_snapshot() {
-    let rig = Rig::start().await;
+    let mut rig = Rig::start().await;
     let projector = rig.project();
     let (ended, active) = (id("ended"), id("active"));
     rig.whole(ended, 3).await;
@@ -52,6 +52,8 @@ async fn a_restart_reads_what_came_after_the_snapshot() {
     let last = rig.bus.last_seq(stream::EVENTS).await.unwrap();
     assert_eq!(newest(&rig).await.unwrap().1, last);
 
+    rig.server.kill().await;
+    rig.server.restart().await;
     rig.run(active, 1).await;
     let log = resume(&rig, Keep::Active).await;
     assert_eq!((log.events_read(), log.seq()), (10, last + 10));
