@@ -116,11 +116,12 @@ impl Archiver {
         }
     }
 
-    /// Jobs that ended before the snapshot, and lately: what they left may be there still.
+    /// What is to be removed follows from all jobs there ever were, and a snapshot holds the active ones alone. So their
+    /// lifecycle is read again, which is a few events a job; the facts are not.
     async fn recall(&mut self) -> Result<(), Error> {
         let Some(last) = self.log.resumed().map(|from| from.seq) else { return Ok(()) };
-        let (bus, since) = (self.shared.bus.clone(), clock::now().get().saturating_sub(CLEAN_MS));
-        Ok(log::replay(&bus, Filter::JobEvents, since, last, |change| self.note(change)).await?)
+        let bus = self.shared.bus.clone();
+        Ok(log::replay(&bus, Filter::JobEvents, 0, last, |change| self.note(change)).await?)
     }
 
     fn fold_ready(&mut self) -> Result<(), Error> {
