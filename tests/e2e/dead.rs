@@ -69,10 +69,10 @@ async fn what_was_given_up_is_replayed_when_its_cause_is_gone() {
 
     let dropped = entries[0]["links"]["self"].as_str().unwrap();
     assert_eq!(
-        stand.http.delete(dropped).await.body,
+        stand.http.remove(dropped).await.body,
         json!({"id": entries[0]["id"], "object": "dead", "deleted": true})
     );
-    for gone in [stand.http.delete(dropped).await, stand.http.get(dropped).await, replay(&stand, &entries[0]).await] {
+    for gone in [stand.http.remove(dropped).await, stand.http.get(dropped).await, replay(&stand, &entries[0]).await] {
         assert_eq!((gone.status, &gone.body["error"]["code"]), (404, &json!("dead_not_found")), "{gone:?}");
     }
     by_command(&stand, &entries[1], &bad(&entries[1])).await;
@@ -121,6 +121,6 @@ async fn a_long_request_is_kept_whole() {
     assert!(message_count(&stand.log().await.js, stream::DEAD).await > 1);
     mend(&mut stand).await;
     stand.answered(replay(&stand, &entries[0]).await.accepted(), &asks).await;
-    assert_eq!(stand.http.delete(entries[0]["links"]["self"].as_str().unwrap()).await.status, 200);
+    assert_eq!(stand.http.remove(entries[0]["links"]["self"].as_str().unwrap()).await.status, 200);
     assert_eq!(message_count(&stand.log().await.js, stream::DEAD).await, 0);
 }

@@ -1,5 +1,6 @@
 //! How fast a pool answers, measured only while it has work.
 use crate::Millis;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// One window of measurement.
@@ -7,13 +8,13 @@ const WINDOW_MS: u64 = 1_000;
 /// Windows remembered: with one a second, the last half minute of work.
 const WINDOWS_MAX: usize = 30;
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Rate {
     windows: VecDeque<Window>,
     open: Option<Window>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Window {
     from: Millis,
     to: Millis,

@@ -122,6 +122,10 @@ pub struct Archiver {
 pub struct Projector {
     /// The least time between two writes of one job's status.
     pub write_ms: u64,
+    /// Events after which a snapshot of the log's fold is written. 0: none are written.
+    pub snapshot_events: u64,
+    /// The longest time between a change and a snapshot.
+    pub snapshot_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -297,7 +301,7 @@ impl Default for Archiver {
 
 impl Default for Projector {
     fn default() -> Self {
-        Self { write_ms: 50 }
+        Self { write_ms: 50, snapshot_events: 20_000, snapshot_s: 60 }
     }
 }
 

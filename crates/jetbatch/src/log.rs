@@ -1,7 +1,18 @@
 //! EVENTS as jobs: the fold that scheduler, archiver, projector and intake stand on. It only reads.
-use crate::bus::{Bus, Raw, ReadError, Reader};
+pub mod snapshot;
+
+use crate::{
+    bus::{Bus, Raw, ReadError, Reader},
+    shared::Shared,
+};
+use bytes::Bytes;
 use domain::{Event, Job, JobId};
-use std::collections::{HashMap, hash_map::Entry};
+use serde::{Deserialize, Serialize};
+use snapshot::{Image, Snapshot};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 use wire::{
     Filter, Subject,
     envelope::{self, DecodeError},
@@ -16,10 +27,31 @@ pub enum LogError {
     Decode { seq: u64, source: DecodeError },
     #[error("message {seq} of the log has the subject '{subject}', which is none of an event")]
     Subject { seq: u64, subject: String },
+    #[error(
+        "the snapshot {path} is of event {seq}, but the log ends at {last}: EVENTS lost its end. Restore it; or, to go on \
+         with this log, delete the snapshots and the bucket 'status'"
+    )]
+    Behind { path: String, seq: u64, last: u64 },
+    #[error(
+        "the snapshot {path} is of another log: EVENTS was deleted and made anew. Restore it; or, if this is the right \
+         log, delete the snapshots, and the bucket 'status' unless it was restored with the log"
+    )]
+    Other { path: String },
+}
+
+impl LogError {
+    /// Whether trying again, or waiting, cannot help: this log cannot be read, or must not be.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Decode { .. } | Self::Subject { .. } | Self::Behind { .. } | Self::Other { .. } => true,
+            Self::Read(ReadError::NoStream { stream }) => stream == EVENTS,
+            Self::Read(_) => false,
+        }
+    }
 }
 
 /// One job as its events tell it, and how far they were read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Folded {
     pub job: Job,
     /// The last sequence on `event.job.<job>`, which a lifecycle event is appended against.
@@ -55,8 +87,19 @@ pub enum Keep {
 pub struct Log {
     reader: Reader,
     keep: Keep,
-    jobs: HashMap<JobId, Folded>,
+    /// Shared with a snapshot while that is written: a job that changes meanwhile is copied once.
+    jobs: HashMap<JobId, Arc<Folded>>,
     seq: u64,
+    read: u64,
+    resumed: Option<Resumed>,
+}
+
+/// The snapshot that a log began from.
+#[derive(Debug, Clone)]
+pub struct Resumed {
+    pub seq: u64,
+    /// What its writer noted beside the jobs.
+    pub notes: Bytes,
 }
 
 impl Log {
@@ -67,7 +110,27 @@ impl Log {
 
     pub async fn open_with(bus: &Bus, keep: Keep) -> Result<Self, LogError> {
         let reader = bus.read(EVENTS, vec![Filter::Events.to_string()], 1).await?;
-        Ok(Self { reader, keep, jobs: HashMap::new(), seq: 0 })
+        Ok(Self { reader, keep, jobs: HashMap::new(), seq: 0, read: 0, resumed: None })
+    }
+
+    /// From the newest snapshot on; from the first event where there is none. A log that ends before a snapshot, or is
+    /// another than the snapshot's, is refused.
+    pub async fn resume(shared: &Shared, keep: Keep) -> Result<Self, LogError> {
+        let Some(snapshot) = snapshot::newest(shared).await? else { return Self::open_with(&shared.bus, keep).await };
+        let reader = shared.bus.read(EVENTS, vec![Filter::Events.to_string()], snapshot.seq + 1).await?;
+        if reader.born() != snapshot.log {
+            return Err(LogError::Other { path: snapshot.path });
+        }
+        Ok(Self::from(reader, keep, snapshot))
+    }
+
+    fn from(reader: Reader, keep: Keep, snapshot: Snapshot) -> Self {
+        let Snapshot { seq, notes, mut jobs, path, .. } = snapshot;
+        tracing::info!(path, seq, jobs = jobs.len(), events = reader.pending(), "the log is read on from a snapshot");
+        if keep == Keep::Active {
+            jobs.retain(|_, folded| !folded.job.is_terminal());
+        }
+        Self { reader, keep, jobs, seq, read: 0, resumed: Some(Resumed { seq, notes }) }
     }
 
     /// Folds the next event, waiting for it as long as it takes. May be dropped and called again: what was read is
@@ -81,9 +144,8 @@ impl Log {
     /// Reads the next event without folding it, for who must see the job before and after. [`Log::fold`] it next.
     pub async fn read(&mut self) -> Result<Change, LogError> {
         let raw = self.reader.next().await?;
-        let (job, event) = decode(&raw)?;
-        let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
-        Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
+        self.read += 1;
+        change(&raw)
     }
 
     pub fn fold(&mut self, change: &Change) {
@@ -95,16 +157,32 @@ impl Log {
     }
 
     pub fn job(&self, id: &JobId) -> Option<&Folded> {
-        self.jobs.get(id)
+        self.jobs.get(id).map(Arc::as_ref)
     }
 
     pub fn jobs(&self) -> impl Iterator<Item = &Folded> {
-        self.jobs.values()
+        self.jobs.values().map(Arc::as_ref)
     }
 
     /// Drops a job that nobody asks for any more. What is written of it later is not folded: a job begins once.
     pub fn forget(&mut self, id: &JobId) {
         self.jobs.remove(id);
+    }
+
+    /// The fold as it stands, for a snapshot. Costs next to nothing.
+    pub fn image(&self, notes: Bytes) -> Image {
+        let jobs = self.jobs.values().cloned().collect();
+        Image { log: self.reader.born().to_owned(), seq: self.seq, notes, jobs }
+    }
+
+    /// Where it began, if not at the first event.
+    pub fn resumed(&self) -> Option<&Resumed> {
+        self.resumed.as_ref()
+    }
+
+    /// Events read by this log itself.
+    pub fn events_read(&self) -> u64 {
+        self.read
     }
 
     /// The last event read.
@@ -133,7 +211,13 @@ pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
         let (job, event) = decode(&raw)?;
         fold(&mut jobs, job, &event, raw.seq);
     }
-    Ok(jobs.remove(&id))
+    Ok(jobs.remove(&id).map(Arc::unwrap_or_clone))
+}
+
+/// Whether a job's tombstone stands: it is a job's last lifecycle event. The stream's leader says so.
+pub async fn is_deleted(bus: &Bus, id: JobId) -> Result<bool, ReadError> {
+    let last = bus.last(EVENTS, &Subject::JobEvent(id).to_string()).await?;
+    Ok(last.is_some_and(|raw| raw.header(envelope::TYPE) == Some("JobDeleted")))
 }
 
 /// The chunk and segment facts of one job, in their order.
@@ -144,6 +228,31 @@ pub async fn facts(bus: &Bus, id: JobId) -> Result<Vec<Event>, LogError> {
         facts.push(decode(&reader.next().await?)?.1);
     }
     Ok(facts)
+}
+
+/// Gives the events that match, from those stored at `since_ms` up to `last`. For who begins at a snapshot and does more
+/// about an event than to fold it: whoever was to do it may have died before.
+pub async fn replay(
+    bus: &Bus,
+    filter: Filter,
+    since_ms: u64,
+    last: u64,
+    mut note: impl FnMut(Change),
+) -> Result<(), LogError> {
+    let mut reader = bus.read_since(EVENTS, vec![filter.to_string()], since_ms).await?;
+    while !reader.caught_up() {
+        match change(&reader.next().await?)? {
+            change if change.seq > last => break,
+            change => note(change),
+        }
+    }
+    Ok(())
+}
+
+fn change(raw: &Raw) -> Result<Change, LogError> {
+    let (job, event) = decode(raw)?;
+    let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
+    Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
 }
 
 fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
@@ -157,12 +266,12 @@ fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
 
 /// Facts of a job that was not begun, or was forgotten, are not folded: the compare-and-set on a job's first event
 /// lets there be one beginning only.
-fn fold(jobs: &mut HashMap<JobId, Folded>, id: JobId, event: &Event, seq: u64) {
+fn fold(jobs: &mut HashMap<JobId, Arc<Folded>>, id: JobId, event: &Event, seq: u64) {
     match jobs.entry(id) {
-        Entry::Occupied(entry) => evolve(entry.into_mut(), event, seq),
+        Entry::Occupied(entry) => evolve(Arc::make_mut(entry.into_mut()), event, seq),
         Entry::Vacant(entry) => {
             if let Some(job) = Job::begin(id, event) {
-                entry.insert(Folded { job, lifecycle_seq: seq, seq });
+                entry.insert(Arc::new(Folded { job, lifecycle_seq: seq, seq }));
             }
         }
     }

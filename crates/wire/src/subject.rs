@@ -15,6 +15,8 @@ pub mod stream {
 /// The key-value buckets.
 pub mod bucket {
     pub const STATUS: &str = "status";
+    /// What `status` would be if it were made anew, while the two are compared.
+    pub const STATUS_REBUILT: &str = "status_rebuilt";
     pub const WORKERS: &str = "workers";
     pub const LEASES: &str = "leases";
 }

@@ -34,7 +34,7 @@ impl Http {
         answer(self.client.get(format!("{}{path}", self.base))).await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub async fn remove(&self, path: &str) -> Answer {
         answer(self.client.delete(format!("{}{path}", self.base))).await
     }
 

@@ -5,6 +5,7 @@ mod append;
 mod apply;
 mod bucket;
 mod connect;
+mod copy;
 mod create;
 mod delivery;
 pub mod doctor;

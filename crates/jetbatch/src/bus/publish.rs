@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use wire::Message;
 
 use super::api::Refusal;
-use super::{Bus, limits, rest};
+use super::{Bus, copy, limits, rest};
 
 /// Where a message lies. `duplicate`: it lay there before, stored under the same id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,10 @@ impl Bus {
 
     pub(super) fn address(&self, message: Message) -> Result<Outgoing, PublishError> {
         let Some(stream) = self.inner.files.stream_of(&message.subject) else {
-            return Err(PublishError::NoStream { subject: message.subject });
+            let stream = copy::stream_of(&message.subject);
+            let stream = stream.ok_or_else(|| PublishError::NoStream { subject: message.subject.clone() })?;
+            let repeatable = message.id.is_some();
+            return Ok(Outgoing { stream, message, expected: None, repeatable, waits_for_room: true });
         };
         let repeatable = message.id.is_some() || stream.one_per_subject;
         Ok(Outgoing { stream: stream.name.clone(), message, expected: None, repeatable, waits_for_room: true })

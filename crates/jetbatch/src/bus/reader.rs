@@ -57,6 +57,8 @@ pub(super) struct Plan {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start {
     Seq(u64),
+    /// Milliseconds since 1970.
+    Time(u64),
     /// The newest message of each subject, then all that follow.
     Newest,
 }
@@ -92,6 +94,12 @@ impl Bus {
         let start = Start::Seq(from_seq.max(1));
         Reader::open(self, Plan { stream: stream.to_owned(), filters: vec![filter], start, headers_only: true }).await
     }
+
+    /// The same from what was stored at a time on, in milliseconds since 1970.
+    pub async fn read_since(&self, stream: &str, filters: Vec<String>, ms: u64) -> Result<Reader, ReadError> {
+        let (stream, start) = (stream.to_owned(), Start::Time(ms));
+        Reader::open(self, Plan { stream, filters, start, headers_only: false }).await
+    }
 }
 
 impl Reader {
@@ -124,6 +132,11 @@ impl Reader {
 
     pub fn caught_up(&self) -> bool {
         self.pending == 0
+    }
+
+    /// When the stream was created that is read.
+    pub fn born(&self) -> &str {
+        self.born.as_deref().unwrap_or_default()
     }
 
     /// Whether a message is new, and if so notes it as given.
@@ -294,10 +307,15 @@ impl Plan {
                 config["deliver_policy"] = json!("by_start_sequence");
                 config["opt_start_seq"] = json!(seq);
             }
+            Start::Time(ms) => {
+                let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+                config["deliver_policy"] = json!("by_start_time");
+                config["opt_start_time"] = json!(time.unwrap_or(jiff::Timestamp::MAX).to_string());
+            }
             Start::Newest => config["deliver_policy"] = json!("last_per_subject"),
         }
         match (self.filters.as_slice(), start) {
-            ([], Start::Seq(_)) => {}
+            ([], Start::Seq(_) | Start::Time(_)) => {}
             ([], Start::Newest) => config["filter_subject"] = json!(">"),
             ([one], _) => config["filter_subject"] = json!(one),
             (many, _) => config["filter_subjects"] = json!(many),

@@ -30,6 +30,13 @@ enum Verb {
 
 #[derive(Debug, Args)]
 pub struct Rebuild {
+    /// Change nothing: fold the whole log into a second bucket, and name the jobs whose status differs by a byte; exit code
+    /// 1 if any does
+    #[arg(long)]
+    compare: bool,
+    /// Leave the second bucket, `status_rebuilt`, where it is
+    #[arg(long, requires = "compare")]
+    keep: bool,
     #[command(flatten)]
     config: config::File,
 }
@@ -112,10 +119,22 @@ async fn check(link: &Link) -> Result<(), Error> {
 
 pub async fn rebuild(args: Rebuild) -> Result<(), Error> {
     let link = Link::open(&args.config).await?;
+    if args.compare {
+        let found = projector::compare(&link.bus, args.keep).await.map_err(Error::failed);
+        return found.and_then(|found| tell(&found)).and(link.close().await);
+    }
     let report = projector::rebuild(&link.bus).await.map_err(Error::failed);
     let closed = link.close().await;
     out::line(report?)?;
     closed
+}
+
+fn tell(found: &projector::Comparison) -> Result<(), Error> {
+    out::line(found)?;
+    match found.differing.len() as u64 {
+        0 => Ok(()),
+        n => Err(Error::Failed(format!("{} from the log; `jetbatch rebuild` mends it", text::plural(n, "difference")))),
+    }
 }
 
 pub async fn doctor(args: Doctor) -> Result<(), Error> {

@@ -64,7 +64,7 @@ enum Command {
     Dead(dead::Dead),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
-    /// Make every job's status anew from the event log
+    /// Make every job's status anew from the event log, or compare them with it
     Rebuild(admin::Rebuild),
     /// Measure
     Bench(bench::Bench),
@@ -153,6 +153,7 @@ mod tests {
             "jetbatch dead replay 17 18",
             "jetbatch dead drop 17",
             "jetbatch streams check",
+            "jetbatch rebuild --compare --keep",
             "jetbatch bench throughput --requests 10 --json",
             "jetbatch bench memory --requests 1,2",
             "jetbatch config check x.toml",
@@ -165,6 +166,7 @@ mod tests {
             "jetbatch status 17",
             "jetbatch serve --roles cook",
             "jetbatch submit x --metadata a",
+            "jetbatch rebuild --keep",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -57,7 +57,11 @@ impl Board {
     fn take(&self, entry: Entry) {
         let Ok(job) = entry.key.parse::<JobId>() else { return };
         if entry.op == Op::Delete {
-            return lock(&self.index).remove(job);
+            lock(&self.index).remove(job);
+            if let Some(look) = lock(&self.looks).get(&job) {
+                look.send_replace(None);
+            }
+            return;
         }
         lock(&self.index).put(job, &entry.value);
         if let Some(look) = lock(&self.looks).get(&job) {

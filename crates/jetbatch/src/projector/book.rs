@@ -14,6 +14,9 @@ pub struct Book {
     entries: HashMap<JobId, Entry>,
     /// All jobs of the log, by state. Jobs that ended are counted and forgotten.
     states: [u64; State::ALL.len()],
+    /// Jobs that ended, are written and forgotten, and not deleted: so many statuses the bucket has beside those of
+    /// the entries.
+    pub over: u64,
 }
 
 #[derive(Default)]
@@ -31,6 +34,8 @@ pub struct Entry {
     /// The bucket's revision of it, as far as is known.
     pub rev: u64,
     pub write: Write,
+    /// The job is deleted: its status is to be taken away.
+    pub gone: bool,
     state: Option<State>,
 }
 
@@ -78,6 +83,20 @@ impl Book {
             self.states[place(old)] -= 1;
         }
         self.states[place(state)] += 1;
+    }
+
+    /// Counts a job that ended before this book was begun.
+    pub fn count(&mut self, state: State) {
+        self.states[place(state)] += 1;
+    }
+
+    /// Strikes a deleted job out. One that was forgotten is known by the state that its status told.
+    pub fn strike(&mut self, job: &JobId, found: Option<State>) {
+        let known = self.entries.remove(job).and_then(|entry| entry.state);
+        if let Some(state) = known.or(found) {
+            let count = &mut self.states[place(state)];
+            *count = count.saturating_sub(1);
+        }
     }
 
     pub fn show(&self, metrics: &Metrics) {

@@ -65,6 +65,11 @@ impl Health {
         self.keys.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub fn one_key_less(&self) {
+        let less = |keys: u64| Some(keys.saturating_sub(1));
+        let _ = self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// The next finding; none as long as all is well.
     pub async fn next(&mut self) -> Finding {
         match self.findings.recv().await {

@@ -1,18 +1,22 @@
 //! EVENTS -> `status`: the one writer of what readers see of a job. A lease makes it one; should there be two for a
 //! moment, each write is compared and set, and no status goes back to an older one.
 //!
-//! It folds the log from the start and keeps, for every job, one value in the bucket: the folded status with the
+//! It folds the log, from a snapshot or from the start, and keeps, for every job, one value in the bucket: the folded status with the
 //! sequence of the last event in it, and the part that depends on the clock (rates, ETA, standing against the
 //! deadline). A crash loses nothing: the next start folds again and writes what differs. It never writes an event, and
 //! never reads the bucket to decide anything but whether a write can be spared.
 mod alert;
 mod book;
+mod compare;
+mod deleted;
 mod health;
 mod pools;
 mod rebuild;
 mod refresh;
 mod repair;
+mod resume;
 mod room;
+mod snapshots;
 mod stored;
 mod writer;
 
@@ -26,6 +30,7 @@ use domain::JobId;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+pub use compare::{Comparison, Difference, compare};
 pub use rebuild::{Report, rebuild};
 
 /// Before the room begins anew after a fault that may pass.
@@ -57,12 +62,9 @@ impl Error {
     fn is_final(&self) -> bool {
         match self {
             Self::LogLost { .. } | Self::LogReplaced => true,
-            Self::Log(LogError::Decode { .. } | LogError::Subject { .. }) => true,
-            Self::Log(LogError::Read(ReadError::NoStream { stream })) | Self::Read(ReadError::NoStream { stream }) => {
-                stream == wire::stream::EVENTS
-            }
-            Self::Log(LogError::Read(_)) | Self::Read(_) | Self::Write(_) | Self::Apply(_) => false,
-            Self::Contended { .. } => false,
+            Self::Log(error) => error.is_final(),
+            Self::Read(ReadError::NoStream { stream }) => stream == wire::stream::EVENTS,
+            Self::Read(_) | Self::Write(_) | Self::Apply(_) | Self::Contended { .. } => false,
         }
     }
 }

@@ -4,15 +4,16 @@ use domain::{
     forecast::Owed,
     rate::{Rate, Speed},
 };
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A pool that answered nothing for so long, until a chunk began to run, had no worker: that time does not count.
 const GAP_MS: u64 = 5_000;
 
-#[derive(Default)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 pub struct Pools(BTreeMap<Pool, View>);
 
-#[derive(Default)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 struct View {
     rate: Rate,
     /// Over all running jobs.

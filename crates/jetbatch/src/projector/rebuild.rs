@@ -9,7 +9,7 @@ use crate::{
     clock,
     log::{Folded, Keep, Log},
 };
-use domain::JobId;
+use domain::{Event, JobId};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::collections::HashMap;
 use wire::bucket;
@@ -25,12 +25,18 @@ pub struct Report {
     /// Statuses that stood as the log has them, byte for byte.
     pub same: u64,
     pub rewritten: u64,
+    /// Statuses of deleted jobs that still stood.
+    pub removed: u64,
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { jobs, events, same, rewritten } = self;
-        write!(f, "{events} events, {jobs} jobs: {same} statuses stood as the log has them, {rewritten} were rewritten")
+        let Self { jobs, events, same, rewritten, removed } = self;
+        write!(
+            f,
+            "{events} events, {jobs} jobs: {same} statuses stood as the log has them, {rewritten} were rewritten"
+        )?;
+        if *removed > 0 { write!(f, ", {removed} of deleted jobs were removed") } else { Ok(()) }
     }
 }
 
@@ -38,9 +44,12 @@ impl std::fmt::Display for Report {
 enum Outcome {
     Same,
     Rewritten,
+    /// The job is deleted, and there is no status of it.
+    Absent,
 }
 
 struct Rebuild {
+    bus: Bus,
     bucket: Bucket,
     marks: HashMap<JobId, Mark>,
     running: FuturesUnordered<BoxFuture<'static, Result<Outcome, Error>>>,
@@ -52,12 +61,20 @@ pub async fn rebuild(bus: &Bus) -> Result<Report, Error> {
     health::ensure_bucket(bus, &[]).await?;
     let marks = stored::load(bus).await?;
     let last = stored::check(bus, &marks).await?;
+    fill(bus, bus.bucket(bucket::STATUS), marks, last).await
+}
+
+/// Brings a bucket, whose values are known by their `marks`, to what the log says up to `last`.
+pub async fn fill(bus: &Bus, bucket: Bucket, marks: HashMap<JobId, Mark>, last: u64) -> Result<Report, Error> {
     let mut log = Log::open_with(bus, Keep::All).await?;
-    let (bucket, running) = (bus.bucket(bucket::STATUS), FuturesUnordered::new());
-    let mut rebuild = Rebuild { bucket, marks, running, report: Report::default() };
+    let running = FuturesUnordered::new();
+    let mut rebuild = Rebuild { bus: bus.clone(), bucket, marks, running, report: Report::default() };
     while log.seq() < last && !log.caught_up() {
         let change = log.next().await?;
         rebuild.report.events += 1;
+        if let Event::JobDeleted(_) = change.event {
+            rebuild.delete(change.job).await?;
+        }
         if log.job(&change.job).is_some_and(|folded| folded.job.is_terminal()) {
             rebuild.end(&mut log, change.job).await?;
         }
@@ -87,15 +104,26 @@ impl Rebuild {
             return Ok(());
         }
         let rev = mark.map_or(0, |mark| mark.rev);
-        self.running.push(replace(self.bucket.clone(), folded.clone(), rev).boxed());
+        let (bus, bucket) = (self.bus.clone(), self.bucket.clone());
+        self.running.push(replace(bus, bucket, folded.clone(), rev).boxed());
         self.wait(RUNNING_MAX).await
+    }
+
+    /// What was compared of it before is in the bucket, or was passed over, when this is done.
+    async fn delete(&mut self, job: JobId) -> Result<(), Error> {
+        self.wait(0).await?;
+        let state = stored::remove(&self.bucket, job).await?;
+        self.report.jobs = self.report.jobs.saturating_sub(1);
+        self.report.removed += u64::from(state.is_some());
+        Ok(())
     }
 
     async fn wait(&mut self, most: usize) -> Result<(), Error> {
         while self.running.len() > most {
             match self.running.next().await.transpose()? {
                 Some(Outcome::Rewritten) => self.report.rewritten += 1,
-                Some(Outcome::Same) | None => self.report.same += 1,
+                Some(Outcome::Same) => self.report.same += 1,
+                Some(Outcome::Absent) | None => {}
             }
         }
         Ok(())
@@ -103,10 +131,11 @@ impl Rebuild {
 }
 
 /// Replaces a value that is older than the fold. A newer one is the projector's, which is ahead of us.
-async fn replace(bucket: Bucket, folded: Folded, rev: u64) -> Result<Outcome, Error> {
+async fn replace(bus: Bus, bucket: Bucket, folded: Folded, rev: u64) -> Result<Outcome, Error> {
     let (value, _) = stored::value(&folded, clock::now(), None);
-    Ok(match stored::put(&bucket, folded.job.id, value, rev).await? {
+    Ok(match stored::put(&bus, &bucket, folded.job.id, value, rev).await? {
         Written::Ours { .. } => Outcome::Rewritten,
         Written::Theirs(_) => Outcome::Same,
+        Written::Nothing => Outcome::Absent,
     })
 }

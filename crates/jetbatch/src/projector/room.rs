@@ -6,6 +6,8 @@ use super::{
     pools::Pools,
     refresh::REFRESH,
     repair::Repair,
+    resume::Missing,
+    snapshots::Snapshots,
     stored::{self, Mark, Written},
     writer::{Done, Turn, Writer},
 };
@@ -43,12 +45,13 @@ pub struct Room {
     pub writer: Writer,
     pub health: Health,
     pub repair: Repair,
+    pub snapshots: Snapshots,
     tick: Interval,
 }
 
 enum Input {
     Stop,
-    Writer(Turn),
+    Writer(Box<Turn>),
     Tick,
     Finding(Finding),
     Repaired(u64),
@@ -64,12 +67,18 @@ pub async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Er
     loop {
         match room.next(stop).await? {
             Input::Stop => return room.finish().await,
-            Input::Writer(turn) => room.turn(turn),
-            Input::Tick => room.refresh(),
+            Input::Writer(turn) => room.turn(*turn),
+            Input::Tick => {
+                room.refresh();
+                room.snapshot();
+            }
             Input::Finding(Finding::BucketLost) => room.restore(),
             Input::Finding(Finding::LogReplaced) => return Err(Error::LogReplaced),
             Input::Repaired(jobs) => room.repaired(jobs),
-            Input::Event(change) => room.take(&change)?,
+            Input::Event(change) => {
+                room.take(&change)?;
+                room.snapshot();
+            }
         }
     }
 }
@@ -81,22 +90,28 @@ impl Room {
         let bus = &shared.bus;
         let pools = shared.config.pools.keys().map(ToString::to_string).collect();
         let health = Health::open(bus, pools).await?;
+        // The snapshot before the marks: what it holds as ended is in the bucket, if that was not lost.
+        let log = Log::resume(shared, Keep::All).await?;
         let marks = stored::load(bus).await?;
         let last = stored::check(bus, &marks).await?;
         health.set_keys(marks.len() as u64);
-        let log = Log::open_with(bus, Keep::All).await?;
         let mut tick = interval(REFRESH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (book, pools, writer) = (Book::default(), Pools::default(), Writer::new(bus));
-        let mut room =
-            Self { shared: shared.clone(), log, book, pools, writer, health, repair: Repair::default(), tick };
-        room.catch_up(last, &marks).await?;
+        let (repair, snapshots) = (Repair::default(), Snapshots::new(shared));
+        let mut room = Self { shared: shared.clone(), log, book, pools, writer, health, repair, snapshots, tick };
+        let mut missing = room.resume(&marks).await?;
+        room.catch_up(last, &marks, &mut missing).await?;
+        if missing.any() {
+            room.restore();
+        }
         Ok(room)
     }
 
-    async fn catch_up(&mut self, last: u64, marks: &HashMap<JobId, Mark>) -> Result<(), Error> {
+    async fn catch_up(&mut self, last: u64, marks: &HashMap<JobId, Mark>, missing: &mut Missing) -> Result<(), Error> {
         while self.log.seq() < last && !self.log.caught_up() {
             let change = self.log.read().await?;
+            missing.see(&change, &self.log, marks);
             self.fold(&change);
             if self.log.job(&change.job).is_some_and(|folded| folded.job.is_terminal()) {
                 self.compare(change.job, marks.get(&change.job));
@@ -110,7 +125,8 @@ impl Room {
         for job in self.book.ids() {
             self.compare(job, marks.get(&job));
         }
-        tracing::debug!(seq = self.log.seq(), jobs = marks.len(), "the projector has folded the log");
+        let events = self.log.events_read();
+        tracing::debug!(seq = self.log.seq(), events, jobs = marks.len(), "the projector has folded the log");
         Ok(())
     }
 
@@ -131,7 +147,7 @@ impl Room {
         Ok(tokio::select! {
             biased;
             () = stop.cancelled() => Input::Stop,
-            turn = self.writer.next() => Input::Writer(turn),
+            turn = self.writer.next() => Input::Writer(Box::new(turn)),
             _ = self.tick.tick() => Input::Tick,
             finding = self.health.next() => Input::Finding(finding),
             jobs = self.repair.done() => Input::Repaired(jobs),
@@ -162,6 +178,13 @@ impl Room {
 
     /// Whether the event changed the job's status.
     fn fold(&mut self, change: &Change) -> bool {
+        self.snapshots.count();
+        if let Event::JobDeleted(_) = &change.event {
+            self.log.fold(change);
+            self.shared.metrics.events_folded(1);
+            self.remove(change.job);
+            return false;
+        }
         let (id, at) = (change.job, Millis::new(change.at_ms));
         let before = self.log.job(&id).map(|folded| Owed::touched(&folded.job, &change.event)).unwrap_or_default();
         self.log.fold(change);
@@ -188,6 +211,8 @@ impl Room {
             Turn::Done(Done::Wrote { job, since, live, result: Ok(written) }) => self.wrote(job, since, live, written),
             Turn::Done(Done::Wrote { job, since, result: Err(error), .. }) => self.not_written(job, since, &error),
             Turn::Done(Done::Told { job, before, result }) => self.told(job, before, result),
+            Turn::Done(Done::Removed { job, result: Ok(state) }) => self.removed(job, state),
+            Turn::Done(Done::Removed { job, result: Err(error) }) => self.not_written(job, None, &error),
         }
     }
 
@@ -198,6 +223,7 @@ impl Room {
                 tracing::debug!(%job, seq = mark.seq, "another projector's status stands");
                 (mark.rev, mark.live)
             }
+            Written::Nothing => return self.not_wanted(job),
         };
         if let (Some(since), Written::Ours { .. }) = (since, written) {
             let delay = clock::now().since(Millis::new(since));
@@ -252,11 +278,15 @@ impl Room {
     }
 
     fn write(&mut self, job: JobId) {
-        let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { return };
+        let Some(entry) = self.book.get(&job) else { return };
         entry.write.queued = false;
         entry.write.dirty = false;
         entry.write.running = true;
         entry.write.began = Some(Instant::now());
+        if entry.gone {
+            return self.writer.remove(job);
+        }
+        let Some(folded) = self.log.job(&job) else { return self.book.remove(&job) };
         let value = stored::value(folded, clock::now(), entry.eta);
         self.writer.write(job, value, entry.rev, entry.write.since.take());
     }
@@ -267,6 +297,7 @@ impl Room {
         if is_over && self.book.get(&job).is_some_and(|entry| entry.is_settled()) {
             self.log.forget(&job);
             self.book.remove(&job);
+            self.book.over += 1;
         }
     }
 
@@ -287,6 +318,7 @@ impl Room {
         if timeout(STOP_MAX, last).await.is_err() {
             tracing::warn!("the projector stops with statuses unwritten; the next start writes them");
         }
+        self.last_snapshot().await;
         Ok(())
     }
 }

@@ -2,13 +2,13 @@
 use super::Error;
 use crate::{
     bus::{Append, Bucket, Bus, Entry, Op, ReadError},
-    log::Folded,
+    log::{self, Folded},
 };
 use bytes::Bytes;
 use domain::{
     JobId, Millis,
     eta::Eta,
-    status::{Live, Status},
+    status::{Live, State, Status},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,6 +25,7 @@ pub struct Mark {
     pub seq: u64,
     /// Of the folded part's bytes.
     hash: blake3::Hash,
+    pub state: State,
     pub live: Live,
     /// The revision to write against; 0 where none is known.
     pub rev: u64,
@@ -38,6 +39,8 @@ pub enum Written {
     },
     /// Another's status, which says the same or comes of more events.
     Theirs(Mark),
+    /// Nothing: the job's tombstone stands.
+    Nothing,
 }
 
 /// The stored value with its folded part as bytes, so that equal means equal byte for byte.
@@ -50,16 +53,27 @@ struct Parts<'a> {
     live: Live,
 }
 
+#[derive(Deserialize)]
+struct Word {
+    state: State,
+}
+
 impl Mark {
     /// Nothing where the value is not one of ours: it is written anew.
     fn read(value: &[u8], rev: u64) -> Option<Self> {
         let parts: Parts<'_> = serde_json::from_slice(value).ok()?;
+        let Word { state } = serde_json::from_str(parts.status.get()).ok()?;
         let hash = blake3::hash(parts.status.get().as_bytes());
-        (parts.v == VERSION).then_some(Self { seq: parts.seq, hash, live: parts.live, rev })
+        (parts.v == VERSION).then_some(Self { seq: parts.seq, hash, state, live: parts.live, rev })
     }
 
-    fn of(entry: &Entry) -> Option<Self> {
+    pub fn of(entry: &Entry) -> Option<Self> {
         Self::read(&entry.value, entry.rev).filter(|_| entry.op == Op::Put)
+    }
+
+    /// Whether both tell the same of the same events.
+    pub fn says(&self, other: &Self) -> bool {
+        self.seq == other.seq && self.hash == other.hash
     }
 
     /// Whether it need not give way to `other`.
@@ -84,8 +98,12 @@ pub fn value(folded: &Folded, now: Millis, eta: Option<Eta>) -> (Bytes, Live) {
 
 /// What the bucket holds; nothing where there is none.
 pub async fn load(bus: &Bus) -> Result<HashMap<JobId, Mark>, ReadError> {
+    load_of(&bus.bucket(bucket::STATUS)).await
+}
+
+pub async fn load_of(bucket: &Bucket) -> Result<HashMap<JobId, Mark>, ReadError> {
     let mut marks = HashMap::new();
-    let mut watch = match bus.bucket(bucket::STATUS).watch(">").await {
+    let mut watch = match bucket.watch(">").await {
         Err(ReadError::NoStream { .. }) => return Ok(marks),
         watch => watch?,
     };
@@ -99,10 +117,15 @@ pub async fn load(bus: &Bus) -> Result<HashMap<JobId, Mark>, ReadError> {
 }
 
 /// Writes a status against the revision that is known of it: one round trip, unless another wrote. A status never goes
-/// back: one of more events stands, whoever is late with one of fewer.
-pub async fn put(bucket: &Bucket, job: JobId, value: Bytes, mut rev: u64) -> Result<Written, Error> {
+/// back: one of more events stands, whoever is late with one of fewer. Nor does one come back that was deleted.
+pub async fn put(bus: &Bus, bucket: &Bucket, job: JobId, value: Bytes, mut rev: u64) -> Result<Written, Error> {
     let key = job.to_string();
+    let is_over = Mark::read(&value, 0).is_some_and(|mark| mark.state.is_terminal());
     for _ in 0..TRIES_MAX {
+        // Only of a job that ended there is a tombstone, and only where no status is known may it have done its work.
+        if is_over && rev == 0 && log::is_deleted(bus, job).await? {
+            return Ok(Written::Nothing);
+        }
         if let Append::Stored(rev) = bucket.update(&key, value.clone(), rev).await? {
             return Ok(Written::Ours { rev });
         }
@@ -110,7 +133,22 @@ pub async fn put(bucket: &Bucket, job: JobId, value: Bytes, mut rev: u64) -> Res
         if let Some(mark) = held.as_ref().and_then(|held| theirs(held, &value)) {
             return Ok(Written::Theirs(mark));
         }
+        if is_over && log::is_deleted(bus, job).await? {
+            return Ok(Written::Nothing);
+        }
         rev = held.map_or(0, |held| held.rev);
+    }
+    Err(Error::Contended { job })
+}
+
+/// Takes a deleted job's status away, and says what state it told of, if there was one.
+pub async fn remove(bucket: &Bucket, job: JobId) -> Result<Option<State>, Error> {
+    let key = job.to_string();
+    for _ in 0..TRIES_MAX {
+        let Some(held) = bucket.last(&key).await?.filter(|held| held.op == Op::Put) else { return Ok(None) };
+        if let Append::Stored(_) = bucket.remove(&key, held.rev).await? {
+            return Ok(Mark::of(&held).map(|mark| mark.state));
+        }
     }
     Err(Error::Contended { job })
 }
@@ -146,10 +184,11 @@ mod tests {
     #[test]
     fn a_status_gives_way_to_one_of_more_events_only() {
         let ours = value(5, "in_progress");
+        assert!(Mark::read(ours.as_bytes(), 0).is_some_and(|mark| mark.state == State::InProgress));
         for (held, stands) in [
             (entry(Op::Put, &value(6, "completed")), true),
             (entry(Op::Put, &value(5, "in_progress")), true),
-            (entry(Op::Put, &value(5, "written otherwise")), false),
+            (entry(Op::Put, &value(5, "paused")), false),
             (entry(Op::Put, &value(4, "in_progress")), false),
             (entry(Op::Put, "no status"), false),
             (entry(Op::Delete, ""), false),

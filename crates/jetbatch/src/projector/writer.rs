@@ -5,7 +5,11 @@ use super::{
 };
 use crate::bus::{Bucket, Bus, PublishError};
 use bytes::Bytes;
-use domain::{JobId, eta::Sla, status::Live};
+use domain::{
+    JobId,
+    eta::Sla,
+    status::{Live, State},
+};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{cmp::Reverse, collections::BinaryHeap, future::pending};
 use tokio::time::{Instant, sleep_until};
@@ -31,6 +35,7 @@ pub enum Turn {
 pub enum Done {
     Wrote { job: JobId, since: Option<u64>, live: Live, result: Result<Written, Error> },
     Told { job: JobId, before: Option<Sla>, result: Result<(), PublishError> },
+    Removed { job: JobId, result: Result<Option<State>, Error> },
 }
 
 impl Writer {
@@ -45,12 +50,18 @@ impl Writer {
 
     /// Against the revision `rev`.
     pub fn write(&mut self, job: JobId, (value, live): (Bytes, Live), rev: u64, since: Option<u64>) {
-        let bucket = self.bucket.clone();
+        let (bus, bucket) = (self.bus.clone(), self.bucket.clone());
         let write = async move {
-            let result = stored::put(&bucket, job, value, rev).await;
+            let result = stored::put(&bus, &bucket, job, value, rev).await;
             Done::Wrote { job, since, live, result }
         };
         self.running.push(write.boxed());
+    }
+
+    pub fn remove(&mut self, job: JobId) {
+        let bucket = self.bucket.clone();
+        let remove = async move { Done::Removed { job, result: stored::remove(&bucket, job).await } };
+        self.running.push(remove.boxed());
     }
 
     /// `before`: what had been told of the job until now.

@@ -12,7 +12,7 @@ mod sent;
 use crate::{
     bus::{PublishError, ReadError},
     clock, command,
-    log::{Change, Keep, Log, LogError},
+    log::{self, Change, Keep, Log, LogError},
     shared::Shared,
     spans,
     store::StoreError,
@@ -106,7 +106,7 @@ struct Scheduler {
 
 impl Scheduler {
     async fn open(shared: Shared) -> Result<Self, Error> {
-        let log = Log::open_with(&shared.bus, Keep::Active).await?;
+        let log = Log::resume(&shared, Keep::Active).await?;
         let every = |period| {
             let mut interval = interval(period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,6 +133,7 @@ impl Scheduler {
 
     /// Nothing is sent before the whole log is folded and WORK was looked at: what stands there is not sent again.
     async fn work(&mut self) -> Result<(), Error> {
+        self.recall().await?;
         while !self.log.caught_up() {
             self.fold().await?;
         }
@@ -152,6 +153,13 @@ impl Scheduler {
                 self.fold_until_tick().await?;
             }
         }
+    }
+
+    /// What a snapshot does not tell: why chunks that failed lately did, for their entries in DEAD and their traces.
+    async fn recall(&mut self) -> Result<(), Error> {
+        let Some(last) = self.log.resumed().map(|from| from.seq) else { return Ok(()) };
+        let (bus, since) = (self.shared.bus.clone(), clock::now().get().saturating_sub(DEAD_MS));
+        Ok(log::replay(&bus, Filter::Events, since, last, |change| self.note(change)).await?)
     }
 
     async fn fold(&mut self) -> Result<(), Error> {

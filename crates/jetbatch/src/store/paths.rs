@@ -81,9 +81,30 @@ pub fn place(path: &str) -> Option<Place> {
     }
 }
 
+/// The folder of the log's snapshots.
+pub const SNAPSHOTS: &str = "snapshots";
+
+/// A snapshot of a log up to an event. `log` is a word for the log; ordered by name, snapshots of one are by age.
+pub fn snapshot(log: &str, seq: u64) -> String {
+    format!("{SNAPSHOTS}/{log}-{seq:020}.snap")
+}
+
+/// The log and the event that a path of [`snapshot`] names.
+pub fn parse_snapshot(path: &str) -> Option<(&str, u64)> {
+    let (log, seq) = path.rsplit('/').next()?.strip_suffix(".snap")?.rsplit_once('-')?;
+    Some((log, seq.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn snapshots_sort_by_age_and_parse_back() {
+        assert!(snapshot("a", 9) < snapshot("a", 10));
+        assert_eq!(parse_snapshot(&snapshot("0f", u64::MAX)), Some(("0f", u64::MAX)));
+        assert_eq!(parse_snapshot("snapshots/0f-x.snap"), None);
+    }
 
     #[test]
     fn parts_sort_by_segment_and_parse_back() {

@@ -37,6 +37,7 @@ async fn an_append_made_again_is_stored_and_no_conflict() {
 async fn an_election_loses_and_doubles_nothing() {
     const COUNT: usize = 6_000;
     let (mut cluster, bus) = stand().await;
+    let born = bus.state("EVENTS").await.unwrap().created;
     let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
     let publisher = tokio::spawn({
         let bus = bus.clone();
@@ -61,7 +62,10 @@ async fn an_election_loses_and_doubles_nothing() {
         last = raw.seq;
         assert!(ids.insert(raw.id().unwrap().to_owned()), "{raw:?} twice");
     }
-    assert_eq!(bus.state("EVENTS").await.unwrap().messages as usize, COUNT);
+    let state = bus.state("EVENTS").await.unwrap();
+    assert_eq!(state.messages as usize, COUNT);
+    // By this a log is known again: whoever leads must say the same.
+    assert_eq!(state.created, born);
 }
 
 /// A server that hangs closes nothing: its clients must find out for themselves, and go elsewhere.

@@ -2,6 +2,25 @@ use super::*;
 use domain::submission::{Control, Order};
 use futures::StreamExt;
 use serde_json::json;
+use testkit::wait_for;
+use wire::bucket;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_status_is_deleted_is_gone() {
+    let stand = stand().await;
+    for name in ["kept", "gone"] {
+        stand.put(status(job(name), State::Completed)).await;
+    }
+    let listed = || async {
+        let jobs = json(stand.get("/jobs").await).await["data"].as_array().unwrap().clone();
+        jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    wait_for("both to be listed", WAIT, || async { (listed().await.len() == 2).then_some(()) }).await;
+    stand.bus.bucket(bucket::STATUS).delete(&job("gone").to_string()).await.unwrap();
+    wait_for("one to be listed", WAIT, || async { (listed().await == [job("kept").to_string()]).then_some(()) }).await;
+    assert_eq!(refusal(stand.get(&format!("/jobs/{}", job("gone"))).await).await.0, 404);
+    assert_eq!(refusal(stand.get(&format!("/jobs?after={}", job("gone"))).await).await.0, 400);
+}
 
 #[tokio::test]
 async fn a_job_is_shown_as_it_stands() {

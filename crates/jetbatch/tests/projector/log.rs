@@ -1,9 +1,15 @@
 //! The log as rooms read it.
 use crate::rig::{LONG, Rig, done, id, submitted};
-use domain::job::Phase;
-use jetbatch::log::{self, Keep, Log, LogError};
+use domain::{event::VERSION, job::Phase};
+use jetbatch::{
+    archiver, clock,
+    log::{self, Keep, Log, LogError},
+    scheduler,
+};
+use testkit::wait_for;
 use tokio::time::timeout;
-use wire::envelope;
+use tokio_util::sync::CancellationToken;
+use wire::{Filter, Message, envelope, stream};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_without_events_is_caught_up() {
@@ -47,15 +53,70 @@ async fn all_readers_come_to_the_same_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_event_stops_the_reader() {
+async fn what_was_stored_since_a_time_is_replayed_up_to_an_event() {
     let rig = Rig::start().await;
+    rig.plan(id("one"), 1).await;
+    let since = rig.bus.last(stream::EVENTS, "event.*.*").await.unwrap().unwrap().time_ms + 1;
+    wait_for("the clock to go on", LONG, || async { (clock::now().get() > since).then_some(()) }).await;
+    rig.run(id("one"), 0).await;
+    let replayed = async |filter, since, last| {
+        let mut seqs = Vec::new();
+        log::replay(&rig.bus, filter, since, last, |change| seqs.push(change.seq)).await.unwrap();
+        seqs
+    };
+    assert_eq!(replayed(Filter::Events, since, 6).await, [4, 5, 6]);
+    assert_eq!(replayed(Filter::JobEvents, 0, 13).await, [1, 3]);
+    assert_eq!(replayed(Filter::JobEvents, since, 13).await, [0_u64; 0]);
+}
+
+/// A submission as a jetbatch after this one may write it.
+fn newer() -> Message {
     let mut message = envelope::event(id("new"), &submitted(), None).id("new");
     for (name, value) in &mut message.headers {
         if *name == envelope::VERSION {
-            *value = "2".to_owned();
+            *value = (VERSION + 1).to_string();
         }
     }
-    rig.bus.append(message, 0).await.unwrap();
+    message
+}
+
+/// A room alone, until it ends.
+async fn ends<E: std::error::Error + Send + 'static>(room: impl Future<Output = Result<(), E>>) -> String {
+    let error = timeout(LONG, room).await.expect("it stops").expect_err("and says why");
+    let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_event_stops_every_room_and_loses_nothing() {
+    let rig = Rig::start().await;
+    let (job, stop) = (id("one"), CancellationToken::new());
+    rig.plan(job, 1).await;
+    rig.run(job, 0).await;
+    let projector = rig.project();
+    let before = rig.agrees(job).await;
+    rig.bus.append(newer(), 0).await.unwrap();
+    let last = rig.bus.last_seq(stream::EVENTS).await.unwrap();
+    let told = [
+        ends(async { projector.task.await.unwrap() }).await,
+        ends(scheduler::run(rig.shared.clone(), stop.clone())).await,
+        ends(archiver::run(rig.shared.clone(), "a", stop.clone())).await,
+        ends(async { rig.project().task.await.unwrap() }).await,
+    ];
+    for error in told {
+        assert!(error.contains(&format!("event {last} of the log")), "{error}");
+        assert!(error.contains("version 2") && error.contains("Upgrade"), "{error}");
+    }
+    assert_eq!(rig.bus.last_seq(stream::EVENTS).await.unwrap(), last, "nothing is appended");
+    assert_eq!(rig.stored(job).await, Some(before));
+    let whole = log::job(&rig.bus, job).await.unwrap().unwrap();
+    assert_eq!(whole.job.tally.completed, 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_event_stops_the_reader() {
+    let rig = Rig::start().await;
+    rig.bus.append(newer(), 0).await.unwrap();
     let mut log = Log::open(&rig.bus).await.unwrap();
     let error = log.next().await.unwrap_err();
     assert!(matches!(error, LogError::Decode { seq: 1, .. }), "{error}");

@@ -4,18 +4,19 @@
 mod gate;
 mod log;
 mod rig;
+mod snapshots;
 mod two;
 
 use domain::{
     Event, JobId,
     eta::Sla,
-    event::{Cause, Closing, Ended, Outcome},
+    event::{At, Cause, Closing, Ended, Outcome},
     status::State,
 };
 use jetbatch::{
     bus::Bus,
     clock,
-    projector::{self, rebuild},
+    projector::{self, Difference, compare, rebuild},
 };
 use rig::{CHUNK, LONG, Rig, archived, done, id, message, plan, planned, within};
 use std::time::Duration;
@@ -130,8 +131,46 @@ async fn a_rebuild_mends_what_differs_and_leaves_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_lost_events_is_refused() {
+async fn a_comparison_names_what_differs_and_changes_nothing() {
     let rig = Rig::start().await;
+    let projector = rig.project();
+    let jobs = ["same", "missing", "differs", "deleted", "active"].map(id);
+    for job in &jobs[..4] {
+        rig.whole(*job, 1).await;
+        rig.agrees(*job).await;
+    }
+    rig.tell(jobs[3], &Event::JobDeleted(At { at: clock::now() })).await;
+    rig.plan(jobs[4], 2).await;
+    // Beside a projector, and while a job changes.
+    let (found, ()) = tokio::join!(compare(&rig.bus, false), rig.run(jobs[4], 0));
+    assert_eq!(found.map(|found| (found.same, found.differing)).unwrap(), (4, vec![]));
+    rig.agrees(jobs[4]).await;
+    projector.stop().await;
+
+    let statuses = rig.bus.bucket(bucket::STATUS);
+    statuses.delete(&jobs[1].to_string()).await.unwrap();
+    let (value, _) = rig.raw(jobs[2]).await;
+    let value = String::from_utf8(value).unwrap().replace(r#""retries":0"#, r#""retries":1"#);
+    statuses.put(&jobs[2].to_string(), value).await.unwrap();
+    statuses.put(&id("stray").to_string(), rig.raw(jobs[0]).await.0).await.unwrap();
+    let before = rig.bus.last_seq("KV_status").await.unwrap();
+    let mut found = compare(&rig.bus, true).await.unwrap();
+    let mut want = [(jobs[1], Difference::Missing), (jobs[2], Difference::Differs), (id("stray"), Difference::Stray)];
+    want.sort_by_key(|(job, _)| *job);
+    found.differing.sort_by_key(|(job, _)| *job);
+    assert_eq!((found.same, found.differing.as_slice()), (2, want.as_slice()));
+    assert_eq!(rig.bus.last_seq("KV_status").await.unwrap(), before, "nothing is written");
+    assert_eq!(rig.bus.bucket(bucket::STATUS_REBUILT).keys().await.unwrap().len(), 4);
+    statuses.delete(&id("stray").to_string()).await.unwrap();
+    rebuild(&rig.bus).await.unwrap();
+    let found = compare(&rig.bus, false).await.unwrap();
+    assert_eq!((found.same, found.differing), (4, vec![]));
+    assert!(rig.bus.state("KV_status_rebuilt").await.is_err(), "it is removed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lost_events_is_refused() {
+    let rig = Rig::start_with(|config| config.projector.snapshot_events = 0).await;
     let projector = rig.project();
     rig.whole(id("one"), 1).await;
     rig.agrees(id("one")).await;

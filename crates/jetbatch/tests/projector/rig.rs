@@ -48,14 +48,19 @@ impl Running {
 
 impl Rig {
     pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(set: impl FnOnce(&mut Config)) -> Self {
         let server = Server::start().await;
         let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&server.url()) };
         let bus = Bus::connect(&settings, "projector test").await.unwrap();
         bus.apply_streams(&[]).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&store::Settings::local(dir.path())).unwrap();
-        let (config, metrics) = (Arc::new(Config::default()), Arc::new(Metrics::new()));
-        let shared = Shared { config, bus: bus.clone(), store, metrics };
+        let mut config = Config::default();
+        set(&mut config);
+        let shared = Shared { config: Arc::new(config), bus: bus.clone(), store, metrics: Arc::new(Metrics::new()) };
         Self { server, bus, shared, _dir: dir }
     }
 

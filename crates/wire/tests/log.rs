@@ -1,0 +1,226 @@
+//! A log of today, as it would lie in EVENTS, must fold to the same statuses for ever. What folds otherwise makes a
+//! status that stands differ from its rebuild. A new kind of event is told in a new log beside this one;
+//! `GOLDEN=write cargo test -p jetbatch-wire` writes the files.
+#![allow(clippy::unwrap_used)]
+use domain::{
+    ChunkId, Event, Job, JobId, Millis, Pool,
+    event::{self, *},
+    pack::Packing,
+    status::Status,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
+use wire::{Subject, envelope};
+
+const AT: u64 = 1_795_000_000_000;
+
+/// Tells the events of several jobs, in the order in which they would be stored.
+#[derive(Default)]
+struct Teller {
+    lines: Vec<(String, Event)>,
+}
+
+impl Teller {
+    fn at(&self) -> Millis {
+        Millis::new(AT + 1_000 * self.lines.len() as u64)
+    }
+
+    fn tell(&mut self, job: &str, event: Event) {
+        self.lines.push((job.to_owned(), event));
+    }
+
+    fn submit(&mut self, job: &str) {
+        let submitted = Submitted {
+            at: self.at(),
+            fingerprint: format!("hash of {job}"),
+            input: Input::Stored(format!("uploads/{job}.jsonl")),
+            model: Some("tiny".into()),
+            endpoint: Some("/v1/chat/completions".into()),
+            window_ms: 86_400_000,
+            metadata: BTreeMap::from([("name".to_owned(), job.to_owned())]),
+            priority: Priority::Normal,
+            trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+            packing: Packing { chunk_requests: [(pool(), 4)].into(), ..Packing::default() },
+            retries: Default::default(),
+        };
+        self.tell(job, Event::JobSubmitted(submitted));
+    }
+
+    /// Segments of two chunks of four requests.
+    fn plan(&mut self, job: &str, segments: u32) {
+        for segment in 0..segments {
+            let chunks = (0..2).map(|n| ChunkPlan { pool: 0, runs: vec![(4 * n, 4)], bytes: 400 }).collect();
+            let (offset, first, pools) = (u64::from(segment) * 800, u64::from(segment) * 8, vec![pool()]);
+            let plan = SegmentPlan { segment, offset, bytes: 800, first, requests: 8, pools, chunks };
+            self.tell(job, Event::SegmentPlanned(plan));
+        }
+        let requests = u64::from(segments) * 8;
+        let input = format!("uploads/{job}.jsonl");
+        self.tell(job, Event::JobPlanned(Planned { at: self.at(), input, requests, segments, bytes: requests * 100 }));
+    }
+
+    fn done(&mut self, job: &str, segment: u32, index: u32, requests: u64) {
+        let (at, started, worker) = (self.at(), self.at(), "box-1".to_owned());
+        let (chunk, tally) = (ChunkId::new(segment, index), tally(requests - 1, 1, 0));
+        self.tell(job, Event::ChunkDone(ChunkDone { at, chunk, attempt: 1, delivered: 2, worker, started, tally }));
+    }
+
+    fn failed(&mut self, job: &str, index: u32, attempt: u32, class: FaultClass) {
+        let (at, chunk) = (self.at(), ChunkId::new(0, index));
+        let (worker, reason) = ("box-1".to_owned(), "it went wrong".to_owned());
+        self.tell(job, Event::ChunkFailed(ChunkFailed { at, chunk, attempt, worker, class, reason }));
+    }
+
+    fn archived(&mut self, job: &str, segment: u32, tally: Tally) {
+        let archived = SegmentArchived { at: self.at(), segment, tally, output_bytes: 900, error_bytes: 90 };
+        self.tell(job, Event::SegmentArchived(archived));
+    }
+
+    fn end(&mut self, job: &str, outcome: Outcome) {
+        let file = |kind: &str| Some(File { path: format!("jobs/{job}/{kind}.jsonl"), bytes: 900 });
+        let written = OutputWritten { at: self.at(), output: file("output"), errors: file("errors") };
+        self.tell(job, Event::OutputWritten(written));
+        self.tell(job, Event::JobEnded(Ended { at: self.at(), outcome }));
+    }
+
+    fn close(&mut self, job: &str, cause: Cause) {
+        self.tell(job, Event::JobClosing(Closing { at: self.at(), cause }));
+    }
+}
+
+fn pool() -> Pool {
+    "tiny".parse().unwrap()
+}
+
+fn tally(completed: u64, failed: u64, unanswered: u64) -> Tally {
+    Tally { completed, failed, unanswered, usage: Usage { prompt: 17 * completed, completion: 24, cached: 3 } }
+}
+
+fn id(job: &str) -> JobId {
+    JobId::keyed("golden", job)
+}
+
+/// What may happen to a job, each in one of its own and all at the same time.
+fn log() -> Vec<(String, Event)> {
+    let mut log = Teller::default();
+    let all = ["whole", "split", "cancelled", "expired", "unread", "waiting", "deleted", "open"];
+    all.iter().for_each(|job| log.submit(job));
+    let error = LineError { code: Code::InvalidType, line: Some(17), param: None, message: "not a number".into() };
+    log.submit("rejected");
+    log.tell("rejected", Event::JobRejected(Rejected { at: log.at(), errors: vec![error], errors_total: 3 }));
+    ["whole", "split", "cancelled", "expired", "open"].iter().for_each(|job| log.plan(job, 2));
+    log.plan("deleted", 1);
+
+    log.done("whole", 0, 0, 4);
+    log.tell("whole", Event::JobPaused(At { at: log.at() }));
+    log.done("whole", 0, 1, 4);
+    let (at, deadline) = (log.at(), Millis::new(AT + 7_200_000));
+    log.tell("whole", Event::DeadlineMoved(DeadlineMoved { at, deadline }));
+    log.tell("whole", Event::PriorityChanged(PriorityChanged { at: log.at(), priority: Priority::High }));
+    log.tell("whole", Event::JobResumed(At { at: log.at() }));
+    log.archived("whole", 0, tally(6, 2, 0));
+    // Told twice.
+    log.done("whole", 0, 1, 4);
+    log.done("whole", 1, 0, 4);
+
+    // Four requests fail together, then in halves, until one is given up alone.
+    log.failed("split", 0, 1, FaultClass::Overloaded);
+    log.failed("split", 0, 2, FaultClass::OutOfMemory);
+    log.failed("split", 2, 1, FaultClass::OutOfMemory);
+    log.done("split", 0, 3, 2);
+    for attempt in 1..=3 {
+        log.failed("split", 4, attempt, FaultClass::EngineDied);
+        log.failed("split", 5, attempt, FaultClass::Timeout);
+    }
+    log.failed("split", 1, 1, FaultClass::Refused);
+
+    log.done("cancelled", 0, 0, 4);
+    log.close("cancelled", Cause::Cancelled);
+    // Late, and without effect.
+    log.done("cancelled", 1, 0, 4);
+    log.done("expired", 1, 1, 4);
+    log.close("expired", Cause::Expired);
+    log.close("unread", Cause::Cancelled);
+    for (job, left) in [("cancelled", [4, 8]), ("expired", [8, 4])] {
+        (0..).zip(left).for_each(|(segment, left)| log.archived(job, segment, tally(8 - left, 0, left)));
+    }
+    log.end("cancelled", Outcome::Cancelled);
+    log.end("expired", Outcome::Expired);
+    log.end("unread", Outcome::Cancelled);
+
+    log.done("whole", 1, 1, 4);
+    log.archived("whole", 1, tally(7, 1, 0));
+    log.end("whole", Outcome::Completed);
+    log.done("deleted", 0, 0, 4);
+    log.done("deleted", 0, 1, 4);
+    log.archived("deleted", 0, tally(8, 0, 0));
+    log.end("deleted", Outcome::Completed);
+    log.tell("deleted", Event::JobDeleted(At { at: log.at() }));
+    log.done("open", 1, 1, 4);
+    log.lines
+}
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log").join(name)
+}
+
+/// Compares with the golden file, or writes it where it is told to.
+fn golden(name: &str, text: &str) {
+    if std::env::var("GOLDEN").is_ok_and(|value| value == "write") {
+        fs::create_dir_all(file("")).unwrap();
+        fs::write(file(name), text).unwrap();
+    }
+    let stands = fs::read_to_string(file(name)).unwrap_or_default();
+    assert_eq!(stands, text, "{name} is not what it was");
+}
+
+/// Subject, version and payload of each event.
+fn lines(log: &[(String, Event)]) -> String {
+    let line = |(job, event): &(String, Event)| {
+        let message = envelope::event(id(job), event, None);
+        let hex: String = message.payload.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {} {hex}\n", message.subject, event::VERSION)
+    };
+    log.iter().map(line).collect()
+}
+
+fn read(line: &str) -> (JobId, Event) {
+    let [subject, version, hex] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let bytes = (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap());
+    let event = envelope::read_event(Some(version), &bytes.collect::<Vec<u8>>()).unwrap();
+    match subject.parse().unwrap() {
+        Subject::JobEvent(job) | Subject::ChunkEvent(job) => (job, event),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn todays_log_is_encoded_as_ever() {
+    golden("events.txt", &lines(&log()));
+}
+
+#[test]
+fn todays_log_folds_as_ever() {
+    let mut jobs = BTreeMap::<JobId, Job>::new();
+    let log = fs::read_to_string(file("events.txt")).unwrap();
+    for (id, event) in log.lines().map(read) {
+        match jobs.get_mut(&id) {
+            Some(job) => job.evolve(&event),
+            None => drop(jobs.insert(id, Job::begin(id, &event).unwrap())),
+        }
+    }
+    for (job, folded) in jobs.values().map(|job| (&job.submitted.metadata["name"], job)) {
+        let status = serde_json::to_string(&Status::of(folded)).unwrap();
+        golden(&format!("{job}.json"), &(status + "\n"));
+        assert_eq!(folded.deleted, job == "deleted");
+    }
+}
+
+#[test]
+fn every_kind_of_event_is_in_it() {
+    let kinds: BTreeSet<&str> = log().iter().map(|(_, event)| event.name()).collect();
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
+}
