@@ -99,7 +99,7 @@ fn config(dir: &Path, number: usize, ports: Ports, peers: &[String], sync_always
     let cluster = if peers.is_empty() { String::new() } else { cluster };
     format!(
         "server_name: n{number}\nhost: \"127.0.0.1\"\nport: {client}\nhttp: \"127.0.0.1:{monitor}\"\n\
-         jetstream {{ store_dir: {store:?}\nmax_file_store: 64GB\n{sync} }}\n{cluster}\n"
+         jetstream {{ store_dir: {store:?}\nmax_file_store: 1TB\n{sync} }}\n{cluster}\n"
     )
 }
 
