@@ -62,10 +62,12 @@ impl Stand {
         let workers = (0..spec.workers).map(|n| worker(&jetbatch, &dir, n)).collect();
         let fallen = Arc::default();
         let mut stand = Self { dir, cluster, disk, heads, workers, jetbatch, fallen, guard: None };
-        testkit::wait_for("NATS", Duration::from_secs(60), || async { stand.cluster.is_healthy().await.then_some(()) })
-            .await;
+        until("the NATS nodes do not find each other", || stand.cluster.is_healthy()).await?;
         for process in stand.processes() {
             process.lock().await.start(&stand.dir)?;
+        }
+        for head in &stand.heads {
+            until("a head does not get ready", || head.is_ready()).await?;
         }
         stand.guard = Some(tokio::spawn(guard(stand.processes(), stand.dir.clone(), stand.fallen.clone())));
         Ok(stand)
