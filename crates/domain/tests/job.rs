@@ -257,6 +257,16 @@ fn the_first_terminal_state_wins() {
     assert_eq!(late, Err(Refusal::Ended(State::Cancelled)));
 }
 
+/// Facts are no part of the compare-and-set: the last answer may stand between a cancel's decision and its event.
+#[test]
+fn a_cancel_that_comes_after_the_last_answer_gives_nothing_up() {
+    let mut job = running(2);
+    let cancel = decide(Some(&job), Command::Cancel { at: Millis::new(3_000) }).unwrap();
+    job.evolve(&done(0, 0, 2, 0));
+    job.evolve(&cancel[0]);
+    assert_eq!((state(&job), job.outcome()), (State::Finalizing, Outcome::Completed));
+}
+
 #[test]
 fn one_key_names_one_body() {
     let job = running(2);

@@ -32,12 +32,12 @@ fn holds(setups: impl IntoIterator<Item = Setup>) {
 
 #[test]
 fn every_invariant_holds_under_faults() {
-    holds((0..12).map(|seed| Setup { seed, heads: 1 + (seed % 2) as usize, ..Setup::default() }));
+    holds((0..200).map(|seed| Setup { seed, heads: 1 + (seed % 2) as usize, ..Setup::default() }));
 }
 
 #[test]
 fn only_poison_is_given_up_where_nothing_else_fails() {
-    holds((0..6).map(|seed| Setup { seed, faults: false, ..Setup::default() }));
+    holds((0..100).map(|seed| Setup { seed, faults: false, ..Setup::default() }));
 }
 
 #[test]

@@ -75,12 +75,12 @@ pub struct Submit {
 impl Bug {
     /// Those that show soon come first.
     pub const ALL: [Self; 8] = [
-        Self::TellBeforeStore,
         Self::NoSecondLook,
+        Self::NoCompare,
+        Self::TellBeforeStore,
         Self::LastResultWins,
         Self::SplitTwice,
         Self::PurgeBeforeFact,
-        Self::NoCompare,
         Self::LateResultTaken,
         Self::NoSecondCleaning,
     ];

@@ -5,7 +5,7 @@ use super::{
 };
 
 /// Replays, at most.
-const REPLAYS_MAX: usize = 3_000;
+const REPLAYS_MAX: usize = 1_500;
 
 struct Shrinker {
     setup: Setup,
