@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use super::api::ApiError;
 use super::apply::Target;
@@ -6,6 +7,10 @@ use super::{ApplyError, Bus, Change, limits};
 
 /// Notes on a stream the `max_bytes` of its file, where the server had less to give.
 pub(super) const SHRUNK_FROM: &str = "jetbatch.shrunk_from";
+
+/// How often, and for how long, a stream that finds no room waits for other processes to make some.
+const WAITS_MAX: u32 = 20;
+const WAIT: Duration = Duration::from_millis(250);
 
 /// The streams that one apply created, with the `max_bytes` they got.
 #[derive(Default)]
@@ -24,6 +29,7 @@ impl Bus {
     /// streams created now is halved, until all have their place; streams that were there before are let be.
     pub(super) async fn create(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Change, ApplyError> {
         let mut own = Created::new(target);
+        let mut waits = 0;
         loop {
             let error = match self.api::<Value>(&target.verb("CREATE"), &target.body(&own.config())).await {
                 Ok(_) => break,
@@ -33,6 +39,12 @@ impl Bus {
             let done = match fresh.larger_than(own.bytes) {
                 Some(other) if is_tight => self.halve(other).await,
                 _ if is_tight && own.may_halve() => own.halve(),
+                // Another process that starts now holds the large ones, and is about to halve them.
+                _ if is_tight && waits < WAITS_MAX => {
+                    waits += 1;
+                    tokio::time::sleep(WAIT).await;
+                    true
+                }
                 _ => false,
             };
             if !done {
