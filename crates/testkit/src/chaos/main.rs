@@ -156,7 +156,9 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
             report.status.add(|| format!("job {} is not in the log", job.number));
             continue;
         };
-        (report.chunks, report.again) = (report.chunks + story.chunks, report.again + story.again);
+        report.chunks += story.chunks;
+        report.again += story.again;
+        report.failed += story.failed;
         match last::ended(job, &run.client, &stand.disk.store(), give_up).await {
             Ok(ended) => {
                 *report.states.entry(ended.view.state).or_default() += 1;
@@ -175,6 +177,10 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
         if let Some(tally) = seen.tally.filter(|tally| !tally.is_clean()) {
             report.seen.take(tally.complaints);
         }
+    }
+    let holds = |job: &plan::Job| matches!(job.fate, plan::Fate::Paused { .. });
+    if run.plan.jobs.iter().any(holds) && !log.stories.values().any(|story| story.was_paused) {
+        report.status.add(|| "no job was paused, though some were to be".to_owned());
     }
     report.pace = paced(&log, &report.faults, &paused);
     report

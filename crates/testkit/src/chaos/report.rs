@@ -27,6 +27,7 @@ pub struct Report {
     pub submitted_again: u64,
     pub chunks: u64,
     pub again: u64,
+    pub failed: u64,
     pub fallen: u64,
     pub pace: Pace,
 }
@@ -80,13 +81,14 @@ impl fmt::Display for Report {
         row(f, "seen otherwise by a client", &self.seen.count)?;
         row(f, "states and counts that are not right", &self.status.count)?;
         row(f, "faults of the log", &self.log.count)?;
-        row(f, "chunks begun after a cancel", &self.worked_late)?;
+        row(f, "chunks begun after a cancel or in a pause", &self.worked_late)?;
         row(f, "statuses unlike a fresh fold", &self.fold.count)?;
         row(f, "messages and files left behind", &self.left.count)?;
         row(f, "longest stall", &Seconds(self.pace.stall_ms))?;
         row(f, "recovery after a kill, p50 and p99", &self.recovery(Sort::is_kill))?;
         row(f, "recovery after any fault, p50 and p99", &self.recovery(|_| true))?;
-        row(f, "chunks run again", &format!("{} of {}", self.again, self.chunks))?;
+        row(f, "chunks delivered again", &format!("{} of {}", self.again, self.chunks))?;
+        row(f, "attempts that failed", &self.failed)?;
         row(f, "submissions sent again", &self.submitted_again)?;
         row(f, "processes that ended by themselves", &self.fallen)
     }

@@ -10,7 +10,8 @@ use std::{
     hash::{DefaultHasher, Hasher as _},
 };
 
-/// A chunk may have begun this long after a cancel was stored: between the worker's last look and the beginning.
+/// A chunk may have begun this long after a cancel or a pause was stored: between the worker's last look and the
+/// beginning.
 const BEGUN_LATE_MS: u64 = 1_000;
 
 /// What the log says of all jobs. It keeps a job's chunks only until the job's end.
@@ -31,12 +32,16 @@ pub struct Story {
     pub submitted_ms: u64,
     /// When nothing was owed any more: the last chunk, or the close.
     pub settled_ms: Option<u64>,
-    pub cancelled_ms: Option<u64>,
+    /// When it wanted no work: from, and to, if it ever wanted work again.
+    pub(super) idle: Vec<(u64, Option<u64>)>,
+    pub was_paused: bool,
     pub ended: bool,
     pub(super) done: HashSet<ChunkId>,
     pub chunks: u64,
-    /// Deliveries beyond the first, and failed attempts.
+    /// Deliveries of its chunks beyond the first.
     pub again: u64,
+    /// Attempts at its chunks that failed.
+    pub failed: u64,
     pub(super) lifecycle: HashMap<&'static str, u32>,
 }
 
@@ -90,7 +95,7 @@ fn print(entry: &Entry<'_>) -> u64 {
 }
 
 impl Story {
-    /// Whether the event tells of work that began after the job was cancelled.
+    /// Whether the event tells of work that began while the job wanted none.
     fn fold(&mut self, entry: &Entry<'_>, complaints: &mut Complaints) -> bool {
         let Entry { at_ms, job: id, event, .. } = *entry;
         if event.is_lifecycle() {
@@ -112,12 +117,20 @@ impl Story {
     }
 
     fn note(&mut self, at_ms: u64, event: &Event) {
+        match event.name() {
+            "JobPaused" => {
+                self.was_paused = true;
+                self.idle.push((at_ms, None));
+            }
+            "JobResumed" => self.idle.iter_mut().for_each(|(_, to)| *to = to.or(Some(at_ms))),
+            _ => {}
+        }
         match event {
             Event::JobSubmitted(_) => self.submitted_ms = at_ms,
             Event::JobClosing(closing) => {
                 self.settled_ms = Some(at_ms);
                 if closing.cause == Cause::Cancelled {
-                    self.cancelled_ms = Some(closing.at.get());
+                    self.idle.push((closing.at.get(), None));
                 }
             }
             Event::ChunkDone(done) if !self.ended && self.done.insert(done.chunk) => {
@@ -126,7 +139,7 @@ impl Story {
                 self.settle(at_ms);
             }
             Event::ChunkFailed(_) if !self.ended => {
-                self.again += 1;
+                self.failed += 1;
                 self.settle(at_ms);
             }
             Event::JobEnded(_) | Event::JobRejected(_) => {
@@ -147,8 +160,9 @@ impl Story {
     }
 
     fn late(&self, event: &Event) -> bool {
-        let (Some(cancelled), Event::ChunkDone(done)) = (self.cancelled_ms, event) else { return false };
-        done.started.get() > cancelled + BEGUN_LATE_MS
+        let Event::ChunkDone(done) = event else { return false };
+        let began = done.started.get();
+        self.idle.iter().any(|(from, to)| began > from + BEGUN_LATE_MS && to.is_none_or(|to| began < to))
     }
 
     /// Requests that have their line so far.
