@@ -141,9 +141,12 @@ impl Reader {
     async fn check(&mut self) -> Result<(), ReadError> {
         self.bus.revive(&self.plan.stream).await;
         let is_cache = self.bus.files().stream(&self.plan.stream).is_some_and(|file| file.is_cache);
-        let read = match self.next {
-            Start::Seq(next) if !is_cache => next - 1,
-            Start::Seq(_) | Start::Newest => 0,
+        let read = if let Start::Seq(next) = self.next
+            && !is_cache
+        {
+            next - 1
+        } else {
+            0
         };
         let state = self.bus.settled(&self.plan.stream, read, self.born.as_deref()).await?;
         let is_other = self.born.as_ref().is_some_and(|born| *born != state.created);
