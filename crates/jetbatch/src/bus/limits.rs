@@ -17,6 +17,9 @@ pub const ACK_WAIT_SECONDS_DEFAULT: u64 = 30;
 pub const ACK_TRIES_MAX: u32 = 3;
 /// A server that answers neither of three pings is left for another: one that hangs keeps its connections open.
 pub const PING: Duration = Duration::from_secs(2);
+/// A leader that slept, or was cut off, answers from before that until it hears of the other one; cut off, it notices
+/// by itself after 10 s.
+pub const SETTLE: Duration = Duration::from_secs(20);
 /// A purge of a large stream was measured in seconds on older servers.
 pub const PURGE_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::api::{self, ApiError};
-use super::{Bus, rest};
+use super::{Bus, limits, rest};
 
 /// A stored message.
 #[derive(Clone)]
@@ -144,6 +144,22 @@ impl Bus {
     pub async fn state(&self, stream: &str) -> Result<StreamState, ReadError> {
         let info: Info = self.info(stream, &json!({})).await?;
         Ok(StreamState { created: info.created, ..info.state })
+    }
+
+    /// The state of a stream that once held the sequence `seq`. That it ends before is no proof that anything is lost: a
+    /// leader that slept answers so. It is asked again until it holds `seq`, or for longer than a leader can be wrong.
+    /// A stream that was not `born` then is another, and that is proof.
+    pub async fn settled(&self, stream: &str, seq: u64, born: Option<&str>) -> Result<StreamState, ReadError> {
+        let until = Instant::now() + limits::SETTLE;
+        loop {
+            let state = self.state(stream).await?;
+            let is_other = born.is_some_and(|born| born != state.created);
+            if state.last_seq >= seq || is_other || Instant::now() >= until {
+                return Ok(state);
+            }
+            tracing::debug!(stream, seq, last = state.last_seq, "the stream's leader is behind");
+            rest().await;
+        }
     }
 
     pub async fn last_seq(&self, stream: &str) -> Result<u64, ReadError> {

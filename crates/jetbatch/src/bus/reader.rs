@@ -195,11 +195,19 @@ impl Opening {
     /// log that was, or that lost its end, the reader knows things that never happened.
     async fn check(&mut self) -> Result<String, ReadError> {
         self.bus.revive(&self.plan.stream).await;
-        let state = self.bus.state(&self.plan.stream).await?;
+        let is_cache = self.bus.files().stream(&self.plan.stream).is_some_and(|file| file.is_cache);
+        let read = if let Start::Seq(next) = self.next
+            && !is_cache
+        {
+            next - 1
+        } else {
+            0
+        };
+        let state = self.bus.settled(&self.plan.stream, read, self.born.as_deref()).await?;
         let is_other = self.born.as_ref().is_some_and(|born| *born != state.created);
         let is_behind = matches!(self.next, Start::Seq(next) if next > state.last_seq + 1);
         if is_other || is_behind {
-            if !self.bus.files().stream(&self.plan.stream).is_some_and(|file| file.is_cache) {
+            if !is_cache {
                 return Err(ReadError::Replaced { stream: self.plan.stream.clone(), last: state.last_seq });
             }
             tracing::warn!(stream = self.plan.stream, "the stream was made anew; reading it from its start");

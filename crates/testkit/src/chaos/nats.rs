@@ -136,6 +136,10 @@ impl Watch {
 
     fn take(&self, message: &jetstream::Message) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let info = message.info()?;
+        // An ordered consumer that is made anew before its first message begins at the stream's first one.
+        if info.stream_sequence <= self.log().last_seq() {
+            return Ok(());
+        }
         let job = match message.subject.as_str().parse()? {
             Subject::JobEvent(job) | Subject::ChunkEvent(job) => job,
             _ => return Ok(()),

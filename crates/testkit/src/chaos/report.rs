@@ -50,21 +50,25 @@ impl Report {
         Recovery::of(pairs.filter(|(fault, _)| which(fault.sort)).filter_map(|(_, time)| *time))
     }
 
-    fn sorts(&self) -> Vec<(&'static str, usize)> {
+    /// Each sort of fault, how often it was done, and how soon work went on.
+    fn sorts(&self) -> Vec<(&'static str, usize, Recovery)> {
         let count = |sort| self.faults.iter().filter(|f| f.sort == sort && f.skipped.is_none()).count();
-        Sort::ALL.into_iter().map(|(sort, name, _)| (name, count(sort))).filter(|(_, count)| *count > 0).collect()
+        let one = |(sort, name, _)| (name, count(sort), self.recovery(|other| other == sort));
+        Sort::ALL.into_iter().map(one).filter(|(_, count, _)| *count > 0).collect()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |f: &mut fmt::Formatter<'_>, what: &str, seen: &dyn fmt::Display| writeln!(f, "| {what} | {seen} |");
-        let (sorts, skipped) = (self.sorts(), self.faults.iter().filter(|fault| fault.skipped.is_some()).count());
+        let skipped = self.faults.iter().filter(|fault| fault.skipped.is_some()).count();
         let injected = self.faults.len() - skipped;
         row(f, "what", &format!("seed {}, {} s", self.seed, self.lasted_s))?;
         row(f, "---", &"---")?;
         row(f, "faults", &injected)?;
-        row(f, "of these", &List(&sorts))?;
+        for (name, count, recovery) in self.sorts() {
+            row(f, name, &format!("{count}; recovery {recovery}"))?;
+        }
         if skipped > 0 {
             row(f, "faults that could not be done", &skipped)?;
         }
@@ -85,8 +89,8 @@ impl fmt::Display for Report {
         row(f, "statuses unlike a fresh fold", &self.fold.count)?;
         row(f, "messages and files left behind", &self.left.count)?;
         row(f, "longest stall", &Seconds(self.pace.stall_ms))?;
-        row(f, "recovery after a kill, p50 and p99", &self.recovery(Sort::is_kill))?;
-        row(f, "recovery after any fault, p50 and p99", &self.recovery(|_| true))?;
+        row(f, "recovery after a kill", &self.recovery(Sort::is_kill))?;
+        row(f, "recovery after any fault", &self.recovery(|_| true))?;
         row(f, "chunks delivered again", &format!("{} of {}", self.again, self.chunks))?;
         row(f, "attempts that failed", &self.failed)?;
         row(f, "submissions sent again", &self.submitted_again)?;
@@ -113,6 +117,7 @@ impl fmt::Display for Seconds {
 
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} ({} faults)", Seconds(self.p50_ms), Seconds(self.p99_ms), self.count)
+        let [p50, p99, longest] = [self.p50_ms, self.p99_ms, self.longest_ms].map(Seconds);
+        write!(f, "p50 {p50}, p99 {p99}, longest {longest}, of {}", self.count)
     }
 }

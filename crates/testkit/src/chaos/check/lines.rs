@@ -1,7 +1,7 @@
 //! The lines of a job's two files, one after the other: each request exactly one, the right answer, in input order.
 use super::Complaints;
 use crate::{
-    plan::{Job, Manner},
+    plan::{Fate, Job, Manner},
     voice::{Voice, number},
 };
 use domain::status::State;
@@ -190,7 +190,7 @@ impl<'a> Lines<'a> {
             (Some(CANCELLED), None) => self.unanswered(State::Cancelled),
             (Some(FAILED), None) => {
                 self.tally.failed += 1;
-                matches!(manner, Manner::Poison | Manner::Deadly)
+                matches!(manner, Manner::Poison | Manner::Deadly) || self.is_short_of_time()
             }
             (None, Some(400)) => {
                 self.tally.refused += 1;
@@ -202,6 +202,12 @@ impl<'a> Lines<'a> {
             let state = self.state.as_str();
             self.wrong(|| format!("request {n} ({manner:?}) of a {state} job has the error {code:?} {status:?}"));
         }
+    }
+
+    /// Where the deadline is near, a chunk that fails is not tried again: all of it is given up, and not only the
+    /// request that is to blame.
+    fn is_short_of_time(&self) -> bool {
+        matches!(self.job.fate, Fate::Expired { .. }) && (self.job.poison || self.job.deadly)
     }
 
     fn unanswered(&mut self, state: State) -> bool {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::{Door, Fate};
+use crate::plan::Door;
 use serde_json::json;
 
 fn job() -> Job {
