@@ -165,7 +165,8 @@ pub async fn newest(shared: &Shared) -> Result<Option<Snapshot>, LogError> {
             return Ok(None);
         }
     };
-    let state = shared.bus.state(EVENTS).await?;
+    let most = found.iter().map(|found| found.seq).max().unwrap_or(0);
+    let state = shared.bus.settled(EVENTS, most, None).await?;
     check(&shared.store, &found, &state)?;
     for Found { path, size, .. } in found {
         match read(&shared.store, &path, size, &state).await {

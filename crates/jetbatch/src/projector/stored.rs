@@ -162,7 +162,8 @@ fn theirs(held: &Entry, ours: &[u8]) -> Option<Mark> {
 
 /// What is stored cannot be newer than the log it was folded from. `marks` were read before this.
 pub async fn check(bus: &Bus, marks: &HashMap<JobId, Mark>) -> Result<u64, Error> {
-    let last = bus.last_seq(stream::EVENTS).await?;
+    let most = marks.values().map(|mark| mark.seq).max().unwrap_or(0);
+    let last = bus.settled(stream::EVENTS, most, None).await?.last_seq;
     match marks.iter().find(|(_, mark)| mark.seq > last) {
         Some((job, mark)) => Err(Error::LogLost { job: *job, seq: mark.seq, last }),
         None => Ok(last),
