@@ -1,5 +1,5 @@
 //! Orders for a job that runs: each does what it says, twice is once, and where it makes no sense it is refused.
-use crate::support::{Ask, LONG, Plan, Stand, asks, jsonl, message_count};
+use crate::support::{Ask, LONG, Plan, Stand, echoes, jsonl, message_count};
 use domain::{Event, JobId, Millis};
 use serde_json::{Value, json};
 use testkit::wait_for;
@@ -15,7 +15,7 @@ async fn order(stand: &Stand, id: JobId, order: &str, words: Value) -> crate::su
 #[tokio::test]
 async fn a_paused_job_stands_still_and_loses_nothing() {
     let stand = Plan::echo("delay_ms = 100", 4).workers(2).start().await;
-    let asks: Vec<Ask> = asks(300);
+    let asks: Vec<Ask> = echoes(300);
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 40).await;
     for _ in 0..2 {
@@ -60,7 +60,7 @@ fn assert_stood_still(events: &[Event]) {
 #[tokio::test]
 async fn a_paused_job_keeps_its_deadline_and_can_be_cancelled() {
     let stand = Plan::echo("delay_ms = 100", 2).start().await;
-    let asks = asks(200);
+    let asks = echoes(200);
     let [first, second] =
         [stand.http.submit("?completion_window=4s", jsonl(&asks)).await, stand.http.submit("", jsonl(&asks)).await];
     for id in [first, second] {
@@ -76,7 +76,7 @@ async fn a_paused_job_keeps_its_deadline_and_can_be_cancelled() {
 #[tokio::test]
 async fn a_deadline_and_a_priority_are_changed() {
     let stand = Plan::echo("delay_ms = 100", 2).start().await;
-    let asks = asks(100);
+    let asks = echoes(100);
     let [long, urgent] = [(); 2].map(|()| stand.http.submit("?completion_window=2h", jsonl(&asks)));
     let (long, urgent) = (long.await, urgent.await);
     stand.until(long, "the job to run", |status| status["state"] == "in_progress").await;

@@ -1,6 +1,6 @@
 //! What happens when there is no room, no store, no NATS or no end of clients: work waits or is told clearly why not,
 //! and all goes on by itself.
-use crate::support::{Disk, LONG, Log, Plan, Stand, answer, asks, completed, jsonl, message_count};
+use crate::support::{Disk, LONG, Log, Plan, Stand, answer, completed, echoes, jsonl, message_count};
 use async_nats::jetstream::stream::Config;
 use domain::{
     ChunkId, Event, JobId, Millis,
@@ -30,7 +30,7 @@ async fn limit(log: &Log, name: &str, set: impl FnOnce(&mut Config)) {
 #[tokio::test]
 async fn results_are_full() {
     let mut stand = Plan::echo("delay_ms = 40", 8).nats(SHORT).workers(2).start().await;
-    let asks = asks(600);
+    let asks = echoes(600);
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 40).await;
     let log = stand.log().await;
@@ -53,7 +53,7 @@ async fn results_are_full() {
 #[tokio::test]
 async fn work_is_full() {
     let mut stand = Plan::echo("delay_ms = 10", 8).start().await;
-    let (log, asks) = (stand.log().await, asks(400));
+    let (log, asks) = (stand.log().await, echoes(400));
     stand.workers_ready().await;
     limit(&log, stream::WORK, |config| config.max_bytes = 1).await;
     let [first, second] = [stand.http.submit("", jsonl(&asks)).await, stand.http.submit("", jsonl(&asks)).await];
@@ -81,7 +81,7 @@ const AWAY: Duration = Duration::from_secs(12);
 async fn nats_is_away_for_long() {
     let plan = Plan::echo("delay_ms = 40", 8).nats("retry_s = 2\nconnect_s = 2").workers(2);
     let mut stand = plan.start().await;
-    let asks = asks(600);
+    let asks = echoes(600);
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 40).await;
     stand.nats.kill().await;
@@ -111,7 +111,7 @@ async fn nats_is_away_for_long() {
 async fn the_disk_is_full() {
     let Some(disk) = Disk::mount("the_disk_is_full", 16) else { return };
     let mut stand = disk.plan(Plan::echo("delay_ms = 40", 8)).start().await;
-    let asks = asks(300);
+    let asks = echoes(300);
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 40).await;
     let before = disk.files();
@@ -150,9 +150,9 @@ async fn uploads_trickle() {
     let upload = || answer(stand.http.post("/files").body("{}\n"));
     let busy = wait_for("all places to be taken", LONG, || async { Some(upload().await).filter(|a| a.status == 503) });
     assert_eq!(busy.await.body["error"]["code"], "busy");
-    let requests: Vec<_> = asks(8).iter().map(|ask| ask.json()).collect();
+    let requests: Vec<_> = echoes(8).iter().map(|ask| ask.json()).collect();
     let submitted = answer(stand.http.post("/jobs").json(&json!({"requests": requests}))).await;
-    stand.answered(submitted.accepted(), &asks(8)).await;
+    stand.answered(submitted.accepted(), &echoes(8)).await;
     wait_for("a place", LONG, || async { (upload().await.status == 201).then_some(()) }).await;
     let told: Vec<_> = join_all(slow).await.into_iter().map(Result::unwrap).collect();
     let with = |status: &str| told.iter().filter(|answer| answer.starts_with(status)).count();
@@ -183,7 +183,7 @@ async fn connect(base: &str) -> TcpStream {
 async fn connections_are_many() {
     testkit::process::raise_descriptors();
     let stand = Plan::echo("", 8).descriptors(512).start().await;
-    let asks = asks(40);
+    let asks = echoes(40);
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.answered(id, &asks).await;
     for _ in 0..3 {
@@ -214,7 +214,7 @@ async fn listen(base: &str, id: JobId) -> TcpStream {
 #[tokio::test]
 async fn a_clock_is_an_hour_ahead() {
     let mut stand = Plan::echo("", 8).workers(0).start().await;
-    let (log, asks) = (stand.log().await, asks(8));
+    let (log, asks) = (stand.log().await, echoes(8));
     let id = stand.http.submit("", jsonl(&asks)).await;
     let is_sent = || async { (message_count(&log.js, stream::WORK).await == 1).then_some(()) };
     wait_for("the chunk to be sent", LONG, is_sent).await;

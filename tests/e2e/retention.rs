@@ -31,7 +31,7 @@ fn inline(asks: &[Ask]) -> Value {
     json!({"requests": asks.iter().map(Ask::json).collect::<Vec<_>>()})
 }
 
-/// Every file in the store, by its path there; none is hidden.
+/// Every file in the store, by its path there, but the log's snapshots, which are no job's.
 fn files(stand: &Stand) -> BTreeSet<String> {
     let root = stand.path("store");
     let (mut found, mut open) = (BTreeSet::new(), vec![root.clone()]);
@@ -39,7 +39,7 @@ fn files(stand: &Stand) -> BTreeSet<String> {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
-                open.push(path);
+                open.extend((path != root.join("snapshots")).then_some(path));
             } else {
                 found.insert(path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
             }

@@ -72,7 +72,7 @@ async fn what_failed_is_retried_and_nothing_else() {
 #[tokio::test]
 async fn what_a_cancel_left_is_retried() {
     let mut stand = Plan::echo("delay_ms = 100", 4).start().await;
-    let asks = asks(300);
+    let asks = echoes(300);
     let id = stand.http.submit("?model=tiny", jsonl(&asks)).await;
     stand.midway(id, 20).await;
     refused(&retry(&stand, id).await, "has not ended");

@@ -25,6 +25,11 @@ impl Ask {
     }
 }
 
+/// So many that the echo engine answers.
+pub fn echoes(count: usize) -> Vec<Ask> {
+    (0..count).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect()
+}
+
 /// So many of the bundled facts, over and over under new ids.
 pub fn asks(count: usize) -> Vec<Ask> {
     let read = |name| std::fs::read_to_string(root().join("models").join(name)).unwrap();

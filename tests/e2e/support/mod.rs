@@ -7,7 +7,7 @@ mod plan;
 mod s3;
 mod stand;
 
-pub use ask::{Ask, answers_in, asks, jsonl, lines, split_in};
+pub use ask::{Ask, answers_in, asks, echoes, jsonl, lines, split_in};
 pub use disk::Disk;
 pub use http::{Answer, Http, answer};
 pub use log::{Log, message_count, subjects};
