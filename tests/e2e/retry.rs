@@ -1,7 +1,7 @@
 //! Retry: the requests of an ended job that have no good answer become a job of their own, and no others.
 use crate::{
     cli::jetbatch,
-    support::{Answer, Ask, LONG, Plan, Stand, answer, asks, assert_counts, jsonl, lines},
+    support::{Answer, Ask, LONG, Plan, Stand, answer, assert_counts, echoes, jsonl, lines},
 };
 use domain::{
     Event, JobId, again,
