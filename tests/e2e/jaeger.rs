@@ -29,15 +29,27 @@ async fn jaeger_shows_a_job_as_one_trace() {
         );
         return;
     };
-    let (mut jaeger, ports) = start(&binary);
-    let query = format!("http://127.0.0.1:{}", ports[2]);
     let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build().unwrap();
-    wait_for("Jaeger", LONG, || async { client.get(&query).send().await.ok() }).await;
+    let (mut jaeger, ports) = up(&binary, &client).await;
+    let query = format!("http://127.0.0.1:{}", ports[2]);
     for (port, protocol) in [(ports[0], "grpc"), (ports[1], "http")] {
         let trace = trace(port, protocol, &client, &query).await;
         assert_trace(&trace, protocol);
     }
     jaeger.kill9().await;
+}
+
+/// A Jaeger that answers. One of its seven ports may be taken by another test before it takes them: then it is
+/// started once more.
+async fn up(binary: &OsStr, client: &reqwest::Client) -> (Jetbatch, Vec<u16>) {
+    loop {
+        let (jaeger, ports) = start(binary);
+        let query = format!("http://127.0.0.1:{}", ports[2]);
+        let answers = wait_for("Jaeger", LONG, || async { client.get(&query).send().await.ok() });
+        if tokio::time::timeout(Duration::from_secs(30), answers).await.is_ok() {
+            return (jaeger, ports);
+        }
+    }
 }
 
 fn start(binary: &OsStr) -> (Jetbatch, Vec<u16>) {

@@ -80,7 +80,9 @@ impl Stand {
 
     /// Sets a variable for every process that is started from here on.
     pub fn tell(&mut self, name: &str, value: &str) {
-        self.env.push((name.to_owned(), value.to_owned()));
+        for env in [&mut self.env, &mut self.head_env] {
+            env.push((name.to_owned(), value.to_owned()));
+        }
     }
 
     /// What is left is mostly waiting: another test may begin.
