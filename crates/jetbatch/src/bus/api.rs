@@ -2,6 +2,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Bus, limits, rest};
@@ -84,9 +85,10 @@ enum Fault {
 impl Bus {
     /// Asks until there is an answer, for the configured retry time.
     pub(super) async fn api<T: DeserializeOwned>(&self, verb: &str, body: &Value) -> Result<T, ApiError> {
-        let until = Instant::now() + self.inner.retry_for;
+        let (until, mut tries) = (Instant::now() + self.inner.retry_for, 0);
         loop {
-            match self.ask(verb, body).await {
+            tries += 1;
+            match self.ask(verb, body, patience(verb, tries)).await {
                 Ok(answer) => return Ok(answer),
                 Err(Fault::Final(error)) => return Err(error),
                 Err(Fault::Passing(reason)) if Instant::now() >= until => {
@@ -98,8 +100,7 @@ impl Bus {
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value) -> Result<T, Fault> {
-        let timeout = if verb.starts_with("STREAM.PURGE") { limits::PURGE_TIMEOUT } else { limits::TRY_TIMEOUT };
+    async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value, timeout: Duration) -> Result<T, Fault> {
         let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(timeout));
         let subject = format!("{PREFIX}{verb}");
         let reply = tokio::select! {
@@ -111,6 +112,15 @@ impl Bus {
         };
         let reply = reply.map_err(|error| Fault::Passing(error.to_string()))?;
         parse(&reply.payload)
+    }
+}
+
+/// How long one try may take.
+fn patience(verb: &str, tries: u32) -> Duration {
+    match verb {
+        verb if verb.starts_with("STREAM.PURGE") => limits::PURGE_TIMEOUT,
+        _ if tries <= limits::QUICK_TRIES => limits::QUICK_TIMEOUT,
+        _ => limits::TRY_TIMEOUT,
     }
 }
 

@@ -141,7 +141,7 @@ impl Bus {
         signals.settled().await;
         check_version(&client.server_info().version, url)?;
         let js =
-            async_nats::jetstream::context::ContextBuilder::new().timeout(limits::TRY_TIMEOUT).build(client.clone());
+            async_nats::jetstream::context::ContextBuilder::new().timeout(limits::READ_TIMEOUT).build(client.clone());
         let retry_for = Duration::from_secs(settings.retry_s);
         let inner = Inner { client, js, files, retry_for, signals, counts: Default::default() };
         Ok(Self { inner: Arc::new(inner) })

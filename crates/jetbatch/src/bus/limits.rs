@@ -8,6 +8,12 @@ pub const SERVER_VERSION_MIN: Version = Version::new(2, 15, 1);
 
 /// One try of a publish, an ack or an API request.
 pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The first tries of an API request. Where nobody leads, nobody answers: who still waits when a leader is found waits
+/// for nothing. A leader is found in 4 to 9 s; a server that is only slow gets the longer tries after that.
+pub const QUICK_TIMEOUT: Duration = Duration::from_secs(1);
+pub const QUICK_TRIES: u32 = 10;
+/// One try to read one message.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two tries, before jitter.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Long enough for an election (5 to 6 s were measured) and for a server to recover its streams.
