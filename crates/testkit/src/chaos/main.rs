@@ -109,7 +109,7 @@ fn keep(folder: TempDir, stand: &Stand) {
 }
 
 async fn on(args: &Args, plan: Plan, stand: Arc<Stand>, dir: &Path) -> Outcome<Report> {
-    let (start, spec) = (Instant::now(), args.spec());
+    let (start, began_ms, spec) = (Instant::now(), run::now_ms(), args.spec());
     let nats = Nats::connect(&stand.cluster.urls()).await?;
     let voice = if spec.model { Voice::facts(&args.models())? } else { Voice::Echo };
     let bases = stand.heads.iter().map(|head| head.base.clone()).collect();
@@ -124,7 +124,7 @@ async fn on(args: &Args, plan: Plan, stand: Arc<Stand>, dir: &Path) -> Outcome<R
         eprintln!("the NATS nodes are not healthy again");
     }
     let mut report = judge_all(&run, &stand).await;
-    (report.lasted_s, report.seed) = (start.elapsed().as_secs(), run.plan.seed);
+    (report.lasted_s, report.began_ms, report.seed) = (start.elapsed().as_secs(), began_ms, run.plan.seed);
     Ok(report)
 }
 

@@ -10,6 +10,8 @@ use std::{collections::BTreeMap, fmt};
 #[derive(Debug, Default)]
 pub struct Report {
     pub seed: u64,
+    /// When it began, of the clock that all processes share.
+    pub began_ms: u64,
     pub lasted_s: u64,
     pub faults: Vec<Injected>,
     pub states: BTreeMap<State, u64>,
@@ -76,8 +78,14 @@ impl fmt::Display for Report {
         row(f, "jobs", &List(&states))?;
         row(f, "requests", &self.requests)?;
         let Tally { answered, refused, failed, unanswered, lost, doubled, wrong, .. } = &self.tally;
-        let lines =
-            [("answered", *answered), ("refused", *refused), ("given up", *failed), ("unanswered", *unanswered)];
+        let none = self.requests.saturating_sub(answered + refused + failed + unanswered + lost);
+        let lines = [
+            ("answered", *answered),
+            ("refused", *refused),
+            ("given up", *failed),
+            ("unanswered", *unanswered),
+            ("of jobs that were never planned", none),
+        ];
         row(f, "lines", &List(&lines))?;
         row(f, "lost", lost)?;
         row(f, "doubled", doubled)?;
@@ -88,7 +96,8 @@ impl fmt::Display for Report {
         row(f, "chunks begun after a cancel or in a pause", &self.worked_late)?;
         row(f, "statuses unlike a fresh fold", &self.fold.count)?;
         row(f, "messages and files left behind", &self.left.count)?;
-        row(f, "longest stall", &Seconds(self.pace.stall_ms))?;
+        let into = self.pace.stall_at.saturating_sub(self.began_ms);
+        row(f, "longest stall", &format!("{}, {} into the run", Seconds(self.pace.stall_ms), Seconds(into)))?;
         row(f, "recovery after a kill", &self.recovery(Sort::is_kill))?;
         row(f, "recovery after any fault", &self.recovery(|_| true))?;
         row(f, "chunks delivered again", &format!("{} of {}", self.again, self.chunks))?;

@@ -182,7 +182,7 @@ fn note(fault: &Fault, at_ms: u64, done: std::io::Result<Done>) -> Injected {
         Err(error) => Some(error.to_string()),
     };
     match &skipped {
-        None => eprintln!("{fault}"),
+        None => eprintln!("{fault} (from {at_ms})"),
         Some(why) => eprintln!("{fault}: skipped: {why}"),
     }
     Injected { at_ms, sort: fault.kind.sort(), skipped }
