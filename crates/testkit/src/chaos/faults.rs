@@ -1,7 +1,8 @@
 //! Does a fault, holds it, and heals it.
 use crate::{
-    nats::Nats,
+    nats::{Nats, Watch},
     plan::{Cache, Fault, Kind, Target},
+    run::now_ms,
     stand::{Process, Stand},
 };
 use async_nats::jetstream::{self, ErrorCode};
@@ -11,7 +12,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// The nodes may take so long to find each other before the next of them is hurt.
+/// The nodes may take so long to find each other, and work to go on, before the next of them is hurt.
 const HEALTH_WITHIN: Duration = Duration::from_secs(30);
 const ASK_WITHIN: Duration = Duration::from_secs(20);
 /// What was done must be undone, however long it takes.
@@ -29,23 +30,27 @@ pub enum Done {
 pub struct Faults {
     stand: Arc<Stand>,
     nats: Nats,
-    /// At most one node is hurt at a time.
-    cluster: Arc<Mutex<()>>,
+    watch: Watch,
+    /// At most one node is hurt at a time. When the last one was.
+    cluster: Arc<Mutex<u64>>,
     store: Arc<Mutex<()>>,
 }
 
 /// What is broken and not yet healed belongs to this fault alone.
 pub enum Hold {
     Process(OwnedMutexGuard<Process>),
-    /// The cluster, or the store and the streams.
+    Cluster {
+        _guard: OwnedMutexGuard<u64>,
+    },
+    /// The store and the streams.
     Place {
         _guard: OwnedMutexGuard<()>,
     },
 }
 
 impl Faults {
-    pub fn new(stand: Arc<Stand>, nats: Nats) -> Self {
-        Self { stand, nats, cluster: Arc::default(), store: Arc::default() }
+    pub fn new(stand: Arc<Stand>, nats: Nats, watch: Watch) -> Self {
+        Self { stand, nats, watch, cluster: Arc::default(), store: Arc::default() }
     }
 
     /// Waits until nobody else's fault is in the way.
@@ -58,13 +63,24 @@ impl Faults {
                 Hold::Process(self.stand.heads[usize::from(n)].process.clone().lock_owned().await)
             }
             Kind::Kill(Target::Node(_)) | Kind::Freeze(Target::Node(_)) | Kind::Cut(_) | Kind::RestartAll => {
-                let _guard = self.cluster.clone().lock_owned().await;
-                self.healthy(HEALTH_WITHIN).await;
-                Hold::Place { _guard }
+                let mut _guard = self.cluster.clone().lock_owned().await;
+                self.calm(*_guard).await;
+                *_guard = now_ms();
+                Hold::Cluster { _guard }
             }
             Kind::Delete(_) | Kind::FillStore | Kind::LoseStore | Kind::FillStream(_) => {
                 Hold::Place { _guard: self.store.clone().lock_owned().await }
             }
+        }
+    }
+
+    /// Waits until the nodes have found each other and work has gone on since one of them was hurt: elections that
+    /// begin anew before they are over would never end.
+    async fn calm(&self, since_ms: u64) {
+        let until = Instant::now() + HEALTH_WITHIN;
+        self.healthy(HEALTH_WITHIN).await;
+        while !self.watch.log().went_on(since_ms) && Instant::now() < until {
+            sleep(PAUSE).await;
         }
     }
 

@@ -116,8 +116,8 @@ async fn on(args: &Args, plan: Plan, stand: Arc<Stand>, dir: &Path) -> Outcome<R
     let client = Client::new(nats.clone(), voice, bases, dir, plan.seed)?;
     let watch = Watch::default();
     let follow = tokio::spawn(watch.clone().follow(nats.clone()));
+    let faults = Arc::new(Faults::new(stand.clone(), nats, watch.clone()));
     let run = Arc::new(Run { plan, client, watch, notes: Default::default() });
-    let faults = Arc::new(Faults::new(stand.clone(), nats));
     drive(args, &run, &faults).await;
     follow.abort();
     if !faults.healthy(HEAL_WITHIN).await {

@@ -72,6 +72,11 @@ impl Log {
         self.prints.last().map_or(0, |(seq, _)| *seq)
     }
 
+    /// Whether work was done since then, or none is owed.
+    pub fn went_on(&self, since_ms: u64) -> bool {
+        self.done_ms.last().is_some_and(|at| *at > since_ms) || self.stories.values().all(|story| story.ended)
+    }
+
     /// Events that were read here, and are others, or are not there, in a later read.
     pub fn changed(&self, later: &Self) -> Complaints {
         let then: HashMap<u64, u64> = later.prints.iter().copied().collect();
