@@ -283,6 +283,13 @@ pub mod tests {
     }
 
     #[test]
+    fn work_goes_on_with_the_next_chunk_or_with_nothing_owed() {
+        let log_of_one = log(&[submitted(), done(5)]);
+        assert!(log_of_one.went_on(19) && !log_of_one.went_on(20));
+        assert!(log(&[submitted(), closing(), ended()]).went_on(1_000));
+    }
+
+    #[test]
     fn chunks_that_ran_again_are_counted_once() {
         let log = log(&[submitted(), done(5), done(5)]);
         let story = log.stories.values().next().unwrap();
