@@ -8,6 +8,7 @@
 set -eu
 
 RUST_MIN=1.89
+RUST=1.95.0 # what CI builds and lints with, and what is installed where there is none
 NATS_MIN=2.15.1 # older servers lose data or lack what jetbatch uses; the PyPI package has the same number
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -39,7 +40,7 @@ need_cc() {
     die "no C compiler (cc). Install one, for example as root: apt-get install gcc libc6-dev"
 }
 
-# --- Rust: PATH, the usual folders, rustup's stable, Debian's rustup, rustup by way of PyPI.
+# --- Rust: PATH, the usual folders, rustup's pinned toolchain, Debian's rustup, rustup by way of PyPI.
 rust_ok() { have cargo && at_least "$(version rustc --version)" "$RUST_MIN"; }
 rust_from() {
     [ -x "$1/cargo" ] || return 1
@@ -48,11 +49,11 @@ rust_from() {
 }
 rust_rustup() {
     have rustup || return 1
-    RUSTUP_TOOLCHAIN=stable
+    RUSTUP_TOOLCHAIN=$RUST
     export RUSTUP_TOOLCHAIN
     rust_ok && return 0
-    say "installing the stable Rust toolchain with rustup"
-    rustup toolchain install stable --profile minimal --component rustfmt --component clippy >&2 && rust_ok
+    say "installing Rust $RUST with rustup"
+    rustup toolchain install "$RUST" --profile minimal --component rustfmt --component clippy >&2 && rust_ok
 }
 rust_apt() {
     can_apt && apt_update || return 1
@@ -68,7 +69,7 @@ rust_ours() {
 }
 rust_pypi() {
     say "installing Rust into $tools/rust with the PyPI package puccinialin"
-    pip_into "$tools/puccinialin" puccinialin || return 1
+    pip_into "$tools/puccinialin" puccinialin==0.1.14 || return 1
     PYTHONPATH=$tools/puccinialin python3 -m puccinialin --location "$tools/rust" >&2 || return 1
     rust_ours
 }

@@ -90,6 +90,26 @@ async fn the_bucket_goes_and_comes_back() {
     assert_silent(&stand);
 }
 
+/// Slower than any patience: what asks it waits, and nothing else does.
+#[tokio::test]
+async fn a_bucket_that_hangs_only_takes_longer() {
+    let Some(s3) = S3::start("a_bucket_that_hangs_only_takes_longer").await else { return };
+    let stand = s3.plan(Plan::echo("delay_ms = 50", 4)).start().await;
+    let asks = asks(300);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.midway(id, 20).await;
+    s3.freeze();
+    let not_ready = || async { Some(stand.http.get("/readyz").await).filter(|ready| ready.status == 503) };
+    let ready = wait_for("the head to miss its store", LONG, not_ready).await;
+    assert!(ready.body["reasons"].to_string().contains("store"), "{ready:?}");
+    let status = stand.http.find(id).await.unwrap();
+    assert!(completed(&status) < asks.len() as u64, "too fast to be interrupted: {status}");
+    s3.thaw();
+    let status = stand.answered(id, &asks).await;
+    assert_eq!(status["retries"], 0, "{status}");
+    assert_silent(&stand);
+}
+
 /// More than one request carried it.
 fn assert_parts(s3: &S3, key: &str) {
     let asked = s3.asked(key);

@@ -215,6 +215,15 @@ pub struct ChunkPlan {
     pub bytes: u32,
 }
 
+impl SegmentPlan {
+    /// Whether each of its chunks names a pool and requests that there are: EVENTS takes what anybody publishes.
+    pub fn is_sound(&self) -> bool {
+        let requests: u64 = self.chunks.iter().flat_map(|chunk| &chunk.runs).map(|&(_, count)| u64::from(count)).sum();
+        let holds = |chunk: &ChunkPlan| chunk.holds(self.pools.len(), self.requests);
+        requests == u64::from(self.requests) && self.chunks.iter().all(holds)
+    }
+}
+
 impl ChunkPlan {
     pub fn requests(&self) -> u32 {
         self.runs.iter().map(|(_, count)| count).sum()
@@ -234,6 +243,12 @@ impl ChunkPlan {
         halves.map(|runs| Self { pool: self.pool, runs, bytes: self.bytes.div_ceil(2) })
     }
 
+    /// Whether its runs name a pool and requests that there are.
+    fn holds(&self, pools: usize, requests: u32) -> bool {
+        let is_inside = |&(first, count): &(u32, u32)| first.checked_add(count).is_some_and(|end| end <= requests);
+        usize::from(self.pool) < pools && self.runs.iter().all(is_inside)
+    }
+
     /// The requests it holds, numbered within the segment, ascending.
     pub fn indices(&self) -> impl Iterator<Item = u32> + '_ {
         self.runs.iter().flat_map(|&(first, count)| first..first + count)
@@ -250,9 +265,9 @@ pub struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.prompt += other.prompt;
-        self.completion += other.completion;
-        self.cached += other.cached;
+        self.prompt = self.prompt.saturating_add(other.prompt);
+        self.completion = self.completion.saturating_add(other.completion);
+        self.cached = self.cached.saturating_add(other.cached);
     }
 }
 
@@ -269,15 +284,15 @@ pub struct Tally {
 
 impl Tally {
     pub const fn requests(&self) -> u64 {
-        self.completed + self.failed + self.unanswered
+        self.completed.saturating_add(self.failed).saturating_add(self.unanswered)
     }
 }
 
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.completed += other.completed;
-        self.failed += other.failed;
-        self.unanswered += other.unanswered;
+        self.completed = self.completed.saturating_add(other.completed);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.unanswered = self.unanswered.saturating_add(other.unanswered);
         self.usage += other.usage;
     }
 }
@@ -326,10 +341,12 @@ pub enum FaultClass {
     Nats,
     /// The engine failed in another way.
     Internal,
+    /// Nothing failed: the worker was told to stop, and could not finish the chunk in time.
+    HandedBack,
 }
 
 impl FaultClass {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Refused,
         Self::TooLong,
         Self::Overloaded,
@@ -340,6 +357,7 @@ impl FaultClass {
         Self::Storage,
         Self::Nats,
         Self::Internal,
+        Self::HandedBack,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -354,6 +372,7 @@ impl FaultClass {
             Self::Storage => "storage",
             Self::Nats => "nats",
             Self::Internal => "internal",
+            Self::HandedBack => "handed_back",
         }
     }
 }
@@ -411,11 +430,11 @@ pub struct Ended {
 
 impl std::ops::SubAssign for Tally {
     fn sub_assign(&mut self, other: Self) {
-        self.completed -= other.completed;
-        self.failed -= other.failed;
-        self.unanswered -= other.unanswered;
-        self.usage.prompt -= other.usage.prompt;
-        self.usage.completion -= other.usage.completion;
-        self.usage.cached -= other.usage.cached;
+        self.completed = self.completed.saturating_sub(other.completed);
+        self.failed = self.failed.saturating_sub(other.failed);
+        self.unanswered = self.unanswered.saturating_sub(other.unanswered);
+        self.usage.prompt = self.usage.prompt.saturating_sub(other.usage.prompt);
+        self.usage.completion = self.usage.completion.saturating_sub(other.usage.completion);
+        self.usage.cached = self.usage.cached.saturating_sub(other.usage.cached);
     }
 }

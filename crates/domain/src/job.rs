@@ -107,7 +107,7 @@ impl Job {
     /// first terminal state wins, and late facts are harmless.
     pub fn evolve(&mut self, event: &Event) {
         match (&self.phase, event) {
-            (Phase::Validating, Event::SegmentPlanned(plan)) => self.plan_segment(plan),
+            (Phase::Validating, Event::SegmentPlanned(plan)) if plan.is_sound() => self.plan_segment(plan),
             (Phase::Validating, Event::JobPlanned(planned)) => self.start(planned),
             (Phase::Validating, Event::JobRejected(rejected)) => self.reject(rejected),
             (Phase::Running, Event::JobPaused(_)) => self.paused = true,
@@ -125,6 +125,7 @@ impl Job {
             (Phase::Rejected(_) | Phase::Ended(_), Event::JobDeleted(_)) => self.deleted = true,
             // A second beginning, a fact of a phase that has passed, or one that never was.
             (_, Event::JobSubmitted(_) | Event::JobDeleted(_))
+            | (Phase::Validating, Event::SegmentPlanned(_))
             | (Phase::Validating, Event::JobPaused(_) | Event::JobResumed(_))
             | (Phase::Validating, Event::ChunkDone(_) | Event::ChunkFailed(_) | Event::SegmentArchived(_))
             | (Phase::Validating, Event::OutputWritten(_) | Event::JobEnded(_))
@@ -274,11 +275,8 @@ impl Job {
         }
         let Some(segment) = self.open.get_mut(&id.segment) else { return };
         let requests = segment.plan.chunks[id.index as usize].requests();
-        let left_ms = self.deadline.since(failed.at);
-        let verdict = self
-            .submitted
-            .retries
-            .judge(failed.class, Failed { job: self.id, chunk: id, requests, before: failures, left_ms });
+        let suspect = Failed { job: self.id, chunk: id, requests, before: failures };
+        let verdict = self.submitted.retries.judge(failed.class, suspect);
         self.attempts += 1;
         match verdict {
             Verdict::Retry { failures, delay_ms } => {

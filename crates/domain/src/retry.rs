@@ -101,8 +101,6 @@ pub struct Failed {
     pub chunk: ChunkId,
     pub requests: u32,
     pub before: Failures,
-    /// Milliseconds until the job's deadline.
-    pub left_ms: u64,
 }
 
 impl Policy {
@@ -153,6 +151,8 @@ impl FaultClass {
             // Perhaps one request of it does that: whoever keeps failing is taken apart.
             Self::EngineDied | Self::WorkerLost | Self::Timeout => Policy::new(Retry, true, 1_000, 3, 2),
             Self::Internal => Policy::new(Retry, true, 500, 3, 2),
+            // Somebody else takes it at once.
+            Self::HandedBack => Policy { growth_percent: 100, ..Policy::new(Retry, false, 1, 3, 0) },
         }
     }
 }
@@ -181,8 +181,6 @@ impl Policies {
         let splits = policy.counts && policy.split_from > 0 && failures.counted >= policy.split_from;
         match policy.action {
             Action::Answer => Verdict::GiveUp,
-            // No try could begin in time.
-            Action::Retry if delay_ms >= failed.left_ms => Verdict::GiveUp,
             // The halves are as suspect as the whole: the next failure splits again.
             Action::Retry if splits && failed.requests > 1 => {
                 Verdict::Split { failures: Failures { tries: 0, counted: policy.split_from - 1, alone }, delay_ms }
@@ -211,7 +209,7 @@ mod tests {
 
     fn failed(index: u32, requests: u32, before: Failures) -> Failed {
         let job = JobId::keyed("default", "k");
-        Failed { job, chunk: ChunkId::new(0, index), requests, before, left_ms: u64::MAX }
+        Failed { job, chunk: ChunkId::new(0, index), requests, before }
     }
 
     fn after(tries: u32, counted: u32) -> Failures {
@@ -259,12 +257,6 @@ mod tests {
             Verdict::Retry { failures: Failures { tries: 1, counted: 2, .. }, .. }
         ));
         assert_eq!(judge(1, after(1, 2)), Verdict::GiveUp);
-    }
-
-    #[test]
-    fn no_retry_begins_after_the_deadline() {
-        let late = Failed { left_ms: 400, ..failed(0, 8, after(0, 0)) };
-        assert_eq!(Policies::default().judge(FaultClass::Overloaded, late), Verdict::GiveUp);
     }
 
     fn class() -> impl Strategy<Value = FaultClass> {

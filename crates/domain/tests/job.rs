@@ -290,6 +290,40 @@ fn a_deadline_expires_what_is_unfinished_and_no_more() {
     assert_eq!(decide(Some(&job), late), Ok(vec![]), "all is answered: it ends as completed");
 }
 
+/// What may be tried again is not given up for want of time: at the deadline it reads as expired, and not as failed.
+#[test]
+fn a_failure_just_before_the_deadline_is_left_to_the_deadline() {
+    let mut job = running(4);
+    let (at, class) = (Millis::new(HOUR), FaultClass::Timeout);
+    let failed = |attempt| {
+        let (chunk, worker, reason) = (ChunkId::new(0, 0), "w".to_owned(), String::new());
+        Event::ChunkFailed(ChunkFailed { at: Millis::new(HOUR + 900), chunk, attempt, worker, class, reason })
+    };
+    job.evolve(&failed(1));
+    job.evolve(&failed(2));
+    assert!(job.tally.failed == 0 && job.remaining() == 4);
+    assert_eq!(job.sendable(&pool(), at).count(), 1, "only the chunk that did not fail");
+    job.evolve(&decide(Some(&job), Command::Expire { at: Millis::new(HOUR + 1_000) }).unwrap()[0]);
+    let segment = job.archivable().next().unwrap();
+    assert!(segment.whole().all(|(index, _)| segment.chunks[index as usize] == Chunk::Unanswered));
+}
+
+#[test]
+fn a_plan_that_names_what_is_not_there_is_no_plan() {
+    let plan = plans(4).remove(0);
+    let spoilt = |spoil: fn(&mut SegmentPlan)| {
+        let mut plan = plan.clone();
+        spoil(&mut plan);
+        let mut job = Job::begin(id(), &Event::JobSubmitted(submitted())).unwrap();
+        job.evolve(&Event::SegmentPlanned(plan));
+        job.open.is_empty()
+    };
+    assert!(!spoilt(|_| {}));
+    assert!(spoilt(|plan| plan.chunks[0].pool = 7));
+    assert!(spoilt(|plan| plan.chunks[0].runs[0] = (u32::MAX, 2)));
+    assert!(spoilt(|plan| plan.requests = 9));
+}
+
 #[test]
 fn a_cancel_before_the_plan_ends_with_nothing() {
     let mut job = Job::begin(id(), &Event::JobSubmitted(submitted())).unwrap();

@@ -2,7 +2,12 @@
 //!
 //! The words are never unescaped: the JSON text of the question is the JSON text of the answer.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use futures::{FutureExt, future::BoxFuture};
 use serde::{
@@ -14,17 +19,20 @@ use serde_json::value::RawValue;
 use crate::{About, Answer, Call, Echo, Endpoint, Engine, Fault, Spec, Usage, openai::Refusal, stamp};
 
 const SLOTS: usize = 256;
+/// Between the tokens of an answer that takes its time.
+const TOKEN_MS: u64 = 100;
 
 pub struct Parrot {
     echo: Echo,
     model: String,
     slots: usize,
+    beats: AtomicU64,
 }
 
 impl Parrot {
     pub fn new(spec: &Spec) -> Self {
         let model = spec.name.clone().unwrap_or_else(|| "echo".to_owned());
-        Self { echo: spec.echo.clone(), model, slots: spec.slots.unwrap_or(SLOTS) }
+        Self { echo: spec.echo.clone(), model, slots: spec.slots.unwrap_or(SLOTS), beats: AtomicU64::new(0) }
     }
 
     /// None: it never comes.
@@ -43,6 +51,15 @@ impl Parrot {
         }
         let model = model.map_or_else(|| Cow::Owned(quoted(&self.model)), |raw| Cow::Borrowed(raw.get()));
         Ok(say(endpoint, &model, words))
+    }
+
+    async fn dawdle(&self, mut left_ms: u64) {
+        while left_ms > 0 {
+            let step = left_ms.min(TOKEN_MS);
+            tokio::time::sleep(Duration::from_millis(step)).await;
+            self.beats.fetch_add(1, Ordering::Relaxed);
+            left_ms -= step;
+        }
     }
 
     fn act_up(&self, words: &str) -> Result<(), Fault> {
@@ -64,7 +81,7 @@ impl Engine for Parrot {
         match self.echo.delay_ms {
             0 => in_time(self.answer(&call)),
             delay => async move {
-                tokio::time::sleep(Duration::from_millis(delay)).await;
+                self.dawdle(delay).await;
                 in_time(self.answer(&call)).await
             }
             .boxed(),
@@ -73,6 +90,10 @@ impl Engine for Parrot {
 
     fn about(&self) -> About {
         About { model: self.model.clone(), engine: "echo", slots: self.slots, device: "cpu".to_owned() }
+    }
+
+    fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
     }
 }
 

@@ -106,7 +106,8 @@ pub struct About {
 }
 
 pub trait Engine: Send + Sync {
-    /// Answers one call. Safe to drop at any await: the engine then finishes the sequence for nobody.
+    /// Answers one call. Safe to drop at any await: the engine ends the sequence with its next token, or, where it does
+    /// not know how, finishes it for nobody.
     fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>>;
 
     fn about(&self) -> About;
@@ -114,6 +115,11 @@ pub trait Engine: Send + Sync {
     /// Resolves when a call would begin at once. It waits while an engine is started again.
     fn ready(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
+    }
+
+    /// Signs of life: tokens sampled so far, of all calls. Zero where the engine does not say.
+    fn beats(&self) -> u64 {
+        0
     }
 
     /// How often it was started again.

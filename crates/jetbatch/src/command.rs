@@ -12,6 +12,8 @@ use domain::{
 };
 use wire::envelope;
 
+/// Of the hash of an event.
+const CONTENT_CHARS: usize = 16;
 /// Conflicts in a row that are taken for contention.
 const TRIES_MAX: usize = 16;
 
@@ -63,12 +65,15 @@ fn is_wanted(folded: Option<&Folded>, event: &Event) -> bool {
     })
 }
 
-/// One event follows on another: name and place name the message. A submission's id also names its body, so that two
-/// bodies under one key are a conflict and not a repetition.
+/// One event follows on another: name, place and content name the message, so that a repetition is one and another
+/// event in the same place is a conflict. A submission that comes again under one key has another time and the same body.
 fn message(id: JobId, event: &Event, expected: u64, trace: Option<&str>) -> wire::Message {
     let message = envelope::event(id, event, trace);
     match event {
         Event::JobSubmitted(submitted) => message.id(format!("{id}:{}:{}", event.name(), submitted.fingerprint)),
-        _ => message.id(format!("{id}:{}:{expected}", event.name())),
+        _ => {
+            let content = blake3::hash(&message.payload).to_hex();
+            message.id(format!("{id}:{}:{expected}:{}", event.name(), &content[..CONTENT_CHARS]))
+        }
     }
 }

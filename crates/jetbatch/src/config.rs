@@ -81,7 +81,7 @@ pub struct Worker {
     pub drain_s: u64,
     /// Whether an engine runs in a process of its own, which can die alone and is started again.
     pub isolate: Isolate,
-    /// An engine in a process of its own that answers nothing for so long, with calls before it, is started again.
+    /// An engine in a process of its own that gives no token for so long, with calls before it, is started again.
     /// 0: never.
     pub engine_stall_s: u64,
 }

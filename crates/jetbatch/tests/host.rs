@@ -175,6 +175,14 @@ async fn a_hang_is_noticed() {
 
 /// A stopped process is as silent as one that hangs in its device.
 #[tokio::test]
+async fn a_long_answer_is_no_hang() {
+    let slow = Echo { delay_ms: 2_500, ..echo() };
+    let stand = Stand::new(Settings { stall: Some(Duration::from_secs(1)), ..settings(slow) }).await;
+    stand.answers("hello").await;
+    assert_eq!(stand.engine.restarts(), 0);
+}
+
+#[tokio::test]
 async fn a_stopped_process_is_replaced() {
     let stand = Stand::new(Settings { stall: Some(Duration::from_secs(1)), ..settings(echo()) }).await;
     let first = stand.engine.pid().unwrap();

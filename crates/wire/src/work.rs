@@ -22,8 +22,10 @@ pub struct Work {
     pub endpoint: Option<String>,
     pub model: Option<String>,
     /// It is to run with nothing beside it.
+    #[serde(default)]
     pub alone: bool,
     /// Of the faults that are a request's own, those that fail the attempt instead of being its answer.
+    #[serde(default)]
     pub retried: Vec<FaultClass>,
     /// The requests' numbers within the segment, as runs `(first, count)`.
     #[serde(deserialize_with = "runs")]
@@ -77,7 +79,7 @@ pub struct Results {
 }
 
 /// What a worker says of itself, in the bucket `workers`, by its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Heartbeat {
     pub worker: String,
     pub pool: Pool,
@@ -90,6 +92,12 @@ pub struct Heartbeat {
     pub started: Millis,
     pub requests: u64,
     pub completion_tokens: u64,
+    /// A second, since the heartbeat before.
+    #[serde(default)]
+    pub request_rate: f64,
+    #[serde(default)]
+    pub token_rate: f64,
+    /// It was told to stop, and takes no more work.
     pub draining: bool,
     /// How often its engine was started again.
     #[serde(default)]

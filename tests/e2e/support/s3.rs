@@ -47,6 +47,15 @@ impl S3 {
         self.process.kill9().await;
     }
 
+    /// It takes connections and answers none.
+    pub fn freeze(&self) {
+        self.process.pause();
+    }
+
+    pub fn thaw(&self) {
+        self.process.resume();
+    }
+
     /// Starts it again with what it holds.
     pub async fn restart(&mut self) {
         self.process = serve(&self.binary, self.port, self.dir.path());

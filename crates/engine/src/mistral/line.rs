@@ -4,7 +4,13 @@
 //! its error path), and everything in flight dies with it. So a receiver here outlives its call, until the engine has
 //! let go of the other end.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use either::Either;
 use mistralrs::{Request, RequestMessage, Response, core::TokenizationRequest};
@@ -17,7 +23,7 @@ use tokio::{
 use super::{
     Miss, Mistral,
     lanes::Turn,
-    request::{self, Plan},
+    request::{self, Plan, Watch},
     response,
 };
 use crate::{
@@ -37,7 +43,8 @@ impl Mistral {
         let turn = self.lanes.turn().await;
         let lane = turn.lane;
         let (sender, mut held) = Held::new(Some(turn));
-        let request = plan.request(prompt, tokens, sender);
+        let watch = Watch { beats: self.beats.clone(), left: held.left.clone(), ends: self.ends.clone() };
+        let request = plan.request(prompt, tokens, watch, sender);
         let queue = self.send(lane, Request::Normal(Box::new(request))).await?;
         match held.receiver.recv().await {
             Some(response) => Ok(response),
@@ -112,6 +119,8 @@ async fn silence(queue: &Sender<Request>) -> Fault {
 struct Held<T: Send + 'static> {
     receiver: Receiver<T>,
     turn: Option<Turn>,
+    /// Nobody waits any more.
+    left: Arc<AtomicBool>,
     runtime: Handle,
 }
 
@@ -119,7 +128,7 @@ impl<T: Send + 'static> Held<T> {
     fn new(turn: Option<Turn>) -> (Sender<T>, Self) {
         // Room for an error after the answer: the engine waits for room, and everything waits for the engine.
         let (sender, receiver) = channel(2);
-        (sender, Self { receiver, turn, runtime: Handle::current() })
+        (sender, Self { receiver, turn, left: Arc::default(), runtime: Handle::current() })
     }
 }
 
@@ -128,6 +137,7 @@ impl<T: Send + 'static> Drop for Held<T> {
         if self.receiver.sender_strong_count() == 0 {
             return;
         }
+        self.left.store(true, Ordering::Relaxed);
         let (_, nothing) = channel(1);
         let mut receiver = std::mem::replace(&mut self.receiver, nothing);
         let turn = self.turn.take();

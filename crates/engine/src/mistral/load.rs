@@ -7,7 +7,7 @@ use mistralrs::{
     TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
 };
 
-use super::{Bare, Mistral, lanes::Lanes};
+use super::{Bare, Mistral, ends, lanes::Lanes};
 use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
@@ -20,7 +20,8 @@ pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
     let about = About { model: spec.name.clone().unwrap_or(name), engine: "mistralrs", slots, device };
     tracing::info!(model = about.model, device = about.device, slots, context, "model loaded");
     let patience = spec.call_seconds_max.map(Duration::from_secs);
-    let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience };
+    let (beats, ends) = (Default::default(), spec.model.as_ref().map(ends::of).unwrap_or_default().into());
+    let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience, beats, ends };
     mistral.measure().await;
     Ok(mistral)
 }

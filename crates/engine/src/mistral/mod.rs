@@ -1,13 +1,21 @@
 //! mistral.rs as an engine: one model, and many calls at once.
 
 mod bare;
+mod ends;
 mod lanes;
 mod line;
 mod load;
 mod request;
 mod response;
 
-use std::{iter, time::Duration};
+use std::{
+    iter,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::{FutureExt, future::BoxFuture, future::try_join_all};
 use mistralrs::RequestMessage;
@@ -29,6 +37,10 @@ pub struct Mistral {
     /// Tokens that the chat template adds to the shortest conversation.
     template: usize,
     patience: Option<Duration>,
+    /// Tokens sampled.
+    beats: Arc<AtomicU64>,
+    /// Tokens that end an answer, as far as they are known.
+    ends: Arc<[usize]>,
 }
 
 /// Why there is no reply.
@@ -63,6 +75,10 @@ impl Engine for Mistral {
 
     fn about(&self) -> About {
         self.about.clone()
+    }
+
+    fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
     }
 }
 

@@ -1,6 +1,9 @@
 //! From an ask to mistral.rs's request.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use mistralrs::{
     Constraint, CustomLogitsProcessor, Device, MessageContent, NormalRequest, RequestMessage, Response, SamplingParams,
@@ -9,6 +12,9 @@ use mistralrs::{
 use tokio::sync::mpsc::Sender;
 
 use crate::openai::{Ask, Field, Format, Input, Message, Sampling};
+
+/// Beside this no other token has a chance.
+const NEVER: f32 = -1e30;
 
 /// The largest below 1: mistral.rs skips `min_p` where `top_p` is 1 or more.
 const TOP_P_ALL: f64 = 0.999_999_94;
@@ -34,11 +40,17 @@ impl Plan {
     }
 
     /// A request for `prompt` that generates at most `tokens`.
-    pub fn request(&self, prompt: RequestMessage, tokens: usize, response: Sender<Response>) -> NormalRequest {
+    pub fn request(
+        &self,
+        prompt: RequestMessage,
+        tokens: usize,
+        watch: Watch,
+        response: Sender<Response>,
+    ) -> NormalRequest {
         let mut request = NormalRequest::new_simple(prompt, self.params(tokens), response, 0, None, None);
         request.constraint = constraint(&self.format);
         request.return_logprobs = self.logprobs.is_some();
-        request.logits_processors = self.processors();
+        request.logits_processors = Some(self.processors(watch));
         request
     }
 
@@ -63,7 +75,7 @@ impl Plan {
     }
 
     /// In this order, after the penalties and before the temperature.
-    fn processors(&self) -> Option<Vec<Arc<dyn CustomLogitsProcessor>>> {
+    fn processors(&self, watch: Watch) -> Vec<Arc<dyn CustomLogitsProcessor>> {
         let mut processors: Vec<Arc<dyn CustomLogitsProcessor>> = Vec::new();
         if !self.sampling.bias.is_empty() {
             // mistral.rs has a field for this and never reads it.
@@ -74,8 +86,36 @@ impl Plan {
             // Its argmax takes the logarithm of whatever it is given: give it probabilities.
             processors.push(Arc::new(|logits: &Tensor, _: &[u32]| softmax(logits)));
         }
-        (!processors.is_empty()).then_some(processors)
+        processors.push(Arc::new(watch));
+        processors
     }
+}
+
+/// Sees each token that a sequence samples: a sign of life, and the one place where mistral.rs lets a sequence be ended
+/// that nobody waits for any more. (An error here would cost its neighbours a token, and streaming one message each.)
+pub struct Watch {
+    pub beats: Arc<AtomicU64>,
+    pub left: Arc<AtomicBool>,
+    /// Tokens that end an answer.
+    pub ends: Arc<[usize]>,
+}
+
+impl CustomLogitsProcessor for Watch {
+    fn apply(&self, logits: &Tensor, _: &[u32]) -> mistralrs::Result<Tensor> {
+        self.beats.fetch_add(1, Ordering::Relaxed);
+        match self.ends.first() {
+            Some(end) if self.left.load(Ordering::Relaxed) => only(logits, *end),
+            _ => Ok(logits.clone()),
+        }
+    }
+}
+
+fn only(logits: &Tensor, token: usize) -> mistralrs::Result<Tensor> {
+    let mut values = vec![NEVER; logits.elem_count()];
+    if let Some(value) = values.get_mut(token) {
+        *value = 0.0;
+    }
+    row(values)
 }
 
 fn biased(logits: &Tensor, bias: &[(usize, f32)]) -> mistralrs::Result<Tensor> {

@@ -1,4 +1,4 @@
-//! What happens when mistral.rs's thread dies.
+//! What happens when mistral.rs's thread dies, and to sequences that nobody waits for.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use mistralrs::Request;
 use serde_json::json;
 use tokio::sync::mpsc::channel;
 
-use super::*;
+use super::{request::Watch, *};
 use crate::Spec;
 
 async fn tiny() -> Mistral {
@@ -28,9 +28,10 @@ async fn poison(mistral: &Mistral) {
     let plan = Plan::new(&ask);
     let prompt = request::prompts(ask.input).pop().expect("a prompt");
     let (sender, receiver) = channel(1);
+    let watch = Watch { beats: Arc::default(), left: Arc::default(), ends: Arc::default() };
     drop(receiver);
     let queue = mistral.lanes.model(0).inner().get_sender(None).expect("a queue");
-    let request = Request::Normal(Box::new(plan.request(prompt, 4, sender)));
+    let request = Request::Normal(Box::new(plan.request(prompt, 4, watch, sender)));
     queue.send(request).await.expect("a living thread");
 }
 
@@ -52,4 +53,24 @@ async fn death_is_a_fault_and_not_the_end() {
         }
     }
     panic!("no fault in twenty deaths");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_nobody_waits_for_ends() {
+    let mistral = tiny().await;
+    let long = mistral.run(call(200));
+    let begun = async {
+        while mistral.beats() < 5 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = begun => {}
+        _ = long => panic!("200 tokens came before 5"),
+    }
+    // There is one slot: the next answer comes when that sequence is over.
+    let answer = mistral.run(call(16)).await.expect("an answer");
+    assert!(answer.body.contains("Paris"), "{}", answer.body);
+    assert!(mistral.beats() < 100, "{} tokens", mistral.beats());
 }

@@ -47,6 +47,11 @@ impl Calls {
         }
     }
 
+    /// The engine works, though no answer is whole yet.
+    pub fn beat(&self) {
+        self.inner().quiet.heard(Instant::now());
+    }
+
     /// Whether the call was still waiting.
     pub fn forget(&self, id: u64) -> bool {
         self.inner().remove(id).is_some()
@@ -65,7 +70,7 @@ impl Calls {
         self.inner().over.is_some()
     }
 
-    /// Resolves when calls wait and no answer came for `limit`.
+    /// Resolves when calls wait and neither token nor answer came for `limit`.
     pub async fn stall(&self, limit: Duration) {
         loop {
             let left = self.left(limit);

@@ -209,6 +209,7 @@ async fn hear(tells: &mut Frames<ChildStdout>, calls: &Calls) -> Option<End> {
                 return Some(End::Dead { message });
             }
             Ok(Some(Tell::Fault { id, fault })) => calls.settle(id, Err(fault)),
+            Ok(Some(Tell::Beat)) => calls.beat(),
             Ok(Some(Tell::Ready(_) | Tell::Failed(_))) => return Some(End::Strange),
             Ok(None) => return None,
             Err(end) => return Some(end),

@@ -32,6 +32,7 @@ pub struct Load {
 }
 
 /// From the engine. `Ready` or `Failed` is the first; then each call has one answer or one fault, unless it is cancelled.
+/// Beats come between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tell {
@@ -46,6 +47,8 @@ pub enum Tell {
         id: u64,
         fault: Fault,
     },
+    /// Tokens came since the last one.
+    Beat,
 }
 
 /// [`About`] without the engine's kind, which the worker knows.
@@ -134,6 +137,7 @@ mod tests {
             fault(Fault::Died { message: "m".into() }),
             fault(Fault::Timeout { seconds: 9 }),
             fault(Fault::Internal { message: "m".into() }),
+            Tell::Beat,
         ]
     }
 

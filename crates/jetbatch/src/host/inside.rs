@@ -2,7 +2,7 @@
 //! takes one back. It ends when its stdin does, and not before: a signal to stop is for the worker, which drains.
 use super::{
     frame::{self, Ask, Load, Ready, Tell},
-    limits::{ASKS_MAX, LAST_WORDS, READ_BYTES},
+    limits::{ASKS_MAX, BEAT_EVERY, LAST_WORDS, READ_BYTES},
     outbox::Outbox,
 };
 use crate::telemetry;
@@ -29,6 +29,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 /// Of two processes the kernel, short of memory, shall rather kill this one.
 const OOM_SCORE: &str = "500";
@@ -66,7 +67,9 @@ pub async fn run() -> Result<(), Error> {
     match loaded {
         Ok(engine) => {
             outbox.put(&Tell::Ready(Ready::new(engine.about())))?;
-            Desk { engine, outbox, running: Arc::default() }.serve(&mut asks).await
+            let desk = Desk { engine, outbox, running: Arc::default() };
+            let _beats = AbortOnDropHandle::new(tokio::spawn(desk.clone().beat()));
+            desk.serve(&mut asks).await
         }
         Err(error) => {
             outbox.put(&Tell::Failed(error.to_string()))?;
@@ -165,6 +168,19 @@ impl Desk {
             }
         }
         Ok(())
+    }
+
+    async fn beat(self) {
+        let mut told = 0;
+        loop {
+            tokio::time::sleep(BEAT_EVERY).await;
+            let beats = self.engine.beats();
+            if beats != told {
+                told = beats;
+                // A byte or two are never too long.
+                let _ = self.outbox.put(&Tell::Beat);
+            }
+        }
     }
 
     fn begin(&self, id: u64, call: Call) {

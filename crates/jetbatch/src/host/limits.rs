@@ -11,6 +11,8 @@ pub const ASKS_MAX: usize = 256;
 pub const READ_BYTES: usize = 64 << 10;
 /// How long a call waits for an engine that is started again.
 pub const WAIT_SECONDS_MAX: u64 = 60;
+/// How often an engine says that tokens came.
+pub const BEAT_EVERY: Duration = Duration::from_millis(250);
 /// Before an engine that died is started again: doubled each time, from the first to the last.
 pub const DELAY_FIRST: Duration = Duration::from_millis(500);
 pub const DELAY_MAX: Duration = Duration::from_secs(30);

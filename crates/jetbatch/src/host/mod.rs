@@ -29,7 +29,7 @@ pub struct Settings {
     pub engine: engine::Spec,
     /// The engine's process logs as its worker does.
     pub telemetry: crate::telemetry::Settings,
-    /// Calls that wait, and no answer for so long: the engine hangs. None: it may.
+    /// Calls that wait, and neither token nor answer for so long: the engine hangs. None: it may.
     pub stall: Option<Duration>,
     /// The longest that a call waits for an engine that is started again.
     pub wait: Duration,

@@ -1,4 +1,4 @@
-//! How long calls have been waiting while no answer came. Time without a call does not count, and neither is it a sign
+//! How long calls have been waiting while neither token nor answer came. Time without a call does not count, and neither is it a sign
 //! of life that the engine gave a call up for its age: every call before a dead engine ends like that. Pure.
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 pub struct Quiet {
     /// Up to `since`.
     before: Duration,
-    /// When calls began to wait, or the last answer came. None while no call waits.
+    /// When calls began to wait, or the last sign of life came. None while no call waits.
     since: Option<Instant>,
 }
 
@@ -22,7 +22,7 @@ impl Quiet {
         self.since = None;
     }
 
-    /// An answer came.
+    /// An answer came, or a token of one.
     pub fn heard(&mut self, now: Instant) {
         self.before = Duration::ZERO;
         self.since = self.since.map(|_| now);

@@ -145,7 +145,13 @@ async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), 
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
     let copied = source.copy;
-    match validate::run(shared, id, &submitted, source).await? {
+    let verdict = match validate::run(shared, id, &submitted, source).await {
+        Err(Error::Publish(error @ PublishError::TooLarge { .. })) => {
+            return reject(shared, id, vec![large(&error)], 1).await;
+        }
+        verdict => verdict?,
+    };
+    match verdict {
         Verdict::Good { input, requests, segments, bytes } => {
             shared.metrics.submission("planned");
             let planned = Planned { at: clock::now(), input: input.clone(), requests, segments, bytes };
@@ -157,6 +163,11 @@ async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), 
             drop_copy(shared, id).await
         }
     }
+}
+
+/// A fact of the job that no message can hold; asking again would change nothing.
+fn large(error: &PublishError) -> LineError {
+    LineError { code: Code::InvalidSubmission, line: None, param: None, message: error.to_string() }
 }
 
 /// Removes the copy of a rejected job's input. After the verdict is stored, and only if it was this one: another intake

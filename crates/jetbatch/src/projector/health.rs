@@ -5,7 +5,7 @@ use crate::bus::{Bus, ReadError, StreamState};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub struct Health {
     findings: mpsc::Receiver<Finding>,
     /// Keys that the bucket holds at least.
-    keys: Arc<AtomicU64>,
+    keys: Arc<AtomicI64>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -34,7 +34,7 @@ struct Watchman {
     pools: Vec<String>,
     log: String,
     bucket: String,
-    keys: Arc<AtomicU64>,
+    keys: Arc<AtomicI64>,
 }
 
 impl Health {
@@ -42,7 +42,7 @@ impl Health {
     pub async fn open(bus: &Bus, pools: Vec<String>) -> Result<Self, Error> {
         let log = bus.state(EVENTS).await?.created;
         let bucket = bucket_state(bus, &pools).await?.created;
-        let keys = Arc::new(AtomicU64::new(0));
+        let keys = Arc::new(AtomicI64::new(0));
         let (tell, findings) = mpsc::channel(1);
         let mut watchman = Watchman { bus: bus.clone(), pools, log, bucket, keys: keys.clone() };
         let task = tokio::spawn(async move {
@@ -58,7 +58,7 @@ impl Health {
     }
 
     pub fn set_keys(&self, count: u64) {
-        self.keys.store(count, Ordering::Relaxed);
+        self.keys.store(i64::try_from(count).unwrap_or(i64::MAX), Ordering::Relaxed);
     }
 
     pub fn one_more_key(&self) {
@@ -66,8 +66,7 @@ impl Health {
     }
 
     pub fn one_key_less(&self) {
-        let less = |keys: u64| Some(keys.saturating_sub(1));
-        let _ = self.keys.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.keys.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// The next finding; none as long as all is well.
@@ -82,7 +81,7 @@ impl Health {
 impl Watchman {
     async fn look(&mut self) -> Option<Finding> {
         // Taken before the look: what is written meanwhile only adds to what is found.
-        let keys = self.keys.load(Ordering::Relaxed);
+        let keys = u64::try_from(self.keys.load(Ordering::Relaxed)).unwrap_or(0);
         match self.compare(keys).await {
             Ok(finding) => finding,
             Err(error) => {

@@ -7,6 +7,7 @@ mod dead;
 mod lines;
 mod reconcile;
 mod retry;
+mod send;
 mod sent;
 
 use crate::{
@@ -23,33 +24,24 @@ use domain::{
     event::ChunkFailed,
     job::{Chunk, Phase},
     rate::Rate,
-    schedule::{self, Room, Send, Urgency},
 };
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use lines::Segments;
-use sent::{Out, Sent};
+use sent::Sent;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wire::{Filter, stream};
 
 /// How often deadlines and retries are looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// The longest wait for events that were stored already.
-const FOLD_WAIT: Duration = Duration::from_secs(2);
 /// Events folded before the next decision.
 const EVENTS_AT_ONCE: usize = 512;
 /// Older failures were told of by an earlier run.
 const DEAD_MS: u64 = 60_000;
-/// Sends on their way at a time; each holds one chunk in memory.
-const SENDS_AT_ONCE: usize = 16;
-/// How long a job whose input cannot be read stands aside.
-const ASIDE: Duration = Duration::from_secs(5);
-/// Before chunks are offered again to a stream that was full.
-const FULL_REST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -328,164 +320,5 @@ impl Scheduler {
             Err(error) => return Err(error.into()),
         }
         Ok(())
-    }
-
-    /// The chunks to send now, over all pools.
-    fn due(&mut self, now: Millis) -> Vec<Send> {
-        let mut jobs: Vec<_> = self.log.jobs().map(|f| &f.job).filter(|job| job.is_wanted()).collect();
-        let at = Instant::now();
-        jobs.retain(|job| self.aside.get(&job.id).is_none_or(|until| *until <= at));
-        jobs.sort_unstable_by_key(|job| Urgency::of(job));
-        let mut sends = Vec::new();
-        for pool in self.shared.config.pools.keys() {
-            let rate = self.rates.entry(pool.clone()).or_default();
-            let speed = rate.speed().map_or(0.0, |speed| speed.mean);
-            let workers = self.workers.get(pool).copied().unwrap_or(1);
-            let room = Room::ahead(speed, self.shared.config.scheduler.ahead_s, workers, self.sent.room(pool));
-            let out = |job, chunk| self.sent.has(job, chunk);
-            let next = schedule::next(jobs.iter().copied(), pool, room, out, now);
-            if !next.is_empty() {
-                rate.wake(now);
-            }
-            sends.extend(next);
-        }
-        sends
-    }
-
-    async fn send(&mut self, sends: Vec<Send>) -> Result<(), Passing> {
-        let mut works = Vec::new();
-        for send in sends {
-            match self.prepare(&send).await {
-                Ok(Some(work)) => works.push((send, work)),
-                Ok(None) => {}
-                Err(error) => self.set_aside(&send, &error),
-            }
-            if works.len() == SENDS_AT_ONCE {
-                self.publish(std::mem::take(&mut works)).await?;
-            }
-            if self.is_full() {
-                return Ok(());
-            }
-        }
-        self.publish(works).await
-    }
-
-    /// One job's input that is away or was changed must not stop the others.
-    fn set_aside(&mut self, send: &Send, error: &Passing) {
-        let job = send.job;
-        if self.aside.get(&job).is_none_or(|until| *until <= Instant::now()) {
-            tracing::error!(%job, error = error as &dyn std::error::Error, "the job's input cannot be read; it is tried again");
-        }
-        self.segments.forget(job, send.chunk.segment);
-        self.aside.insert(job, Instant::now() + ASIDE);
-    }
-
-    async fn prepare(&mut self, send: &Send) -> Result<Option<lines::Prepared>, Passing> {
-        let Some(folded) = self.log.job(&send.job) else { return Ok(None) };
-        let generation = self.sent.generation(send.job, send.chunk);
-        let failed = self.failed.get(&(send.job, send.chunk)).cloned();
-        self.segments.work(&folded.job, send.chunk, generation, failed).await
-    }
-
-    fn is_full(&self) -> bool {
-        self.full.is_some_and(|until| until > Instant::now())
-    }
-
-    async fn publish(&mut self, works: Vec<(Send, lines::Prepared)>) -> Result<(), Passing> {
-        if works.is_empty() {
-            return Ok(());
-        }
-        let bus = &self.shared.bus;
-        let mut results = futures::stream::iter(works)
-            .map(|(send, work)| async move { (send, work.pool.clone(), work.publish(bus).await) })
-            .buffer_unordered(SENDS_AT_ONCE);
-        let mut failed = None;
-        while let Some((send, pool, result)) = results.next().await {
-            match result {
-                Ok(()) => {
-                    self.shared.metrics.chunk_sent(&pool);
-                    let out = Out { pool, requests: send.requests, at: Instant::now() };
-                    self.sent.insert(send.job, send.chunk, out);
-                }
-                Err(error) => failed = Some(error),
-            }
-        }
-        drop(results);
-        self.judge(failed)
-    }
-
-    /// A full stream is told of once, when it begins and when it ends.
-    fn judge(&mut self, failed: Option<PublishError>) -> Result<(), Passing> {
-        match failed {
-            Some(error @ PublishError::Full { .. }) => {
-                if self.full.replace(Instant::now() + FULL_REST).is_none() {
-                    tracing::warn!(%error, "no chunks are sent until there is room");
-                }
-                Ok(())
-            }
-            Some(error) => Err(error.into()),
-            None => {
-                if self.full.take().is_some() {
-                    tracing::info!("there is room again; chunks are sent");
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn reconcile_now(&mut self) -> Result<(), Error> {
-        match reconcile::held(&self.shared).await {
-            Ok(held) => {
-                // A worker stores the fact before it acks: what is not in WORK and has no fact by `until` is lost.
-                self.workers = held.workers.clone();
-                if self.fold_up_to(held.until).await? {
-                    self.settle(&held);
-                }
-            }
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "WORK could not be looked at"),
-        }
-        Ok(())
-    }
-
-    /// Whether all events up to `until` are folded. The stream's last events may have been removed from it: then the
-    /// reader is caught up without having seen them.
-    async fn fold_up_to(&mut self, until: u64) -> Result<bool, Error> {
-        let limit = Instant::now() + FOLD_WAIT;
-        while self.log.seq() < until {
-            match timeout_at(limit, self.log.next()).await {
-                Ok(change) => self.note(change?),
-                Err(_) => return Ok(self.log.caught_up()),
-            }
-        }
-        Ok(true)
-    }
-
-    fn settle(&mut self, held: &reconcile::Held) {
-        let lost = self.sent.lost(&held.chunks, held.looked);
-        if !lost.is_empty() {
-            tracing::warn!(chunks = lost.len(), "WORK has lost chunks; they are sent again");
-        }
-        for (job, chunk) in lost {
-            self.sent.resend(job, chunk);
-        }
-        let mut found: BTreeMap<Pool, u64> = BTreeMap::new();
-        for (&(job, chunk), pool) in &held.chunks {
-            let Some(folded) = self.log.job(&job).filter(|folded| folded.job.is_wanted()) else {
-                self.unwanted.insert(job);
-                continue;
-            };
-            let Some(segment) = folded.job.open.get(&chunk.segment) else { continue };
-            let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { continue };
-            // What failed since it was looked at is to wait, and not to pass for sent.
-            let is_owed = |chunk| matches!(chunk, Some(Chunk::Owed { not_before, .. }) if not_before <= held.at);
-            if !self.sent.has(job, chunk) && is_owed(folded.job.chunk(chunk)) {
-                *found.entry(pool.clone()).or_default() += 1;
-                self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.looked });
-            }
-        }
-        for (pool, chunks) in found {
-            tracing::info!(%pool, chunks, "WORK holds chunks sent before");
-            self.rates.entry(pool).or_default().wake(held.at);
-        }
     }
 }

@@ -1,26 +1,31 @@
-//! What WORK holds, and who works.
-use super::Passing;
+//! What WORK holds, and who works, against what the log owes.
+use super::{Error, Passing, Scheduler, sent::Out};
 use crate::{clock, shared::Shared};
-use domain::{ChunkId, JobId, Millis, Pool};
-use std::{collections::HashMap, time::Duration};
-use tokio::time::Instant;
+use domain::{ChunkId, JobId, Millis, Pool, job::Chunk};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+use tokio::time::{Instant, timeout_at};
 use wire::{Filter, Subject, bucket, stream};
 
 /// The heartbeats must be read by then, or one worker a pool is assumed.
 const WORKERS_WITHIN: Duration = Duration::from_secs(2);
+/// The longest wait for events that were stored already.
+const FOLD_WAIT: Duration = Duration::from_secs(2);
 
-pub struct Held {
+struct Held {
     /// Sent and not acknowledged.
-    pub chunks: HashMap<(JobId, ChunkId), Pool>,
+    chunks: HashMap<(JobId, ChunkId), Pool>,
     /// When it was looked at, by the clock that events are dated with, and by one that nobody sets.
-    pub at: Millis,
-    pub looked: Instant,
+    at: Millis,
+    looked: Instant,
     /// The last event that was stored by then.
-    pub until: u64,
-    pub workers: HashMap<Pool, u64>,
+    until: u64,
+    workers: HashMap<Pool, u64>,
 }
 
-pub async fn held(shared: &Shared) -> Result<Held, Passing> {
+async fn held(shared: &Shared) -> Result<Held, Passing> {
     let (at, looked) = (clock::now(), Instant::now());
     let subjects = shared.bus.subjects(stream::WORK, &Filter::Work.to_string()).await?;
     let until = shared.bus.last_seq(stream::EVENTS).await?;
@@ -41,4 +46,62 @@ async fn workers(shared: &Shared) -> HashMap<Pool, u64> {
         *workers.entry(pool).or_default() += 1;
     }
     workers
+}
+
+impl Scheduler {
+    pub(super) async fn reconcile_now(&mut self) -> Result<(), Error> {
+        match held(&self.shared).await {
+            Ok(held) => {
+                // A worker stores the fact before it acks: what is not in WORK and has no fact by `until` is lost.
+                self.workers = held.workers.clone();
+                if self.fold_up_to(held.until).await? {
+                    self.settle(&held);
+                }
+            }
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "WORK could not be looked at"),
+        }
+        Ok(())
+    }
+
+    /// Whether all events up to `until` are folded. The stream's last events may have been removed from it: then the
+    /// reader is caught up without having seen them.
+    async fn fold_up_to(&mut self, until: u64) -> Result<bool, Error> {
+        let limit = Instant::now() + FOLD_WAIT;
+        while self.log.seq() < until {
+            match timeout_at(limit, self.log.next()).await {
+                Ok(change) => self.note(change?),
+                Err(_) => return Ok(self.log.caught_up()),
+            }
+        }
+        Ok(true)
+    }
+
+    fn settle(&mut self, held: &Held) {
+        let lost = self.sent.lost(&held.chunks, held.looked);
+        if !lost.is_empty() {
+            tracing::warn!(chunks = lost.len(), "WORK has lost chunks; they are sent again");
+        }
+        for (job, chunk) in lost {
+            self.sent.resend(job, chunk);
+        }
+        let mut found: BTreeMap<Pool, u64> = BTreeMap::new();
+        for (&(job, chunk), pool) in &held.chunks {
+            let Some(folded) = self.log.job(&job).filter(|folded| folded.job.is_wanted()) else {
+                self.unwanted.insert(job);
+                continue;
+            };
+            let Some(segment) = folded.job.open.get(&chunk.segment) else { continue };
+            let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { continue };
+            // What failed since it was looked at is to wait, and not to pass for sent.
+            let is_owed = |chunk| matches!(chunk, Some(Chunk::Owed { not_before, .. }) if not_before <= held.at);
+            if !self.sent.has(job, chunk) && is_owed(folded.job.chunk(chunk)) {
+                *found.entry(pool.clone()).or_default() += 1;
+                self.sent.insert(job, chunk, Out { pool: pool.clone(), requests: plan.requests(), at: held.looked });
+            }
+        }
+        for (pool, chunks) in found {
+            tracing::info!(%pool, chunks, "WORK holds chunks sent before");
+            self.rates.entry(pool).or_default().wake(held.at);
+        }
+    }
 }

@@ -21,7 +21,7 @@ use futures::{StreamExt, stream::FuturesOrdered};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -48,6 +48,7 @@ pub struct Runner {
     pub started: Millis,
     pub requests: AtomicU64,
     pub tokens: AtomicU64,
+    pub draining: AtomicBool,
 }
 
 /// What keeps a chunk from being settled.
@@ -106,9 +107,9 @@ impl Error {
 
 impl Runner {
     pub fn new(shared: Shared, name: String, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
-        let (requests, tokens) = Default::default();
+        let (requests, tokens, draining) = Default::default();
         let wants = Wants::new(shared.bus.clone());
-        Self { shared, name, pool, engine, slots, wants, started: clock::now(), requests, tokens }
+        Self { shared, name, pool, engine, slots, wants, started: clock::now(), requests, tokens, draining }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
@@ -122,6 +123,14 @@ impl Runner {
                 self.fail(&work, error.class(), error.to_string()).await
             }
         }
+    }
+
+    /// Tells that the chunk was not finished. Were it only refused, the server would count that as a delivery that was
+    /// not heard of again, and a chunk that saw many workers come and go would pass for the one that ended them.
+    pub async fn hand_back(&self, delivery: &Delivery) -> Result<(), Error> {
+        let work: Work = envelope::decode("chunk", &delivery.payload).map_err(Error::Decode)?;
+        let reason = "the worker was told to stop".to_owned();
+        report::failed(&self.shared.bus, &work, &self.name, FaultClass::HandedBack, reason).await
     }
 
     /// It begins when its first request has a place; until then the job may be cancelled.

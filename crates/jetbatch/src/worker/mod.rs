@@ -16,7 +16,7 @@ use domain::{JobId, Pool};
 use engine::Engine;
 use slots::{Announced, Slots};
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -46,6 +46,7 @@ pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: Canc
     let beating = CancellationToken::new();
     let beats = tokio::spawn(beat::run(runner.clone(), beating.clone()));
     let pulled = pull(&mut puller, &runner, &slots, &tasks, &stop, &abandon).await;
+    runner.draining.store(true, Ordering::Relaxed);
     // What its last pull brought goes back at once.
     drop(puller);
     drain(&shared, tasks, abandon).await;
@@ -91,7 +92,10 @@ async fn attend(runner: Arc<Runner>, delivery: Delivery, announced: Announced, a
     };
     let answered = match settled {
         Some(Ok(())) => delivery.ack().await,
-        None => delivery.nak(None).await,
+        None => match runner.hand_back(&delivery).await {
+            Ok(()) => delivery.ack().await,
+            Err(_) => delivery.nak(None).await,
+        },
         Some(Err(chunk::Error::Decode(error))) => {
             // Reconciling sends the chunk again if it is still owed.
             tracing::error!(%error, subject = delivery.subject, "a message in WORK is no chunk; it is removed");

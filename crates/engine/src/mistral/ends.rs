@@ -1,0 +1,67 @@
+//! Which tokens end an answer. mistral.rs knows and does not tell, so it is read where mistral.rs reads it. What is not
+//! found (GGUF and UQFF files) costs no answer: a sequence that nobody waits for is then generated to its end.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::{Cache, Repo, RepoType};
+use serde::Deserialize;
+
+use crate::Source;
+
+const REVISION: &str = "main";
+
+#[derive(Deserialize)]
+struct Config {
+    eos_token_id: Option<Ids>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Ids {
+    One(usize),
+    Many(Vec<usize>),
+}
+
+pub fn of(source: &Source) -> Vec<usize> {
+    let files = ["generation_config.json", "config.json"];
+    files.iter().filter_map(|name| file(source, name)).find_map(|path| read(&path)).unwrap_or_default()
+}
+
+fn file(source: &Source, name: &str) -> Option<PathBuf> {
+    if let Some(folder) = &source.folder {
+        return Some(Path::new(folder).join(name));
+    }
+    let revision = source.revision.as_deref().unwrap_or(REVISION);
+    let repo = Repo::with_revision(source.hub.clone()?, RepoType::Model, revision.to_owned());
+    Cache::from_env().repo(repo).get(name)
+}
+
+fn read(path: &Path) -> Option<Vec<usize>> {
+    let config: Config = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    match config.eos_token_id? {
+        Ids::One(id) => Some(vec![id]),
+        Ids::Many(ids) => Some(ids),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(texts: &[(&str, &str)]) -> Vec<usize> {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in texts {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        of(&Source { folder: Some(folder.path().to_string_lossy().into_owned()), ..Source::default() })
+    }
+
+    #[test]
+    fn the_generation_config_comes_first() {
+        let config = ("config.json", r#"{"eos_token_id": 7, "vocab_size": 9}"#);
+        assert_eq!(ends(&[config]), [7]);
+        assert_eq!(ends(&[config, ("generation_config.json", r#"{"eos_token_id": [5, 6]}"#)]), [5, 6]);
+        assert_eq!(ends(&[config, ("generation_config.json", r#"{"eos_token_id": null}"#)]), [7]);
+        assert_eq!(ends(&[]), [] as [usize; 0]);
+    }
+}
