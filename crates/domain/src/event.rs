@@ -216,11 +216,10 @@ pub struct ChunkPlan {
 }
 
 impl SegmentPlan {
-    /// Whether each of its chunks names a pool and requests that there are: EVENTS takes what anybody publishes.
+    /// Whether each of its chunks names a pool that there is, and requests that can be counted: EVENTS takes what anybody
+    /// publishes.
     pub fn is_sound(&self) -> bool {
-        let requests: u64 = self.chunks.iter().flat_map(|chunk| &chunk.runs).map(|&(_, count)| u64::from(count)).sum();
-        let holds = |chunk: &ChunkPlan| chunk.holds(self.pools.len(), self.requests);
-        requests == u64::from(self.requests) && self.chunks.iter().all(holds)
+        self.chunks.iter().all(|chunk| chunk.is_countable() && usize::from(chunk.pool) < self.pools.len())
     }
 }
 
@@ -243,10 +242,9 @@ impl ChunkPlan {
         halves.map(|runs| Self { pool: self.pool, runs, bytes: self.bytes.div_ceil(2) })
     }
 
-    /// Whether its runs name a pool and requests that there are.
-    fn holds(&self, pools: usize, requests: u32) -> bool {
-        let is_inside = |&(first, count): &(u32, u32)| first.checked_add(count).is_some_and(|end| end <= requests);
-        usize::from(self.pool) < pools && self.runs.iter().all(is_inside)
+    fn is_countable(&self) -> bool {
+        let ends = self.runs.iter().all(|&(first, count)| first.checked_add(count).is_some());
+        ends && self.runs.iter().map(|&(_, count)| u64::from(count)).sum::<u64>() <= u64::from(u32::MAX)
     }
 
     /// The requests it holds, numbered within the segment, ascending.

@@ -321,7 +321,7 @@ fn a_plan_that_names_what_is_not_there_is_no_plan() {
     assert!(!spoilt(|_| {}));
     assert!(spoilt(|plan| plan.chunks[0].pool = 7));
     assert!(spoilt(|plan| plan.chunks[0].runs[0] = (u32::MAX, 2)));
-    assert!(spoilt(|plan| plan.requests = 9));
+    assert!(spoilt(|plan| plan.chunks[0].runs = vec![(0, u32::MAX), (0, u32::MAX)]));
 }
 
 #[test]
