@@ -17,6 +17,7 @@ use mistralrs::{Request, RequestMessage, Response, core::TokenizationRequest};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{Receiver, Sender, channel, error::SendError},
+    task::yield_now,
     time::{sleep, timeout},
 };
 
@@ -40,13 +41,18 @@ const FIRST: usize = 0;
 
 impl Mistral {
     pub(super) async fn generate(&self, plan: &Plan, prompt: RequestMessage, tokens: usize) -> Result<Response, Miss> {
-        let turn = self.lanes.turn().await;
-        let lane = turn.lane;
-        let (sender, mut held) = Held::new(Some(turn));
+        let (sender, mut held) = Held::new();
         let watch = Watch { beats: self.beats.clone(), left: held.left.clone(), ends: self.ends.clone() };
         let request = plan.request(prompt, tokens, watch, sender);
+        let turn = self.lanes.turn().await;
+        let lane = turn.lane;
+        held.turn = Some(turn);
         let queue = self.send(lane, Request::Normal(Box::new(request))).await?;
-        match held.receiver.recv().await {
+        let response = held.receiver.recv().await;
+        drop(held);
+        // Whoever has the next turn goes first: the engine idles until then, and this answer can wait.
+        yield_now().await;
+        match response {
             Some(response) => Ok(response),
             None => Err(silence(&queue).await.into()),
         }
@@ -54,7 +60,7 @@ impl Mistral {
 
     /// How many tokens a prompt takes, with its template.
     pub(super) async fn tokens(&self, prompt: &RequestMessage) -> Result<usize, Miss> {
-        let (sender, mut held) = Held::new(None);
+        let (sender, mut held) = Held::new();
         let (text, enable_thinking) = match prompt {
             RequestMessage::Chat { messages, enable_thinking, .. } => {
                 (Either::Left(messages.clone()), *enable_thinking)
@@ -125,10 +131,10 @@ struct Held<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Held<T> {
-    fn new(turn: Option<Turn>) -> (Sender<T>, Self) {
+    fn new() -> (Sender<T>, Self) {
         // Room for an error after the answer: the engine waits for room, and everything waits for the engine.
         let (sender, receiver) = channel(2);
-        (sender, Self { receiver, turn, left: Arc::default(), runtime: Handle::current() })
+        (sender, Self { receiver, turn: None, left: Arc::default(), runtime: Handle::current() })
     }
 }
 

@@ -71,7 +71,7 @@ async fn pull(
             pulled = fetch(puller, slots, &*runner.engine) => pulled?,
         };
         for delivery in pulled {
-            tasks.spawn(attend(runner.clone(), delivery, slots.announce(), abandon.clone()));
+            tasks.spawn(attend(runner.clone(), delivery, slots.announce_chunk(), abandon.clone()));
         }
     }
 }

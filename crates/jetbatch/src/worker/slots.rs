@@ -6,6 +6,13 @@ use std::sync::{
 };
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
+/// With fewer requests waiting than this the next chunk is fetched, however few slots there are: a chunk takes some
+/// milliseconds to come, and a small request is over in less.
+const ENOUGH_MIN: usize = 4;
+
+/// Requests at the engine beyond its slots. The way there and back takes longer than a small request does.
+const SPARE_MIN: usize = 3;
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Slots(Arc<Inner>);
@@ -16,8 +23,10 @@ struct Inner {
     most: u32,
     /// A few more than the engine runs at once: the next request must be there when a slot falls free.
     places: Semaphore,
-    /// Requests of pulled chunks that have not begun; a chunk that is not decoded yet counts as one.
+    /// Requests of pulled chunks that have not begun; a chunk that is not decoded yet counts as enough.
     waiting: AtomicUsize,
+    /// So many need not be added to.
+    enough: usize,
     running: AtomicUsize,
     changed: Notify,
 }
@@ -25,11 +34,12 @@ struct Inner {
 impl Slots {
     pub fn new(slots: usize) -> Self {
         let slots = slots.max(1);
-        let most = slots + slots / 4 + 1;
+        let most = slots + slots / 4 + SPARE_MIN;
         let places = Semaphore::new(most);
         let most = u32::try_from(most).unwrap_or(u32::MAX);
         let (waiting, running) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self(Arc::new(Inner { slots, most, places, waiting, running, changed: Notify::new() }))
+        let enough = (slots / 2).max(ENOUGH_MIN);
+        Self(Arc::new(Inner { slots, most, places, waiting, enough, running, changed: Notify::new() }))
     }
 
     pub fn count(&self) -> usize {
@@ -40,13 +50,13 @@ impl Slots {
         self.0.running.load(Ordering::Relaxed).min(self.0.slots)
     }
 
-    /// Waits until less than half of the slots' worth of requests is waiting.
+    /// Waits until so few requests wait that another chunk is to be fetched: half of the slots, or a few.
     pub async fn hungry(&self) {
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.0.waiting.load(Ordering::Acquire) <= self.0.slots / 2 {
+            if self.0.waiting.load(Ordering::Acquire) <= self.0.enough {
                 return;
             }
             changed.await;
@@ -55,8 +65,17 @@ impl Slots {
 
     /// A request will come. Dropped, it will not.
     pub fn announce(&self) -> Announced {
-        self.0.waiting.fetch_add(1, Ordering::AcqRel);
-        Announced(self.clone())
+        self.announced(1)
+    }
+
+    /// A chunk's first request will come. Until it begins, the others are announced or not, and no more is fetched.
+    pub fn announce_chunk(&self) -> Announced {
+        self.announced(self.0.enough + 1)
+    }
+
+    fn announced(&self, weight: usize) -> Announced {
+        self.0.waiting.fetch_add(weight, Ordering::AcqRel);
+        Announced { slots: self.clone(), weight }
     }
 
     /// A place for an announced request.
@@ -82,12 +101,16 @@ impl Slots {
     }
 }
 
-pub struct Announced(Slots);
+pub struct Announced {
+    slots: Slots,
+    weight: usize,
+}
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        let Inner { slots, waiting, changed, .. } = &*self.0.0;
-        if waiting.fetch_sub(1, Ordering::AcqRel) == slots / 2 + 1 {
+        let Inner { waiting, enough, changed, .. } = &*self.slots.0;
+        let before = waiting.fetch_sub(self.weight, Ordering::AcqRel);
+        if before > *enough && before - self.weight <= *enough {
             changed.notify_waiters();
         }
     }
@@ -111,14 +134,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_is_hungry_until_half_its_slots_wait() {
-        let slots = Slots::new(4);
-        let mut waiting: Vec<_> = (0..3).map(|_| slots.announce()).collect();
+        let slots = Slots::new(20);
+        let mut waiting: Vec<_> = (0..11).map(|_| slots.announce()).collect();
         assert!(slots.hungry().now_or_never().is_none());
         let place = slots.take(waiting.pop().unwrap()).await;
         assert!(slots.hungry().now_or_never().is_some());
         assert_eq!(slots.busy(), 1);
         drop(place);
         assert_eq!(slots.busy(), 0);
+    }
+
+    #[tokio::test]
+    async fn no_second_chunk_is_fetched_before_the_first_begins() {
+        let slots = Slots::new(1);
+        let first = slots.announce_chunk();
+        let rest: Vec<_> = (0..ENOUGH_MIN + 1).map(|_| slots.announce()).collect();
+        assert!(slots.hungry().now_or_never().is_none());
+        let _place = slots.take(first).await;
+        assert!(slots.hungry().now_or_never().is_none(), "one more than enough waits");
+        drop(rest);
+        assert!(slots.hungry().now_or_never().is_some());
     }
 
     #[tokio::test]
