@@ -75,7 +75,7 @@ async fn a_paused_job_keeps_its_deadline_and_can_be_cancelled() {
 
 #[tokio::test]
 async fn a_deadline_and_a_priority_are_changed() {
-    let stand = Plan::echo("delay_ms = 100", 2).start().await;
+    let stand = Plan::echo("delay_ms = 250", 2).start().await;
     let asks = echoes(100);
     let [long, urgent] = [(); 2].map(|()| stand.http.submit("?completion_window=2h", jsonl(&asks)));
     let (long, urgent) = (long.await, urgent.await);
