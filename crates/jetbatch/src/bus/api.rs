@@ -72,6 +72,8 @@ impl Refusal {
         match self.err_code {
             NOT_FOR_ACCOUNT => false,
             NOT_AVAILABLE | NOT_LEADER | INCOMPLETE => true,
+            // A node that is down comes back; where there are too few of them, or too small ones, that stays so.
+            code::NO_PEERS => self.description.contains("peer offline"),
             _ => matches!(self.code, 429 | 503),
         }
     }
@@ -133,5 +135,25 @@ fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Fault> {
         Some(refusal) if refusal.is_passing() => Err(Fault::Passing(refusal.description)),
         Some(refusal) => Err(Fault::Final(ApiError::Refused { code: refusal.err_code, reason: refusal.description })),
         None => serde_json::from_slice(payload).map_err(unreadable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_election_or_a_restart_mends_is_passing() {
+        let refusal =
+            |code, err_code, description: &str| Refusal { code, err_code, description: description.to_owned() };
+        for (refusal, passing) in [
+            (refusal(503, 10_008, "JetStream system temporarily unavailable"), true),
+            (refusal(400, 10_005, "no suitable peers for placement, peer offline"), true),
+            (refusal(400, 10_005, "no suitable peers for placement, insufficient storage"), false),
+            (refusal(503, 10_039, "JetStream not enabled for account"), false),
+            (refusal(404, 10_059, "stream not found"), false),
+        ] {
+            assert_eq!(refusal.is_passing(), passing, "{refusal:?}");
+        }
     }
 }
