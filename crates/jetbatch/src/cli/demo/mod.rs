@@ -88,8 +88,9 @@ fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Insta
     out::line(format!("speed     {}", job.rates().unwrap_or_default()))?;
     out::line(format!("all of it {}", age(begun)))?;
     files(data, job)?;
-    out::line("\nNext:\n  jetbatch serve --config config/jetbatch.toml")?;
-    out::line(format!("  jetbatch submit {} --watch", sample.file.display()))
+    let program = std::env::args().next().unwrap_or_else(|| "jetbatch".to_owned());
+    out::line(format!("\nNext:\n  {program} serve --config config/jetbatch.toml"))?;
+    out::line(format!("  {program} submit {} --watch", sample.file.display()))
 }
 
 fn files(data: &Path, job: &Job) -> Result<(), Error> {
