@@ -19,7 +19,16 @@ use bytes::Bytes;
 use domain::Millis;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
-use std::{error::Error as StdError, io, path::PathBuf, sync::Arc};
+use std::{
+    error::Error as StdError,
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+/// No file is younger, whatever the clock that dated it.
+const AHEAD: Duration = Duration::from_secs(86_400);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -88,7 +97,7 @@ impl Store {
         }
     }
 
-    /// Deletes every object below a folder.
+    /// Deletes every object below a folder, and what was begun there and not finished: nobody is to write there any more.
     pub async fn delete_under(&self, prefix: &str) -> Result<(), StoreError> {
         let found = self.inner.list(Some(&self.at(prefix)?)).map_ok(|meta| meta.location).boxed();
         let mut deleted = self.inner.delete_stream(found);
@@ -98,6 +107,7 @@ impl Store {
                 Err(e) => return Err(StoreError::new(prefix, e)),
             }
         }
+        self.drop_cut(&[prefix], SystemTime::now() + AHEAD).await;
         Ok(())
     }
 

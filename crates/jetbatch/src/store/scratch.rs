@@ -4,7 +4,7 @@ use domain::Millis;
 use futures::{StreamExt, pin_mut};
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, SystemTime},
 };
 
@@ -13,10 +13,15 @@ impl Store {
     /// show in no list, and a rule of the bucket removes them.
     pub async fn tidy(&self, before: Millis) -> Result<usize, StoreError> {
         let probes = self.probes(before).await?;
-        let Some(root) = self.root.clone() else { return Ok(probes) };
         let before = SystemTime::UNIX_EPOCH + Duration::from_millis(before.get());
-        let files = tokio::task::spawn_blocking(move || temporary(&root, before)).await.unwrap_or_default();
-        Ok(probes + files)
+        Ok(probes + self.drop_cut(&[paths::UPLOADS, paths::JOBS], before).await)
+    }
+
+    /// Removes the unfinished files of local folders, which no list shows.
+    pub(super) async fn drop_cut(&self, folders: &[&str], before: SystemTime) -> usize {
+        let Some(root) = &self.root else { return 0 };
+        let folders = folders.iter().map(|folder| root.join(folder)).collect();
+        tokio::task::spawn_blocking(move || temporary(folders, before)).await.unwrap_or_default()
     }
 
     async fn probes(&self, before: Millis) -> Result<usize, StoreError> {
@@ -35,8 +40,7 @@ impl Store {
 }
 
 /// A file that vanishes or cannot be removed is the next one's to find.
-fn temporary(root: &Path, before: SystemTime) -> usize {
-    let mut open: Vec<PathBuf> = [paths::UPLOADS, paths::JOBS].iter().map(|name| root.join(name)).collect();
+fn temporary(mut open: Vec<PathBuf>, before: SystemTime) -> usize {
     let mut removed = 0;
     while let Some(folder) = open.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
@@ -92,6 +96,20 @@ mod tests {
         assert_eq!(store.tidy(YEAR_3000).await.unwrap(), 0);
         assert!(!folder.path().join("jobs/x").exists());
         assert_eq!(store.size(&whole).await.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn who_deletes_a_folder_deletes_what_was_never_finished_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Settings::local(folder.path())).unwrap();
+        for path in ["jobs/x/parts/1.jsonl", "jobs/y/parts/1.jsonl"] {
+            let mut cut = store.writer(path).await.unwrap();
+            cut.write(vec![0; 3 << 20].into()).await.unwrap();
+            std::mem::forget(cut);
+        }
+        store.delete_under("jobs/x/parts").await.unwrap();
+        let left = |job: &str| fs::read_dir(folder.path().join(job).join("parts")).map_or(0, Iterator::count);
+        assert_eq!((left("jobs/x"), left("jobs/y")), (0, 1));
     }
 
     #[test]
