@@ -1,5 +1,6 @@
-//! How long calls have been waiting while neither token nor answer came. Time without a call does not count, and neither is it a sign
-//! of life that the engine gave a call up for its age: every call before a dead engine ends like that. Pure.
+//! How long calls have been waiting while neither token nor answer came. Time without a call does not count, and
+//! neither is it a sign of life that the engine gave a call up for its age: every call before a dead engine ends like
+//! that. Pure.
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
