@@ -134,19 +134,20 @@ pub struct PoolConfig {
     /// The model names it serves; by default the pool's own name.
     #[serde(default)]
     pub models: Vec<String>,
-    /// Requests a chunk holds at most; by default four for each slot.
+    /// Requests a chunk holds at most; by default four for each slot, and 32 at least.
     #[serde(default)]
     pub chunk_requests: Option<u32>,
     pub engine: engine::Spec,
 }
 
-/// The slots a chunk is cut for where the pool leaves them to the engine.
+/// The slots a chunk is cut for where the pool leaves them to the engine, or has fewer: each chunk costs some messages.
 const SLOTS_GUESS: usize = 8;
 
 impl PoolConfig {
     pub fn chunk_requests(&self) -> u32 {
         let guess = if self.engine.kind == engine::Kind::Echo { CHUNK_REQUESTS_MAX as usize } else { SLOTS_GUESS };
-        let slots = u32::try_from(self.engine.slots.unwrap_or(guess)).unwrap_or(CHUNK_REQUESTS_MAX);
+        let slots = self.engine.slots.unwrap_or(guess).max(SLOTS_GUESS);
+        let slots = u32::try_from(slots).unwrap_or(CHUNK_REQUESTS_MAX);
         self.chunk_requests.unwrap_or(slots.saturating_mul(4)).clamp(1, CHUNK_REQUESTS_MAX)
     }
 }

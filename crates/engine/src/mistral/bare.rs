@@ -4,20 +4,21 @@ use mistralrs::{Model, RequestBuilder, TextMessageRole};
 use serde_json::Value;
 
 pub struct Bare {
-    pub(super) model: Model,
+    /// Never empty.
+    pub(super) copies: Vec<Model>,
     pub(super) in_flight: usize,
 }
 
 impl Bare {
-    /// Calls to keep in flight for its best speed with right answers: one on a CPU (see `lanes.rs`).
+    /// Calls to keep in flight for its best speed with right answers: on a CPU one for each copy (see `lanes.rs`).
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Answers a chat of plain texts. Gives the completion tokens.
-    pub async fn chat(&self, body: &[u8]) -> Result<u64, String> {
+    /// Answers a chat of plain texts, one of those in flight. Gives the completion tokens.
+    pub async fn chat(&self, lane: usize, body: &[u8]) -> Result<u64, String> {
         let body: Value = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-        let response = self.model.send_chat_request(request(&body)).await;
+        let response = self.copies[lane % self.copies.len()].send_chat_request(request(&body)).await;
         response.map(|answer| answer.usage.completion_tokens as u64).map_err(|error| format!("{error:#}"))
     }
 }

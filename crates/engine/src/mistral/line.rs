@@ -42,7 +42,7 @@ const FIRST: usize = 0;
 impl Mistral {
     pub(super) async fn generate(&self, plan: &Plan, prompt: RequestMessage, tokens: usize) -> Result<Response, Miss> {
         let (sender, mut held) = Held::new();
-        let watch = Watch { beats: self.beats.clone(), left: held.left.clone(), ends: self.ends.clone() };
+        let watch = Watch { beats: self.beats.clone(), left: held.left.clone(), end: self.end };
         let request = plan.request(prompt, tokens, watch, sender);
         let turn = self.lanes.turn().await;
         let lane = turn.lane;

@@ -7,7 +7,7 @@ use mistralrs::{
     TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
 };
 
-use super::{Bare, Mistral, ends, lanes::Lanes};
+use super::{Bare, Mistral, end, lanes::Lanes};
 use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
@@ -20,8 +20,8 @@ pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
     let about = About { model: spec.name.clone().unwrap_or(name), engine: "mistralrs", slots, device };
     tracing::info!(model = about.model, device = about.device, slots, context, "model loaded");
     let patience = spec.call_seconds_max.map(Duration::from_secs);
-    let (beats, ends) = (Default::default(), spec.model.as_ref().map(ends::of).unwrap_or_default().into());
-    let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience, beats, ends };
+    let (beats, end) = (Default::default(), spec.model.as_ref().and_then(end::of));
+    let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience, beats, end };
     mistral.measure().await;
     Ok(mistral)
 }
@@ -29,8 +29,8 @@ pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
 /// The same model with the same settings, and nothing around it.
 pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
     let Plan { name, builder, slots, cpu, .. } = Plan::new(spec)?;
-    let model = build(&name, builder, 1).await?.pop().expect("one copy was asked for");
-    Ok(Bare { model, in_flight: if cpu { 1 } else { slots + limits::SPARE } })
+    let (copies, in_flight) = if cpu { (slots, slots) } else { (1, slots + limits::SPARE) };
+    Ok(Bare { copies: build(&name, builder, copies).await?, in_flight })
 }
 
 struct Plan {

@@ -1,7 +1,7 @@
 //! mistral.rs as an engine: one model, and many calls at once.
 
 mod bare;
-mod ends;
+mod end;
 mod lanes;
 mod line;
 mod load;
@@ -39,8 +39,8 @@ pub struct Mistral {
     patience: Option<Duration>,
     /// Tokens sampled.
     beats: Arc<AtomicU64>,
-    /// Tokens that end an answer, as far as they are known.
-    ends: Arc<[usize]>,
+    /// A token that ends an answer, where one is known.
+    end: Option<usize>,
 }
 
 /// Why there is no reply.

@@ -96,15 +96,15 @@ impl Plan {
 pub struct Watch {
     pub beats: Arc<AtomicU64>,
     pub left: Arc<AtomicBool>,
-    /// Tokens that end an answer.
-    pub ends: Arc<[usize]>,
+    /// A token that ends an answer.
+    pub end: Option<usize>,
 }
 
 impl CustomLogitsProcessor for Watch {
     fn apply(&self, logits: &Tensor, _: &[u32]) -> mistralrs::Result<Tensor> {
         self.beats.fetch_add(1, Ordering::Relaxed);
-        match self.ends.first() {
-            Some(end) if self.left.load(Ordering::Relaxed) => only(logits, *end),
+        match self.end {
+            Some(end) if self.left.load(Ordering::Relaxed) => only(logits, end),
             _ => Ok(logits.clone()),
         }
     }

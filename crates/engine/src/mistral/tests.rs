@@ -28,7 +28,7 @@ async fn poison(mistral: &Mistral) {
     let plan = Plan::new(&ask);
     let prompt = request::prompts(ask.input).pop().expect("a prompt");
     let (sender, receiver) = channel(1);
-    let watch = Watch { beats: Arc::default(), left: Arc::default(), ends: Arc::default() };
+    let watch = Watch { beats: Arc::default(), left: Arc::default(), end: None };
     drop(receiver);
     let queue = mistral.lanes.model(0).inner().get_sender(None).expect("a queue");
     let request = Request::Normal(Box::new(plan.request(prompt, 4, watch, sender)));

@@ -20,7 +20,8 @@ mod watch;
 use clap::{Parser, Subcommand};
 use domain::submission::Order;
 use error::{EXIT_CODES, Error};
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
+use tokio::runtime::{Builder, Runtime};
 
 /// Batch inference that keeps its promises: a file of prompts in, every prompt answered exactly once.
 #[derive(Debug, Parser)]
@@ -79,7 +80,7 @@ enum Command {
 
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match runtime(&command) {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Error::failed(error))),
     };
@@ -87,6 +88,14 @@ pub fn main() -> ExitCode {
     // A read of standard input that blocks, or a model that still loads, must not hold up the exit.
     runtime.shutdown_background();
     end(outcome)
+}
+
+/// An engine has threads of its own and wants every core: what passes its calls on stays on one.
+fn runtime(command: &Command) -> io::Result<Runtime> {
+    match command {
+        Command::EngineHost => Builder::new_multi_thread().worker_threads(1).enable_all().build(),
+        _ => Runtime::new(),
+    }
 }
 
 fn end(outcome: Result<(), Error>) -> ExitCode {

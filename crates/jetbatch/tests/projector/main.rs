@@ -18,7 +18,7 @@ use jetbatch::{
     clock,
     projector::{self, Difference, compare, rebuild},
 };
-use rig::{CHUNK, LONG, Rig, archived, done, id, message, plan, planned, within};
+use rig::{LONG, Rig, archived, done, id, plan, planned, within};
 use std::time::Duration;
 use testkit::wait_for;
 use wire::{Subject, bucket, stream, work::SlaAlert};
@@ -241,41 +241,5 @@ async fn a_job_past_its_deadline_is_told_once() {
     let stored = rig.agrees(job).await;
     assert_eq!((stored.status.state, stored.live.sla), (State::Expired, Some(Sla::Missed)));
     assert_eq!(alerts(&rig.bus, job).await, [Sla::Missed]);
-    projector.stop().await;
-}
-
-/// Run it alone and in release: `cargo test --release --test projector -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
-async fn measure_the_delay_under_load() {
-    let rig = Rig::start().await;
-    let projector = rig.project();
-    let jobs: Vec<JobId> = (0..20).map(|n| id(&format!("load{n}"))).collect();
-    let segments = 50;
-    for job in &jobs {
-        rig.plan(*job, segments).await;
-    }
-    let begin = std::time::Instant::now();
-    let mut window = rig.bus.window(256);
-    for segment in 0..segments {
-        for job in &jobs {
-            for chunk in 0..10 {
-                window.push(message(*job, &done(segment, chunk))).await.unwrap();
-            }
-        }
-    }
-    window.flush().await.unwrap();
-    let facts = jobs.len() as u32 * segments * 10;
-    let seconds = begin.elapsed().as_secs_f64();
-    for job in &jobs {
-        let status = rig.agrees(*job).await.status;
-        assert_eq!(status.requests.completed, u64::from(segments * 10 * CHUNK));
-    }
-    println!("{facts} facts in {seconds:.2} s: {:.0} facts/s", f64::from(facts) / seconds);
-    let metrics = rig.shared.metrics.encode();
-    let begin = std::time::Instant::now();
-    let report = rebuild(&rig.bus).await.unwrap();
-    println!("{} events folded in {:.2} s", report.events, begin.elapsed().as_secs_f64());
-    metrics.lines().filter(|line| line.starts_with("jetbatch_status_")).for_each(|line| println!("{line}"));
     projector.stop().await;
 }

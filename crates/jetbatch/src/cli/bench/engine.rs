@@ -8,24 +8,26 @@ use crate::cli::{
     text,
     watch::{Pace, follow, verdict},
 };
-use crate::config::Config;
+use crate::{clock, config::Config};
 use bytes::Bytes;
 use clap::Args;
+use domain::Millis;
 use engine::{Bare, Spec};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{cpus, scratch::Scratch};
 
 const POOL: &str = "tiny";
-/// Each look takes its part of the CPU that is measured.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Each look takes its part of the CPU that is measured, and none is needed to know when the job ended.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -124,17 +126,23 @@ fn median(rounds: &[Round]) -> f64 {
 
 /// Tokens a second of mistral.rs alone.
 async fn directly(alone: &Bare, calls: &[Bytes]) -> Result<f64, Error> {
-    let begun = Instant::now();
-    let answers = stream::iter(calls).map(|body| async move { alone.chat(body).await.map_err(Error::Failed) });
-    let add = |sum: u64, tokens| async move { Ok(sum + tokens) };
-    let tokens = answers.buffer_unordered(alone.in_flight()).try_fold(0, add).await?;
+    let (begun, rest) = (Instant::now(), Mutex::new(calls.iter()));
+    let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let lanes = (0..alone.in_flight()).map(async |lane| {
+        let mut tokens = 0;
+        while let Some(body) = next() {
+            tokens += alone.chat(lane, body).await.map_err(Error::Failed)?;
+        }
+        Ok::<u64, Error>(tokens)
+    });
+    let tokens: u64 = try_join_all(lanes).await?.into_iter().sum();
     Ok(tokens as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// Tokens a second of a whole job: from the first byte of its upload to its output file.
+/// Tokens a second of a whole job: from the first byte of its upload to its end, when its output file lies there.
 async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
     let client = local.client.clone();
-    let begun = Instant::now();
+    let begun = clock::now();
     let job = local.beside(async {
         let id = upload(&client, file, None).await?;
         let pace = Pace { every: LOOK_EVERY, look: |_: &Job| {} };
@@ -142,7 +150,8 @@ async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
     });
     let job = job.await?;
     verdict(&job)?;
-    Ok(job.usage.completion_tokens as f64 / begun.elapsed().as_secs_f64())
+    let ended = job.ended_at.as_ref().map_or_else(clock::now, |when| Millis::new(when.ms()));
+    Ok(job.usage.completion_tokens as f64 * 1_000.0 / ended.since(begun) as f64)
 }
 
 #[derive(Deserialize)]

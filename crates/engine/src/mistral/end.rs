@@ -1,4 +1,4 @@
-//! Which tokens end an answer. mistral.rs knows and does not tell, so it is read where mistral.rs reads it. What is not
+//! A token that ends an answer. mistral.rs knows and does not tell, so it is read where mistral.rs reads it. What is not
 //! found (GGUF and UQFF files) costs no answer: a sequence that nobody waits for is then generated to its end.
 
 use std::path::{Path, PathBuf};
@@ -22,9 +22,10 @@ enum Ids {
     Many(Vec<usize>),
 }
 
-pub fn of(source: &Source) -> Vec<usize> {
+/// One of them: any ends an answer.
+pub fn of(source: &Source) -> Option<usize> {
     let files = ["generation_config.json", "config.json"];
-    files.iter().filter_map(|name| file(source, name)).find_map(|path| read(&path)).unwrap_or_default()
+    files.iter().filter_map(|name| file(source, name)).find_map(|path| read(&path))
 }
 
 fn file(source: &Source, name: &str) -> Option<PathBuf> {
@@ -36,11 +37,11 @@ fn file(source: &Source, name: &str) -> Option<PathBuf> {
     Cache::from_env().repo(repo).get(name)
 }
 
-fn read(path: &Path) -> Option<Vec<usize>> {
+fn read(path: &Path) -> Option<usize> {
     let config: Config = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
     match config.eos_token_id? {
-        Ids::One(id) => Some(vec![id]),
-        Ids::Many(ids) => Some(ids),
+        Ids::One(id) => Some(id),
+        Ids::Many(ids) => ids.first().copied(),
     }
 }
 
@@ -48,7 +49,7 @@ fn read(path: &Path) -> Option<Vec<usize>> {
 mod tests {
     use super::*;
 
-    fn ends(texts: &[(&str, &str)]) -> Vec<usize> {
+    fn end(texts: &[(&str, &str)]) -> Option<usize> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in texts {
             std::fs::write(folder.path().join(name), text).unwrap();
@@ -59,9 +60,10 @@ mod tests {
     #[test]
     fn the_generation_config_comes_first() {
         let config = ("config.json", r#"{"eos_token_id": 7, "vocab_size": 9}"#);
-        assert_eq!(ends(&[config]), [7]);
-        assert_eq!(ends(&[config, ("generation_config.json", r#"{"eos_token_id": [5, 6]}"#)]), [5, 6]);
-        assert_eq!(ends(&[config, ("generation_config.json", r#"{"eos_token_id": null}"#)]), [7]);
-        assert_eq!(ends(&[]), [] as [usize; 0]);
+        assert_eq!(end(&[config]), Some(7));
+        assert_eq!(end(&[config, ("generation_config.json", r#"{"eos_token_id": [5, 6]}"#)]), Some(5));
+        assert_eq!(end(&[config, ("generation_config.json", r#"{"eos_token_id": null}"#)]), Some(7));
+        assert_eq!(end(&[("generation_config.json", r#"{"eos_token_id": []}"#), config]), Some(7));
+        assert_eq!(end(&[]), None);
     }
 }
