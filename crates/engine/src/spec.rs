@@ -112,7 +112,7 @@ pub struct Source {
     pub files: Vec<String>,
     /// Branch, tag or commit of a hub id. Default: `main`.
     pub revision: Option<String>,
-    /// A `tokenizer.json`, or for `gguf` also the hub id of a model that has one. Default: the model's own.
+    /// A `tokenizer.json`; for `gguf` also the folder or hub id that holds one. Default: the model's own.
     pub tokenizer: Option<String>,
     /// A `.jinja` file. Default: the model's own.
     pub chat_template: Option<String>,

@@ -1,11 +1,12 @@
 //! A token that ends an answer. mistral.rs knows and does not tell, so it is read where mistral.rs reads it. What is not
-//! found (GGUF and UQFF files) costs no answer: a sequence that nobody waits for is then generated to its end.
+//! found (a GGUF file by itself) costs no answer: a sequence that nobody waits for is then generated to its end.
 
 use std::path::{Path, PathBuf};
 
 use hf_hub::{Cache, Repo, RepoType};
 use serde::Deserialize;
 
+use super::tokenizer;
 use crate::Source;
 
 const REVISION: &str = "main";
@@ -29,12 +30,19 @@ pub fn of(source: &Source) -> Option<usize> {
 }
 
 fn file(source: &Source, name: &str) -> Option<PathBuf> {
-    if let Some(folder) = &source.folder {
-        return Some(Path::new(folder).join(name));
+    let place = place(source)?;
+    if Path::new(place).is_dir() {
+        return Some(Path::new(place).join(name));
     }
     let revision = source.revision.as_deref().unwrap_or(REVISION);
-    let repo = Repo::with_revision(source.hub.clone()?, RepoType::Model, revision.to_owned());
+    let repo = Repo::with_revision(place.to_owned(), RepoType::Model, revision.to_owned());
     Cache::from_env().repo(repo).get(name)
+}
+
+/// The folder or hub id that the model's configuration is in. A GGUF file's is beside its tokenizer.
+fn place(source: &Source) -> Option<&str> {
+    let own = [&source.folder, &source.hub, &source.uqff].into_iter().flatten().next();
+    own.map(String::as_str).or_else(|| source.tokenizer.as_deref().map(tokenizer::home))
 }
 
 fn read(path: &Path) -> Option<usize> {

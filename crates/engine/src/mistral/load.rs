@@ -7,7 +7,7 @@ use mistralrs::{
     TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
 };
 
-use super::{Bare, Mistral, end, lanes::Lanes};
+use super::{Bare, Mistral, end, lanes::Lanes, tokenizer};
 use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
@@ -259,11 +259,9 @@ fn gguf(place: &str, source: &Source, settings: Settings) -> Result<Builder, Loa
     }
     let builder = GgufModelBuilder::new(place, files(place, source)?.to_vec());
     let mut builder = common!(builder, source, settings);
-    builder = match &source.tokenizer {
-        Some(file) if file.ends_with(".json") => builder.with_tokenizer_json(existing(file)?),
-        Some(id) => builder.with_tok_model_id(id),
-        None => builder,
-    };
+    if let Some(tokenizer) = &source.tokenizer {
+        builder = builder.with_tok_model_id(tokenizer::found(tokenizer)?);
+    }
     Ok(Builder::Gguf(Box::new(builder)))
 }
 

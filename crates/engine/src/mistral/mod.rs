@@ -7,6 +7,7 @@ mod line;
 mod load;
 mod request;
 mod response;
+mod tokenizer;
 
 use std::{
     iter,

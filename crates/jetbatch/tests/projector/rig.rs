@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use testkit::{nats::Server, wait_for};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{Message, bucket, envelope, work::StoredStatus};
+use wire::{bucket, envelope, work::StoredStatus};
 
 pub const LONG: Duration = Duration::from_secs(30);
 const DAY_MS: u64 = 86_400_000;
@@ -208,8 +208,4 @@ pub fn done(segment: u32, index: u32) -> Event {
 pub fn archived(segment: u32) -> Event {
     let tally = tally(10 * CHUNK);
     Event::SegmentArchived(SegmentArchived { at: clock::now(), segment, tally, output_bytes: 10, error_bytes: 0 })
-}
-
-pub fn message(job: JobId, event: &Event) -> Message {
-    envelope::event(job, event, None).id(uuid::Uuid::now_v7())
 }
