@@ -1,5 +1,5 @@
 //! How long things are kept: the `[retention]` table of the configuration.
-use domain::time;
+use domain::{Millis, time};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ pub struct Settings {
     pub jobs: Age,
     /// An uploaded file that no job took by then is removed.
     pub uploads: Age,
+    /// A file of the local store that was begun and not written to for so long is removed: its writer was killed.
+    pub unfinished: Age,
     /// How often leftovers are looked for.
     pub sweep_s: u64,
 }
@@ -38,6 +40,16 @@ impl TryFrom<String> for Age {
     }
 }
 
+impl Age {
+    /// What is older than this then. None: nothing is.
+    pub fn before(self, now: Millis) -> Option<Millis> {
+        match self {
+            Self::Ms(ms) => Some(Millis::new(now.get().saturating_sub(ms))),
+            Self::Never => None,
+        }
+    }
+}
+
 impl Settings {
     pub fn sweep(&self) -> Duration {
         Duration::from_secs(self.sweep_s.max(1))
@@ -47,7 +59,8 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         const DAY_MS: u64 = 86_400_000;
-        Self { jobs: Age::Ms(30 * DAY_MS), uploads: Age::Ms(7 * DAY_MS), sweep_s: 3_600 }
+        let days = |days| Age::Ms(days * DAY_MS);
+        Self { jobs: days(30), uploads: days(7), unfinished: days(1), sweep_s: 3_600 }
     }
 }
 
@@ -60,6 +73,8 @@ mod tests {
         let age = |text: &str| Age::try_from(text.to_owned());
         assert_eq!((age("30d"), age("90s")), (Ok(Age::Ms(2_592_000_000)), Ok(Age::Ms(90_000))));
         assert_eq!(age(" never "), Ok(Age::Never));
+        let before = |age: Age| age.before(Millis::new(70_000)).map(Millis::get);
+        assert_eq!((before(Age::Ms(60_000)), before(Age::Never)), (Some(10_000), None));
         for bad in ["", "30", "0s", "-1d", "Never", "forever"] {
             assert!(age(bad).is_err(), "{bad}");
         }

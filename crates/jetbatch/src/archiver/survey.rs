@@ -13,9 +13,6 @@ use domain::Millis;
 use futures::{StreamExt, pin_mut};
 use wire::{Filter, Subject, stream};
 
-/// A write that was begun so long ago is not finished any more.
-const CUT_MS: u64 = 86_400_000;
-
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the store could not be looked at")]
@@ -30,12 +27,19 @@ pub async fn look(shared: &Shared) -> Result<Found, Error> {
     let since = began(&shared.bus).await?;
     store(&shared.store, since, &mut found).await?;
     streams(&shared.bus, &mut found).await?;
-    let cut = shared.store.tidy(Millis::new(found.at.get().saturating_sub(CUT_MS))).await?;
-    if cut > 0 {
-        tracing::info!(files = cut, "writes that were never finished were removed");
+    if let Some(before) = shared.config.retention.unfinished.before(found.at) {
+        tidy(&shared.store, before).await?;
     }
     found.until = shared.bus.last_seq(stream::EVENTS).await?;
     Ok(found)
+}
+
+async fn tidy(store: &Store, before: Millis) -> Result<(), StoreError> {
+    let files = store.tidy(before).await?;
+    if files > 0 {
+        tracing::info!(files, "writes that were never finished were removed");
+    }
+    Ok(())
 }
 
 /// When the log began. It tells nothing of what is older: a log that was lost and made anew must not cost the files.

@@ -39,7 +39,7 @@ use voice::Voice;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What was left behind may take so long to go: the archiver looks for it once a minute.
+/// What was left behind may take so long to go: see [retention] in `stand`.
 const CLEAN_WITHIN: Duration = Duration::from_secs(120);
 const HEAL_WITHIN: Duration = Duration::from_secs(120);
 

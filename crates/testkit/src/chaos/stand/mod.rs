@@ -172,7 +172,7 @@ fn config(args: &Args, spec: &Spec, dir: &Path, disk: &Disk, nats: &str) -> Stri
     format!(
         "[nats]\nurl = '{nats}'\nreplicas = {replicas}\nack_wait_s = 5\n[store]\nurl = {store:?}\n\
          [intake]\nfile_roots = [{inputs:?}]\n[scheduler]\nreconcile_s = 2\n[worker]\ndrain_s = 5\n\
-         [retention]\nsweep_s = 20\n{}{}",
+         [retention]\nsweep_s = 20\nunfinished = '60s'\n{}{}",
         engine(args, spec),
         args.toml()
     )
