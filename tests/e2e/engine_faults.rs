@@ -2,7 +2,10 @@
 use crate::support::{Ask, LONG, Plan, Stand, assert_counts, jsonl, lines, message_count};
 use domain::{Event, event::FaultClass};
 use serde_json::Value;
-use testkit::wait_for;
+use testkit::{
+    process::{Signal, signal},
+    wait_for,
+};
 use wire::{
     bucket, envelope, stream,
     work::{DeadChunk, Heartbeat},
@@ -128,8 +131,8 @@ async fn a_worker_drains_with_its_engine() {
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 50).await;
     let engine = engine_of(&stand);
-    signal(engine, "TERM");
-    signal(engine, "INT");
+    signal(engine, Signal::SIGTERM);
+    signal(engine, Signal::SIGINT);
     stand.workers[0].term();
     assert!(stand.workers[0].exit(LONG).await.success());
     let said = stand.workers[0].stderr();
@@ -160,11 +163,6 @@ fn engine_of(stand: &Stand) -> u32 {
     let of = |path: std::path::PathBuf| std::fs::read_to_string(path.join("children")).unwrap_or_default();
     let all: String = threads.map(|thread| of(thread.unwrap().path())).collect::<Vec<_>>().join(" ");
     all.split_whitespace().next().expect("the worker has a child").parse().unwrap()
-}
-
-fn signal(pid: u32, name: &str) {
-    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(sent.unwrap().success());
 }
 
 async fn ended(pid: u32) {

@@ -5,7 +5,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{Signal, kill};
+pub use nix::sys::signal::Signal;
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -173,6 +174,12 @@ impl Jetbatch {
     pub fn story(&self) -> String {
         format!("--- stdout\n{}\n--- stderr\n{}", self.stdout(), self.stderr())
     }
+}
+
+/// Sends a signal to a process that runs. Not by `kill`: a small system has no such program.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).expect("a pid");
+    kill(Pid::from_raw(pid), signal).expect("the process runs");
 }
 
 #[cfg(test)]

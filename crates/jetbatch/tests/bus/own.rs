@@ -5,6 +5,7 @@ use std::{env, fs};
 
 use jetbatch::bus::server::{FindError, Server, ServerError, find};
 use jetbatch::bus::{Bus, Settings, doctor};
+use testkit::process::{Signal, signal};
 use testkit::wait_for;
 use tokio::process::Command;
 use wire::Message;
@@ -64,7 +65,7 @@ async fn a_server_that_dies_is_started_again() {
     let (url, first) = (server.url().to_owned(), server.pid().unwrap());
     let bus = bus(&server, &settings).await;
     bus.publish(Message::new("event.job.a", "x").id("1")).await.unwrap();
-    Command::new("kill").args(["-9", &first.to_string()]).status().await.unwrap();
+    signal(first, Signal::SIGKILL);
     tokio::select! {
         () = server.ended() => panic!("it was given up"),
         stored = bus.publish(Message::new("event.job.a", "x").id("2")) => assert_eq!(stored.unwrap().seq, 2),
