@@ -9,7 +9,7 @@ use domain::{
 use futures::future::join_all;
 use serde_json::json;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use testkit::wait_for;
+use testkit::{wait_for, wait_until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -142,21 +142,23 @@ async fn refused(stand: &Stand, bytes: usize) {
 /// the places are free again.
 #[tokio::test]
 async fn uploads_trickle() {
-    // A few more than there are places: an upload of the test's own may take one from them.
-    const SLOW: usize = 64 + 8;
+    const PLACES: usize = 64;
+    const TOO_MANY: usize = 8;
     let mut stand = Plan::echo("", 8).start().await;
     stand.make_room();
-    let slow: Vec<_> = (0..SLOW).map(|_| tokio::spawn(trickle(stand.http.base.clone()))).collect();
+    let slow: Vec<_> = (0..PLACES + TOO_MANY).map(|_| tokio::spawn(trickle(stand.http.base.clone()))).collect();
+    let sent_away = || async { slow.iter().filter(|upload| upload.is_finished()).count() };
+    assert_eq!(wait_until(LONG, &TOO_MANY, sent_away).await, TOO_MANY);
     let upload = || answer(stand.http.post("/files").body("{}\n"));
-    let busy = wait_for("all places to be taken", LONG, || async { Some(upload().await).filter(|a| a.status == 503) });
-    assert_eq!(busy.await.body["error"]["code"], "busy");
+    let busy = upload().await;
+    assert_eq!((busy.status, &busy.body["error"]["code"]), (503, &json!("busy")));
     let requests: Vec<_> = echoes(8).iter().map(|ask| ask.json()).collect();
     let submitted = answer(stand.http.post("/jobs").json(&json!({"requests": requests}))).await;
     stand.answered(submitted.accepted(), &echoes(8)).await;
     wait_for("a place", LONG, || async { (upload().await.status == 201).then_some(()) }).await;
     let told: Vec<_> = join_all(slow).await.into_iter().map(Result::unwrap).collect();
     let with = |status: &str| told.iter().filter(|answer| answer.starts_with(status)).count();
-    assert!(with("HTTP/1.1 408 ") >= 50 && with("HTTP/1.1 201 ") == 0, "{told:#?}");
+    assert_eq!((with("HTTP/1.1 408 "), with("HTTP/1.1 503 ")), (PLACES, TOO_MANY), "{told:#?}");
 }
 
 /// Uploads a byte a second until it is answered, and gives the answer.

@@ -16,7 +16,7 @@ use std::{
     path::Path,
     time::{Duration, SystemTime},
 };
-use testkit::wait_for;
+use testkit::{wait_for, wait_until};
 use wire::{Message, Subject, stream};
 
 const JOBS: usize = 1_000;
@@ -160,26 +160,14 @@ async fn after_a_thousand_jobs_nothing_is_left_but_what_is_theirs() {
     stand.new_head().await;
 
     let expected = expected(&log, &jobs).await;
-    assert_eq!(until(|| async { files(&stand) }, &expected).await, expected);
+    assert_eq!(wait_until(LONG, &expected, || async { files(&stand) }).await, expected);
     for stream in [stream::WORK, stream::RESULTS] {
-        assert_eq!(until(|| message_count(&log.js, stream), &0).await, 0, "{stream}");
+        assert_eq!(wait_until(LONG, &0, || message_count(&log.js, stream)).await, 0, "{stream}");
     }
     let poisoned: BTreeSet<JobId> =
         jobs.iter().filter(|(_, s)| s["requests"]["failed"] == 1).map(|(id, _)| *id).collect();
     assert!(poisoned.len() > JOBS / 20);
-    assert_eq!(until(|| dead(&log), &poisoned).await, poisoned);
-}
-
-/// Waits until it is so, and gives what it is at last.
-async fn until<T: PartialEq, F: Future<Output = T>>(mut ask: impl FnMut() -> F, wanted: &T) -> T {
-    let end = tokio::time::Instant::now() + LONG;
-    loop {
-        let now = ask().await;
-        if now == *wanted || tokio::time::Instant::now() > end {
-            return now;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    assert_eq!(wait_until(LONG, &poisoned, || dead(&log)).await, poisoned);
 }
 
 async fn tombstones(log: &Log) -> Vec<JobId> {
@@ -244,7 +232,7 @@ async fn a_job_is_deleted_once_and_not_while_it_runs() {
 
     jetbatch(&["delete", &id.to_string(), "--url", &url], 0).await;
     let nothing = BTreeSet::new();
-    assert_eq!(until(|| async { files(&stand) }, &nothing).await, nothing);
+    assert_eq!(wait_until(LONG, &nothing, || async { files(&stand) }).await, nothing);
     let twice = stand.http.delete(id).await;
     assert!([202, 404].contains(&twice.status), "{twice:?}");
     control(&log, Order::Delete, id).await;
@@ -272,5 +260,5 @@ async fn a_job_that_ended_long_ago_is_deleted() {
     stand.answered(id, &asks).await;
     wait_for("the deletion", LONG, || async { (tombstones(&log).await == [id]).then_some(()) }).await;
     let nothing = BTreeSet::new();
-    assert_eq!(until(|| async { files(&stand) }, &nothing).await, nothing);
+    assert_eq!(wait_until(LONG, &nothing, || async { files(&stand) }).await, nothing);
 }

@@ -7,4 +7,4 @@ pub mod process;
 mod wait;
 
 pub use find::{tool, tools_dirs};
-pub use wait::wait_for;
+pub use wait::{wait_for, wait_until};

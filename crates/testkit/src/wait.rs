@@ -19,3 +19,19 @@ where
         sleep(POLL).await;
     }
 }
+
+/// Asks until the answer is `wanted`, and gives the last one: for an assertion that shows how they differ.
+pub async fn wait_until<T, F>(timeout: Duration, wanted: &T, mut ask: impl FnMut() -> F) -> T
+where
+    T: PartialEq,
+    F: Future<Output = T>,
+{
+    let until = Instant::now() + timeout;
+    loop {
+        let answer = ask().await;
+        if answer == *wanted || Instant::now() > until {
+            return answer;
+        }
+        sleep(POLL).await;
+    }
+}

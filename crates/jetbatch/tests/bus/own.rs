@@ -1,18 +1,15 @@
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::{env, fs};
+use std::path::Path;
 
 use jetbatch::bus::server::{FindError, Server, ServerError, find};
 use jetbatch::bus::{Bus, Settings, doctor};
-use testkit::process::{Signal, signal};
-use testkit::wait_for;
-use tokio::process::Command;
+use testkit::process::{Signal, Start, signal};
 use wire::Message;
 
 use super::{WAIT, connect, pools};
 
-const DIR: &str = "JETBATCH_TEST_SERVER_DIR";
+const BINARY: &str = env!("CARGO_BIN_EXE_jetbatch");
 
 fn settings(dir: &Path) -> Settings {
     Settings { data_dir: dir.to_owned(), server_bin: Some(testkit::nats::binary()), ..Settings::default() }
@@ -74,30 +71,19 @@ async fn a_server_that_dies_is_started_again() {
     assert_ne!(server.pid().unwrap(), first);
 }
 
-/// The jetbatch of [`leave_behind`], which is killed with a server running.
-#[tokio::test]
-#[ignore = "run by the tests below"]
-async fn a_jetbatch() {
-    let dir = PathBuf::from(env::var_os(DIR).expect("the caller names a folder"));
-    let settings = settings(&dir);
-    let server = Server::start(&settings).await.unwrap();
-    bus(&server, &settings).await.publish(Message::new("event.job.a", "x").id("1")).await.unwrap();
-    fs::write(dir.join("ready"), server.pid().unwrap().to_string()).unwrap();
-    std::future::pending::<()>().await;
-}
-
-/// Has a process start a server and kills that process. Gives the server that is left behind.
+/// Kills a jetbatch whose server has stored an event. Gives the server, which is left behind.
 async fn leave_behind(dir: &Path) -> u32 {
-    let mut jetbatch = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "own::a_jetbatch"])
-        .env(DIR, dir)
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let ready = || async { fs::read_to_string(dir.join("ready")).ok()?.parse().ok() };
-    let pid = wait_for("the other jetbatch's server", WAIT, ready).await;
-    jetbatch.kill().await.unwrap();
+    let config = dir.join("jetbatch.toml");
+    let pool = "[pools.tiny.engine]\nkind = 'echo'\n[http]\nlisten = '127.0.0.1:0'\n";
+    fs::write(&config, format!("{pool}[nats]\ndata_dir = '{0}'\n[store]\nurl = '{0}/store'\n", dir.display())).unwrap();
+    let start = Start::new(BINARY).args(["serve", "--roles", "gateway", "--config"]).arg(&config);
+    let mut jetbatch = start.env("JETBATCH__NATS__SERVER_BIN", testkit::nats::binary()).spawn();
+    jetbatch.line("jetbatch is up", WAIT).await;
+    let settings = settings(dir);
+    let guest = Server::start(&settings).await.unwrap();
+    bus(&guest, &settings).await.publish(Message::new("event.job.a", "x").id("1")).await.unwrap();
+    jetbatch.kill9().await;
+    let pid = fs::read_to_string(dir.join("nats-server.pid")).unwrap().trim().parse().unwrap();
     assert!(runs(pid));
     pid
 }
