@@ -20,7 +20,7 @@ pub use policy::{Age, Settings as Retention};
 use crate::{
     bus::{PublishError, ReadError},
     lease::Members,
-    log::{Change, Keep, Log, LogError},
+    log::{self, Change, Keep, Log, LogError},
     shared::Shared,
     store::StoreError,
 };
@@ -37,6 +37,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
+use wire::Filter;
 
 /// Events folded before the next look at what is owed.
 const EVENTS_AT_ONCE: usize = 512;
@@ -103,14 +104,14 @@ struct Archiver {
 
 impl Archiver {
     async fn open(shared: Shared, members: Members) -> Result<Self, Error> {
-        // What may be removed follows from all jobs there ever were, and a snapshot holds the active ones alone.
-        let log = Log::open_with(&shared.bus, Keep::Active).await?;
+        let log = Log::resume(&shared, Keep::Active).await?;
         let (tasks, pieces, busy, again, turns) = Default::default();
         let cleaner = Cleaner::new(shared.clone());
         Ok(Self { shared, log, tasks, pieces, busy, again, members, turns, cleaner, is_live: false })
     }
 
     async fn work(&mut self) -> Result<(), Error> {
+        self.recall().await?;
         while !self.log.caught_up() {
             let change = self.log.next().await?;
             self.note(change);
@@ -136,6 +137,14 @@ impl Archiver {
                 () = tokio::time::sleep(AGAIN), if !self.again.is_empty() || self.turns.is_waiting() => {}
             }
         }
+    }
+
+    /// What may be removed follows from all jobs there ever were, and a snapshot holds the active ones alone. So the
+    /// lifecycle of all is read again, which is a few events a job; the facts are not.
+    async fn recall(&mut self) -> Result<(), Error> {
+        let Some(last) = self.log.resumed().map(|from| from.seq) else { return Ok(()) };
+        let bus = self.shared.bus.clone();
+        Ok(log::replay(&bus, Filter::JobEvents, 0, last, |change| self.note(change)).await?)
     }
 
     fn fold_ready(&mut self) -> Result<(), Error> {

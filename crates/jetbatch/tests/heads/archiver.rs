@@ -1,17 +1,22 @@
 use super::{
     head, metric,
-    rig::{CHUNK, LONG, Rig, archived, done, id, tally},
+    rig::{CHUNK, LONG, Rig, archived, done, id, plan, planned, submitted, tally},
 };
 use bytes::Bytes;
-use domain::{ChunkId, Event, JobId, event::SegmentArchived};
+use domain::{
+    ChunkId, Event, JobId,
+    event::{At, Input, SegmentArchived, Submitted},
+};
 use jetbatch::{
-    archiver, clock, log,
+    archiver::{self, Age},
+    clock, log,
     shared::Shared,
     store::{Kind, paths},
 };
 use testkit::wait_for;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 use wire::{Message, Subject, bucket, envelope, work::Results};
 
 struct Head {
@@ -160,4 +165,48 @@ async fn no_output_is_made_of_some_of_the_parts() {
         assert_eq!(output(&rig, job).await, (0..2).map(segment_text).collect::<String>());
     }
     head.stop().await;
+}
+
+/// A job that ended, its output and the upload that it was made of.
+async fn ended(rig: &Rig, job: JobId, upload: Uuid) -> [String; 2] {
+    let paths = [paths::upload(upload), paths::file(job, Kind::Output)];
+    for path in &paths {
+        rig.shared.store.put(path, Bytes::from_static(b"x")).await.unwrap();
+    }
+    let Event::JobSubmitted(fact) = submitted() else { unreachable!() };
+    let input = Input::Stored(paths::upload(upload));
+    for event in [Event::JobSubmitted(Submitted { input, ..fact }), plan(0), planned(1)] {
+        rig.tell(job, &event).await;
+    }
+    rig.run(job, 0).await;
+    rig.end(job, 1).await;
+    paths
+}
+
+/// What is left of these files.
+async fn left(rig: &Rig, paths: &[String; 2]) -> usize {
+    let mut left = 0;
+    for path in paths {
+        left += usize::from(rig.shared.store.size(path).await.unwrap().is_some());
+    }
+    left
+}
+
+/// It holds active jobs alone: of the others, an archiver that begins there must know who holds what all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_hides_no_job_that_ended() {
+    let rig = Rig::start_with(|config| config.retention.uploads = Age::Ms(1)).await;
+    let (kept, gone) = (id("kept"), id("gone"));
+    let kept_files = ended(&rig, kept, Uuid::from_u128(1)).await;
+    let gone_files = ended(&rig, gone, Uuid::from_u128(2)).await;
+    rig.tell(gone, &Event::JobDeleted(At { at: clock::now() })).await;
+    let projector = rig.project();
+    rig.agrees(kept).await;
+    projector.stop().await;
+    assert!(log::Log::resume(&rig.shared, log::Keep::Active).await.unwrap().resumed().is_some());
+    let head = Head::start(&rig, "a").await;
+    let removed = || async { (left(&rig, &gone_files).await == 0).then_some(()) };
+    wait_for("the deleted job's files to go", LONG, removed).await;
+    head.stop().await;
+    assert_eq!(left(&rig, &kept_files).await, 2);
 }
