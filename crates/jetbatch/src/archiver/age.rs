@@ -41,7 +41,8 @@ struct Status {
 /// Appends the deletions that are due. Refuses where the log is behind the statuses.
 pub async fn delete_old(shared: &Shared, age: Age) -> Result<(), Error> {
     let now = clock::now();
-    let due = due(&shared.bus, |ended| matches!(age, Age::Ms(ms) if ended.plus(ms) <= now)).await?;
+    let before = age.before(now);
+    let due = due(&shared.bus, |ended| before.is_some_and(|before| ended <= before)).await?;
     let deletions = due.into_iter().map(|job| delete(&shared.bus, job, now));
     let deleted = futures::stream::iter(deletions).buffer_unordered(AT_ONCE);
     let deleted = deleted.filter(|done| std::future::ready(*done)).count().await;

@@ -57,7 +57,8 @@ pub fn orphans<'a>(
             None => {}
         }
     }
-    let is_old = |written: Millis| matches!(uploads, Age::Ms(ms) if written.plus(ms) <= found.at);
+    let before = uploads.before(found.at);
+    let is_old = |written: Millis| before.is_some_and(|before| written <= before);
     let gone = |(upload, written): (&Uuid, &Millis)| {
         let is_orphan = ledger.is_freed(*upload) || (!ledger.is_held(*upload) && is_old(*written));
         is_orphan.then_some(Chore::Upload(*upload))

@@ -41,7 +41,7 @@ impl TryFrom<String> for Age {
 }
 
 impl Age {
-    /// What is older than this then. None: nothing is.
+    /// What stands since then or before is old now. None: nothing is.
     pub fn before(self, now: Millis) -> Option<Millis> {
         match self {
             Self::Ms(ms) => Some(Millis::new(now.get().saturating_sub(ms))),
