@@ -102,6 +102,12 @@ impl Bus {
         }
     }
 
+    /// Whether one quick try brings an answer, whatever it says.
+    pub(super) async fn answers(&self, verb: &str, body: &Value) -> bool {
+        let asked: Result<Value, Fault> = self.ask(verb, body, limits::QUICK_TIMEOUT).await;
+        !matches!(asked, Err(Fault::Passing(_)))
+    }
+
     async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value, timeout: Duration) -> Result<T, Fault> {
         let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(timeout));
         let subject = format!("{PREFIX}{verb}");

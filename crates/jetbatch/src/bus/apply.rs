@@ -1,5 +1,8 @@
+use std::collections::HashSet;
 use std::fmt;
 
+use futures::future::join_all;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Bus;
@@ -55,25 +58,62 @@ enum Kind<'a> {
 impl Bus {
     /// Brings streams, buckets and consumers to their files, and says what it changed.
     pub async fn apply_streams(&self, pools: &[String]) -> Result<Vec<Change>, ApplyError> {
-        let (mut changes, mut fresh) = (Vec::new(), Fresh::default());
-        for file in &self.files().streams {
-            changes.extend(self.apply(&Target::stream(file), &mut fresh).await?);
+        self.apply_where(pools, |_| true).await
+    }
+
+    /// The same for who starts: what is there but gives no answer, because its nodes look for a leader, is brought to
+    /// its file when it has one, and nobody waits for that.
+    pub async fn open_streams(&self, pools: &[String]) -> Result<Vec<Change>, ApplyError> {
+        let silent = self.silent(pools).await?;
+        if !silent.is_empty() {
+            tracing::info!(?silent, "no leader answers yet; it is checked later");
+            tokio::spawn(self.clone().apply_later(pools.to_vec(), silent.clone()));
         }
-        for (stream, name, config) in &self.files().consumers(pools) {
-            changes.extend(self.apply(&Target::consumer(stream, name, config), &mut fresh).await?);
+        self.apply_where(pools, |what| !silent.contains(what)).await
+    }
+
+    async fn apply_later(self, pools: Vec<String>, which: HashSet<String>) {
+        match self.apply_where(&pools, |what| which.contains(what)).await {
+            Ok(changes) => changes.iter().for_each(|change| tracing::debug!(%change, "brought to its file")),
+            Err(error) => tracing::warn!(%error, "a stream may differ from its file"),
+        }
+    }
+
+    async fn apply_where(&self, pools: &[String], which: impl Fn(&str) -> bool) -> Result<Vec<Change>, ApplyError> {
+        let (consumers, mut changes, mut fresh) = (self.files().consumers(pools), Vec::new(), Fresh::default());
+        for target in self.targets(&consumers).filter(|target| which(&target.what)) {
+            changes.extend(self.apply(&target, &mut fresh).await?);
         }
         fresh.tell();
         Ok(changes)
     }
 
+    /// Streams before the consumers on them.
+    fn targets<'a>(&'a self, consumers: &'a [(String, String, Value)]) -> impl Iterator<Item = Target<'a>> {
+        let streams = self.files().streams.iter().map(Target::stream);
+        streams.chain(consumers.iter().map(|(stream, name, config)| Target::consumer(stream, name, config)))
+    }
+
+    /// What does not answer, though the cluster knows its stream. What the cluster does not know may have to be made.
+    async fn silent(&self, pools: &[String]) -> Result<HashSet<String>, ApplyError> {
+        let consumers = self.files().consumers(pools);
+        let asks = self.targets(&consumers).map(|target| async move {
+            let is_silent = !self.answers(&target.verb("INFO"), &json!({})).await;
+            is_silent.then(|| (target.stream_name().to_owned(), target.what))
+        });
+        let silent: Vec<(String, String)> = join_all(asks).await.into_iter().flatten().collect();
+        if silent.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let known = self.names().await?;
+        Ok(silent.into_iter().filter(|(stream, _)| known.contains(stream)).map(|(_, what)| what).collect())
+    }
+
     /// What [`Bus::apply_streams`] would change.
     pub async fn check_streams(&self, pools: &[String]) -> Result<Vec<Difference>, ApplyError> {
-        let mut found = Vec::new();
-        for file in &self.files().streams {
-            found.extend(self.check(&Target::stream(file)).await?);
-        }
-        for (stream, name, config) in &self.files().consumers(pools) {
-            found.extend(self.check(&Target::consumer(stream, name, config)).await?);
+        let (consumers, mut found) = (self.files().consumers(pools), Vec::new());
+        for target in self.targets(&consumers) {
+            found.extend(self.check(&target).await?);
         }
         Ok(found)
     }
@@ -103,6 +143,22 @@ impl Bus {
                 Err(error) => tracing::error!(%error, "a stream is gone"),
             },
             Err(error) => tracing::debug!(%error, "a stream cannot be looked up"),
+        }
+    }
+
+    /// The streams that the cluster knows of, with a leader or without.
+    async fn names(&self) -> Result<HashSet<String>, ApplyError> {
+        #[derive(Deserialize)]
+        struct Names {
+            streams: Option<HashSet<String>>,
+        }
+        match self.api::<Names>("STREAM.NAMES", &json!({})).await {
+            Ok(names) => Ok(names.streams.unwrap_or_default()),
+            // A right that only this needs.
+            Err(ApiError::Refused { .. }) => Ok(HashSet::new()),
+            Err(ApiError::Unavailable { seconds, reason }) => {
+                Err(ApplyError::Unavailable { what: "no stream".to_owned(), seconds, reason })
+            }
         }
     }
 
@@ -159,6 +215,13 @@ impl<'a> Target<'a> {
 
     fn consumer(stream: &'a str, name: &'a str, config: &Value) -> Self {
         Self { what: format!("{stream}/{name}"), kind: Kind::Consumer { stream, name }, file: config.clone() }
+    }
+
+    fn stream_name(&self) -> &str {
+        match self.kind {
+            Kind::Stream { name } => name,
+            Kind::Consumer { stream, .. } => stream,
+        }
     }
 
     /// Consumers have one verb for both creating and updating.

@@ -199,6 +199,7 @@ async fn options(settings: &Settings, name: &str, signals: &Signals) -> Result<C
     let signals = signals.clone();
     let options = ConnectOptions::new()
         .name(name)
+        .connection_timeout(limits::LOGIN_TIMEOUT)
         .request_timeout(Some(limits::TRY_TIMEOUT))
         .ping_interval(limits::PING)
         .reconnect_delay_callback(|tries| if tries <= 1 { Duration::ZERO } else { super::pause() })

@@ -12,6 +12,10 @@ pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// for nothing. A leader is found in 4 to 9 s; a server that is only slow gets the longer tries after that.
 pub const QUICK_TIMEOUT: Duration = Duration::from_secs(1);
 pub const QUICK_TRIES: u32 = 10;
+/// The first tries of a publish that may be repeated, which is larger.
+pub const QUICK_PUBLISH: Duration = Duration::from_secs(2);
+/// One server's time to let us in. One that hangs accepts connections and says nothing: the next one is tried.
+pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// One try to read one message.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two tries, before jitter.

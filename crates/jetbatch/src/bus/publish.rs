@@ -102,7 +102,7 @@ impl Bus {
     pub(super) async fn persist(&self, out: &Outgoing) -> Result<Stored, PublishError> {
         let mut tries = Tries::start(self.inner.retry_for);
         loop {
-            match self.try_once(out).await {
+            match self.try_once(out, tries.patience(out)).await {
                 Try::Stored(stored) => return Ok(self.count(stored)),
                 Try::Again(why) => self.again(out, &mut tries, why).await?,
                 other => return Err(out.failure(other, self)),
@@ -116,14 +116,14 @@ impl Bus {
     }
 
     /// One send and its answer. Who may repeat does not wait for an answer that a lost connection took along.
-    pub(super) async fn try_once(&self, out: &Outgoing) -> Try {
+    pub(super) async fn try_once(&self, out: &Outgoing, patience: Duration) -> Try {
         let mut epoch = self.inner.signals.epoch();
         let request = async_nats::Request::new()
             .headers(out.headers())
             .payload(out.message.payload.clone())
-            .timeout(Some(limits::TRY_TIMEOUT));
+            .timeout(Some(patience));
         // The request's own timeout begins when it is handed over, which a lost connection delays.
-        let sent = timeout(2 * limits::TRY_TIMEOUT, self.client().send_request(out.message.subject.clone(), request));
+        let sent = timeout(2 * patience, self.client().send_request(out.message.subject.clone(), request));
         let denied = self.inner.signals.denied(&out.message.subject, Instant::now());
         tokio::select! {
             biased;
@@ -194,6 +194,12 @@ impl Tries {
     pub fn start(retry_for: Duration) -> Self {
         let began = Instant::now();
         Self { began, until: began + retry_for, count: 0, unknown: false }
+    }
+
+    /// How long the next try may take.
+    pub fn patience(&self, out: &Outgoing) -> Duration {
+        let is_quick = out.repeatable && self.count < limits::QUICK_TRIES;
+        if is_quick { limits::QUICK_PUBLISH } else { limits::TRY_TIMEOUT }
     }
 
     fn note(&mut self, why: &Why) {

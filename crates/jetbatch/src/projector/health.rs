@@ -109,7 +109,7 @@ async fn bucket_state(bus: &Bus, pools: &[String]) -> Result<StreamState, Error>
     let stream = format!("KV_{}", bucket::STATUS);
     match bus.state(&stream).await {
         Err(ReadError::NoStream { .. }) => {
-            bus.apply_streams(pools).await?;
+            bus.open_streams(pools).await?;
             Ok(bus.state(&stream).await?)
         }
         state => Ok(state?),

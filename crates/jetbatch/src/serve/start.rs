@@ -70,7 +70,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 async fn shared(config: Config, nats: &bus::Settings, roles: &Roles) -> Result<Shared, Error> {
     let bus = Bus::connect(nats, &format!("jetbatch {roles}")).await?;
-    for change in bus.apply_streams(&pools(&config)).await? {
+    for change in bus.open_streams(&pools(&config)).await? {
         tracing::debug!(%change, "brought to its file");
     }
     let store = store(&config, roles)?;

@@ -1,7 +1,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jetbatch::bus::{Append, Bus, Settings};
+use async_nats::jetstream::stream;
+use jetbatch::bus::{Append, Bus, Change, Settings};
 use testkit::nats::Cluster;
 use testkit::wait_for;
 use wire::Message;
@@ -78,6 +79,24 @@ async fn a_server_that_hangs_is_left() {
     cluster.freeze(0);
     let publish = bus.publish(Message::new("event.chunk.a", "fact").id("1"));
     tokio::time::timeout(Duration::from_secs(25), publish).await.expect("another server takes it").unwrap();
+}
+
+/// Each stream has one copy, and the server with one of them is gone: the others are served.
+#[tokio::test]
+async fn a_start_waits_for_no_stream_without_a_leader() {
+    let mut cluster = Cluster::start().await;
+    let bus = connect(&Settings { url: Some(cluster.url()), retry_s: 3_600, ..Settings::default() }).await;
+    bus.apply_streams(&pools()).await.unwrap();
+    let alerts = bus.js().get_stream("ALERTS").await.unwrap().cached_info().config.clone();
+    bus.js().update_stream(stream::Config { max_messages: 7, ..alerts }).await.unwrap();
+    bus.js().delete_stream("DEAD").await.unwrap();
+    let leader = cluster.leader("ALERTS").await;
+    cluster.kill(leader).await;
+    let opened = tokio::time::timeout(WAIT, bus.open_streams(&pools())).await.expect("nobody waits for ALERTS");
+    assert_eq!(opened.unwrap(), [Change::Created { what: "DEAD".to_owned() }]);
+    cluster.restart(leader).await;
+    let same = || async { bus.check_streams(&pools()).await.unwrap().is_empty().then_some(()) };
+    wait_for("ALERTS to be as its file says", WAIT, same).await;
 }
 
 /// Three servers say otherwise than one that they have less room than the files ask for.

@@ -92,6 +92,7 @@ async fn chaos(args: Args, plan: Plan, has_mounts: bool) -> Outcome<bool> {
     for complaint in report.complaints() {
         eprintln!("{complaint}");
     }
+    report.stalls().for_each(|stall| eprintln!("{stall}"));
     print!("{report}");
     if !is_clean || args.keep {
         keep(folder, &stand);

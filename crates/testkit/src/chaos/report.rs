@@ -1,11 +1,14 @@
 //! What a run has shown, as one table.
 use crate::{
-    check::{Complaints, Pace, Recovery, Tally},
+    check::{Complaints, Pace, Recovery, Stall, Tally},
     plan::Sort,
     run::Injected,
 };
 use domain::status::State;
 use std::{collections::BTreeMap, fmt};
+
+/// Work that stands still for so long is told with what was broken then.
+const LONG_MS: u64 = 8_000;
 
 #[derive(Debug, Default)]
 pub struct Report {
@@ -46,15 +49,31 @@ impl Report {
         all.into_iter().flat_map(|found| &found.examples)
     }
 
+    /// Each time in which work stood still for long, and the faults of that time.
+    pub fn stalls(&self) -> impl Iterator<Item = String> {
+        let long = self.pace.stalls.iter().filter(|stall| stall.lasted_ms >= LONG_MS);
+        long.map(|stall| {
+            let until = stall.from_ms + stall.lasted_ms;
+            let faults = self.faults.iter().filter(|fault| fault.skipped.is_none());
+            let there = faults.filter(|fault| fault.at_ms < until && fault.healed_ms() > stall.from_ms);
+            let names: Vec<String> = there.map(|fault| fault.fault.to_string()).collect();
+            format!("no work for {}: {}", self.stall(*stall), names.join("; "))
+        })
+    }
+
+    fn stall(&self, Stall { from_ms, lasted_ms }: Stall) -> String {
+        format!("{}, {} into the run", Seconds(lasted_ms), Seconds(from_ms.saturating_sub(self.began_ms)))
+    }
+
     fn recovery(&self, which: impl Fn(Sort) -> bool) -> Recovery {
         let faults = self.faults.iter().filter(|fault| fault.skipped.is_none());
         let pairs = faults.zip(&self.pace.recoveries);
-        Recovery::of(pairs.filter(|(fault, _)| which(fault.sort)).filter_map(|(_, time)| *time))
+        Recovery::of(pairs.filter(|(fault, _)| which(fault.fault.kind.sort())).filter_map(|(_, time)| *time))
     }
 
     /// Each sort of fault, how often it was done, and how soon work went on.
     fn sorts(&self) -> Vec<(&'static str, usize, Recovery)> {
-        let count = |sort| self.faults.iter().filter(|f| f.sort == sort && f.skipped.is_none()).count();
+        let count = |sort| self.faults.iter().filter(|f| f.fault.kind.sort() == sort && f.skipped.is_none()).count();
         let one = |(sort, name, _)| (name, count(sort), self.recovery(|other| other == sort));
         Sort::ALL.into_iter().map(one).filter(|(_, count, _)| *count > 0).collect()
     }
@@ -96,8 +115,7 @@ impl fmt::Display for Report {
         row(f, "chunks begun after a cancel or in a pause", &self.worked_late)?;
         row(f, "statuses unlike a fresh fold", &self.fold.count)?;
         row(f, "messages and files left behind", &self.left.count)?;
-        let into = self.pace.stall_at.saturating_sub(self.began_ms);
-        row(f, "longest stall", &format!("{}, {} into the run", Seconds(self.pace.stall_ms), Seconds(into)))?;
+        row(f, "longest stall", &self.stall(self.pace.longest()))?;
         row(f, "recovery after a kill", &self.recovery(Sort::is_kill))?;
         row(f, "recovery after any fault", &self.recovery(|_| true))?;
         row(f, "chunks delivered again", &format!("{} of {}", self.again, self.chunks))?;

@@ -4,7 +4,7 @@ use crate::{
     client::Client,
     faults::{Done, Faults},
     nats::Watch,
-    plan::{Fate, Fault, Job, Plan, Sort},
+    plan::{Fate, Fault, Job, Plan},
 };
 use domain::JobId;
 use std::{
@@ -41,9 +41,16 @@ pub struct Notes {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Injected {
     pub at_ms: u64,
-    pub sort: Sort,
+    pub fault: Fault,
     /// Why it was not, if it was not.
     pub skipped: Option<String>,
+}
+
+impl Injected {
+    /// When it ended, if it lasted as long as planned.
+    pub const fn healed_ms(&self) -> u64 {
+        self.at_ms + self.fault.hold_ms
+    }
 }
 
 /// What a job's client saw.
@@ -185,5 +192,5 @@ fn note(fault: &Fault, at_ms: u64, done: std::io::Result<Done>) -> Injected {
         None => eprintln!("{fault} (from {at_ms})"),
         Some(why) => eprintln!("{fault}: skipped: {why}"),
     }
-    Injected { at_ms, sort: fault.kind.sort(), skipped }
+    Injected { at_ms, fault: *fault, skipped }
 }

@@ -6,7 +6,7 @@ mod status;
 
 pub use lines::{Lines, Tally};
 pub use log::{Entry, Log, Story};
-pub use pace::{Pace, Recovery, pace};
+pub use pace::{Pace, Recovery, Stall, pace};
 pub use status::{View, judge};
 
 /// Examples kept of one kind of fault: enough to find its cause.

@@ -4,11 +4,17 @@ use super::Story;
 /// Milliseconds, of the clock that all processes of the machine share.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pace {
-    /// The longest time without an answer while one was owed, and when it began.
-    pub stall_ms: u64,
-    pub stall_at: u64,
+    /// The times without an answer while one was owed, in their order.
+    pub stalls: Vec<Stall>,
     /// From each fault to the next answer, in the order of the faults; none where nothing was owed.
     pub recoveries: Vec<Option<u64>>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stall {
+    pub from_ms: u64,
+    /// Without what was held on purpose.
+    pub lasted_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,21 +42,24 @@ pub fn pace<'a>(stories: impl Iterator<Item = &'a Story>, done: &[u64], faults: 
     let busy = union(spans.collect());
     let mut done = done.to_vec();
     done.sort_unstable();
-    let mut found = Pace::default();
-    for &(from, to) in &busy {
-        let inside = done.iter().copied().filter(|at| (from..=to).contains(at));
-        let mut last = from;
-        for at in inside.chain([to]) {
-            let held: u64 = paused.iter().map(|span| overlap(*span, (last, at))).max().unwrap_or(0);
-            let stall = (at - last).saturating_sub(held);
-            if stall > found.stall_ms {
-                (found.stall_ms, found.stall_at) = (stall, last);
-            }
-            last = at;
-        }
+    let stalls = busy.iter().flat_map(|span| stalls(*span, &done, paused)).collect();
+    Pace { stalls, recoveries: faults.iter().map(|at| recovery(*at, &busy, &done)).collect() }
+}
+
+impl Pace {
+    pub fn longest(&self) -> Stall {
+        self.stalls.iter().copied().max_by_key(|stall| stall.lasted_ms).unwrap_or_default()
     }
-    found.recoveries = faults.iter().map(|at| recovery(*at, &busy, &done)).collect();
-    found
+}
+
+fn stalls((from, to): (u64, u64), done: &[u64], paused: &[(u64, u64)]) -> Vec<Stall> {
+    let inside = done.iter().copied().filter(|at| (from..=to).contains(at)).chain([to]);
+    let pairs = inside.scan(from, |last, at| Some((std::mem::replace(last, at), at)));
+    let one = |(from_ms, to): (u64, u64)| {
+        let held: u64 = paused.iter().map(|span| overlap(*span, (from_ms, to))).max().unwrap_or(0);
+        Stall { from_ms, lasted_ms: (to - from_ms).saturating_sub(held) }
+    };
+    pairs.map(one).collect()
 }
 
 fn recovery(fault: u64, busy: &[(u64, u64)], done: &[u64]) -> Option<u64> {
@@ -87,11 +96,11 @@ mod tests {
     fn a_stall_counts_only_while_something_is_owed() {
         let stories = [story(0, 100), story(50, 200), story(1_000, 1_100)];
         let found = pace(stories.iter(), &[10, 20, 100, 180, 200, 1_010, 1_100], &[], &[]);
-        assert_eq!((found.stall_ms, found.stall_at), (90, 1_010));
+        assert_eq!(found.longest(), Stall { from_ms: 1_010, lasted_ms: 90 });
         let found = pace(stories.iter(), &[10, 200, 1_010, 1_100], &[], &[]);
-        assert_eq!((found.stall_ms, found.stall_at), (190, 10));
+        assert_eq!(found.longest(), Stall { from_ms: 10, lasted_ms: 190 });
         let found = pace(stories.iter(), &[10, 200, 1_010, 1_100], &[], &[(20, 180)]);
-        assert_eq!((found.stall_ms, found.stall_at), (90, 1_010));
+        assert_eq!(found.longest(), Stall { from_ms: 1_010, lasted_ms: 90 });
     }
 
     #[test]
