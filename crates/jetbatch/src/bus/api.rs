@@ -102,10 +102,13 @@ impl Bus {
         }
     }
 
-    /// Whether one quick try brings an answer, whatever it says.
-    pub(super) async fn answers(&self, verb: &str, body: &Value) -> bool {
-        let asked: Result<Value, Fault> = self.ask(verb, body, limits::QUICK_TIMEOUT).await;
-        !matches!(asked, Err(Fault::Passing(_)))
+    /// What one quick try brings, if it brings an answer.
+    pub(super) async fn glance(&self, verb: &str, body: &Value) -> Option<Result<Value, ApiError>> {
+        match self.ask(verb, body, limits::QUICK_TIMEOUT).await {
+            Ok(answer) => Some(Ok(answer)),
+            Err(Fault::Final(error)) => Some(Err(error)),
+            Err(Fault::Passing(_)) => None,
+        }
     }
 
     async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value, timeout: Duration) -> Result<T, Fault> {

@@ -98,7 +98,7 @@ impl Bus {
     async fn silent(&self, pools: &[String]) -> Result<HashSet<String>, ApplyError> {
         let consumers = self.files().consumers(pools);
         let asks = self.targets(&consumers).map(|target| async move {
-            let is_silent = !self.answers(&target.verb("INFO"), &json!({})).await;
+            let is_silent = self.glance(&target.verb("INFO"), &json!({})).await.is_none();
             is_silent.then(|| (target.stream_name().to_owned(), target.what))
         });
         let silent: Vec<(String, String)> = join_all(asks).await.into_iter().flatten().collect();
@@ -129,6 +129,16 @@ impl Bus {
             tracing::warn!(what = target.what, "a consumer was gone and is created again");
         }
         Ok(())
+    }
+
+    /// The same for who asks again anyway: it waits neither for a leader nor, in a cluster, for the leader of all. A
+    /// consumer may serve pulls while its cluster cannot say whether there is one.
+    pub(super) async fn restore_if_gone(&self, stream: &str, consumer: &str) -> Result<(), ApplyError> {
+        let info = format!("CONSUMER.INFO.{stream}.{consumer}");
+        match self.glance(&info, &json!({})).await {
+            Some(Err(_)) => self.restore(stream, consumer).await,
+            Some(Ok(_)) | None => Ok(()),
+        }
     }
 
     /// Creates a cache that is gone. A stream of truth is never created behind anyone's back: its loss must be seen.

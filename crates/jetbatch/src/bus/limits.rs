@@ -43,9 +43,9 @@ pub const READ_EXPIRES: Duration = Duration::from_secs(30);
 /// The server drops the consumer of a reader that pulls no more: a crash leaves nothing behind for long.
 pub const READER_IDLE: Duration = Duration::from_secs(60);
 
-pub const HEARTBEAT: Duration = Duration::from_secs(2);
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Two heartbeats missed: the pull is lost.
-pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// What a message costs in a pull's byte count beyond its payload: subjects and headers.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 68 << 10;
 

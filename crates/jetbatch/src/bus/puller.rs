@@ -1,6 +1,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use async_nats::connection::State;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -168,11 +169,15 @@ impl Puller {
     async fn lose(&mut self, reason: &str) -> Result<bool, PullError> {
         tracing::debug!(stream = self.stream, consumer = self.consumer, reason, "pull is asked again");
         self.standing = None;
-        match self.bus.restore(&self.stream, &self.consumer).await {
+        match self.bus.restore_if_gone(&self.stream, &self.consumer).await {
             Err(error @ ApplyError::Unavailable { .. }) => tracing::warn!(%error, "a pull waits for JetStream"),
             done => done?,
         }
         rest().await;
+        // Pulls that wait for a connection would all be sent with it, and take more than was asked for.
+        while self.bus.client().connection_state() != State::Connected {
+            rest().await;
+        }
         Ok(true)
     }
 }

@@ -117,6 +117,19 @@ impl Bus {
         self.get(stream, subject, get).await
     }
 
+    /// The same, but where the leader gives no answer, from any replica: that may be a moment behind. The leader of a
+    /// stream gives none, too, while its cluster has no leader.
+    pub async fn last_near(&self, stream: &str, subject: &str) -> Result<Option<Raw>, ReadError> {
+        let handle = self.handle(stream).await?;
+        let get = || async {
+            match raw(stream, handle.get_last_raw_message_by_subject(subject).await) {
+                Got::Passing(_) => direct(subject, handle.direct_get_last_for_subject(subject).await),
+                got => got,
+            }
+        };
+        self.get(stream, subject, get).await
+    }
+
     /// The first message on a subject at or after `seq`, from the stream's leader.
     pub async fn next_on(&self, stream: &str, subject: &str, seq: u64) -> Result<Option<Raw>, ReadError> {
         let handle = self.handle(stream).await?;

@@ -6,11 +6,11 @@ use std::{
     collections::{BTreeMap, HashMap},
     time::Duration,
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use wire::{Filter, Subject, bucket, stream};
 
-/// The heartbeats must be read by then, or one worker a pool is assumed.
-const WORKERS_WITHIN: Duration = Duration::from_secs(2);
+/// The heartbeats must be read by then, or the workers are taken to be who they were: nobody's work waits for them.
+const WORKERS_WITHIN: Duration = Duration::from_millis(500);
 /// The longest wait for events that were stored already.
 const FOLD_WAIT: Duration = Duration::from_secs(2);
 
@@ -22,30 +22,31 @@ struct Held {
     looked: Instant,
     /// The last event that was stored by then.
     until: u64,
-    workers: HashMap<Pool, u64>,
+    workers: Option<HashMap<Pool, u64>>,
 }
 
 async fn held(shared: &Shared) -> Result<Held, Passing> {
     let (at, looked) = (clock::now(), Instant::now());
-    let subjects = shared.bus.subjects(stream::WORK, &Filter::Work.to_string()).await?;
+    let filter = Filter::Work.to_string();
+    let (subjects, workers) = tokio::join!(shared.bus.subjects(stream::WORK, &filter), workers(shared));
+    let subjects = subjects?;
     let until = shared.bus.last_seq(stream::EVENTS).await?;
     let chunks = subjects.keys().filter_map(|subject| match subject.parse() {
         Ok(Subject::Work { pool, job, chunk }) => Some(((job, chunk), pool)),
         _ => None,
     });
-    Ok(Held { chunks: chunks.collect(), at, looked, until, workers: workers(shared).await })
+    Ok(Held { chunks: chunks.collect(), at, looked, until, workers })
 }
 
-/// Workers by pool, from their heartbeats. Unknown is none: the scheduler then counts on one.
-async fn workers(shared: &Shared) -> HashMap<Pool, u64> {
+/// Workers by pool, from their heartbeats.
+async fn workers(shared: &Shared) -> Option<HashMap<Pool, u64>> {
     let bucket = shared.bus.bucket(bucket::WORKERS);
-    let keys = tokio::time::timeout(WORKERS_WITHIN, bucket.keys()).await;
-    let keys = keys.ok().and_then(Result::ok).unwrap_or_default();
+    let keys = timeout(WORKERS_WITHIN, bucket.keys()).await.ok()?.ok()?;
     let mut workers = HashMap::new();
     for pool in keys.iter().filter_map(|key| key.split_once('.')?.0.parse::<Pool>().ok()) {
         *workers.entry(pool).or_default() += 1;
     }
-    workers
+    Some(workers)
 }
 
 impl Scheduler {
@@ -53,7 +54,9 @@ impl Scheduler {
         match held(&self.shared).await {
             Ok(held) => {
                 // A worker stores the fact before it acks: what is not in WORK and has no fact by `until` is lost.
-                self.workers = held.workers.clone();
+                if let Some(workers) = &held.workers {
+                    self.workers.clone_from(workers);
+                }
                 if self.fold_up_to(held.until).await? {
                     self.settle(&held);
                 }

@@ -139,7 +139,7 @@ impl Runner {
         if !self.wants.now(work.job).await? {
             return self.skip(work);
         }
-        if let Some(results) = report::stored(&self.shared.bus, work.job, work.chunk).await? {
+        if let Some(results) = report::stored_near(&self.shared.bus, work.job, work.chunk).await? {
             self.shared.metrics.chunk_skipped(&self.pool);
             return report::done(&self.shared.bus, work, &results, delivery.delivered).await;
         }

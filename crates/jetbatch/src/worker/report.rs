@@ -2,7 +2,7 @@
 //! tells of that one.
 use super::chunk::Error;
 use crate::{
-    bus::{Bus, PublishError},
+    bus::{Bus, PublishError, Raw},
     clock, spans, telemetry,
 };
 use bytes::Bytes;
@@ -19,8 +19,16 @@ use wire::{
 };
 
 /// The result that stands for a chunk, if there is one.
-pub async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    let raw = bus.last(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?;
+async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
+    decode(bus.last(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?)
+}
+
+/// The same for who only spares work by it: it may miss one that was stored a moment ago.
+pub async fn stored_near(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
+    decode(bus.last_near(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?)
+}
+
+fn decode(raw: Option<Raw>) -> Result<Option<Results>, Error> {
     raw.map(|raw| envelope::decode("result", &raw.payload)).transpose().map_err(Error::Stored)
 }
 

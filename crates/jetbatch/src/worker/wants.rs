@@ -1,5 +1,6 @@
 //! Whether a job's chunks are to run: what the last event of its lifecycle says. It is read from the log and not from a
-//! status, so that no chunk begins after a cancel or a pause was stored.
+//! status, so that no chunk begins after a cancel or a pause was stored. Only while nobody leads the log is a replica
+//! asked, which may miss what was stored in the moment before.
 use crate::bus::{Bus, ReadError};
 use domain::JobId;
 use std::{
@@ -29,7 +30,7 @@ impl Wants {
 
     pub async fn now(&self, job: JobId) -> Result<bool, ReadError> {
         let at = Instant::now();
-        let last = self.bus.last(stream::EVENTS, &Subject::JobEvent(job).to_string()).await?;
+        let last = self.bus.last_near(stream::EVENTS, &Subject::JobEvent(job).to_string()).await?;
         let wanted = last.is_some_and(|raw| raw.header(envelope::WANTED) == Some(envelope::YES));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= KEPT_MAX {

@@ -69,6 +69,19 @@ async fn an_election_loses_and_doubles_nothing() {
     assert_eq!(state.created, born);
 }
 
+/// One server of three leads nothing, and still has what it was given.
+#[tokio::test]
+async fn a_replica_is_read_where_nobody_leads() {
+    let (mut cluster, bus) = stand().await;
+    bus.publish(Message::new("event.job.a", "event").id("1")).await.unwrap();
+    let leader = cluster.leader("EVENTS").await;
+    for node in (0..3).filter(|node| *node != leader) {
+        cluster.kill(node).await;
+    }
+    let read = tokio::time::timeout(WAIT, bus.last_near("EVENTS", "event.job.a")).await.expect("a replica is there");
+    assert_eq!(&read.unwrap().unwrap().payload[..], b"event");
+}
+
 /// A server that hangs closes nothing: its clients must find out for themselves, and go elsewhere.
 #[tokio::test]
 async fn a_server_that_hangs_is_left() {

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use jetbatch::bus::{AckError, Bus, Delivery, PullError, Puller};
+use jetbatch::bus::{AckError, Bus, Delivery, PullError, Puller, Settings};
 use testkit::wait_for;
 use wire::Message;
 
-use super::{POOL, WAIT, stand};
+use super::{POOL, WAIT, connect, settings, stand};
 
 const BYTES: usize = 4 << 20;
 const SHORT: Duration = Duration::from_millis(50);
@@ -110,6 +110,22 @@ async fn a_puller_survives_the_server() {
     server.restart().await;
     send(&bus, 4..6).await;
     assert_eq!(waiting.await.unwrap(), [3, 4, 5, 6]);
+}
+
+/// Pulls that were asked for while nobody was there must not all be served together.
+#[tokio::test]
+async fn a_long_outage_takes_no_more_than_was_asked_for() {
+    let (mut server, bus) = stand().await;
+    let brief = connect(&Settings { retry_s: 20, ..settings(&server) }).await;
+    let mut puller = bus.puller("WORK", POOL).await.unwrap();
+    let waiting = tokio::spawn(async move { (fetch(&mut puller, 1).await, puller) });
+    server.kill().await;
+    brief.state("WORK").await.unwrap_err();
+    server.restart().await;
+    send(&bus, 0..8).await;
+    let (got, _puller) = waiting.await.unwrap();
+    assert_eq!(got.len(), 1);
+    assert_eq!(ack_pending(&bus).await, 1);
 }
 
 /// A fetch in a `select!` is dropped when another branch is taken; what arrived meanwhile is not lost.
