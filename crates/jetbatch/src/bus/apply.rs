@@ -167,7 +167,7 @@ impl Bus {
             // A right that only this needs.
             Err(ApiError::Refused { .. }) => Ok(HashSet::new()),
             Err(ApiError::Unavailable { seconds, reason }) => {
-                Err(ApplyError::Unavailable { what: "no stream".to_owned(), seconds, reason })
+                Err(ApplyError::Unavailable { what: "the streams".to_owned(), seconds, reason })
             }
         }
     }

@@ -12,8 +12,9 @@ pub const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// for nothing. A leader is found in 4 to 9 s; a server that is only slow gets the longer tries after that.
 pub const QUICK_TIMEOUT: Duration = Duration::from_secs(1);
 pub const QUICK_TRIES: u32 = 10;
-/// The first tries of a publish that may be repeated, which is larger.
+/// The first tries of a publish that may be repeated and is small: a large one may still be on its way over a slow line.
 pub const QUICK_PUBLISH: Duration = Duration::from_secs(2);
+pub const QUICK_BYTES_MAX: usize = 64 << 10;
 /// One server's time to let us in. One that hangs accepts connections and says nothing: the next one is tried.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// One try to read one message.

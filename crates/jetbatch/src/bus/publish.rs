@@ -198,7 +198,8 @@ impl Tries {
 
     /// How long the next try may take.
     pub fn patience(&self, out: &Outgoing) -> Duration {
-        let is_quick = out.repeatable && self.count < limits::QUICK_TRIES;
+        let is_small = out.message.payload.len() <= limits::QUICK_BYTES_MAX;
+        let is_quick = out.repeatable && is_small && self.count < limits::QUICK_TRIES;
         if is_quick { limits::QUICK_PUBLISH } else { limits::TRY_TIMEOUT }
     }
 
@@ -288,6 +289,20 @@ mod tests {
         assert_eq!(answer(503, 10_077, "maximum bytes exceeded"), full("maximum bytes exceeded"));
         let reason = "expected stream does not match".to_owned();
         assert_eq!(answer(400, 10_060, &reason), Try::Refused { code: 10_060, reason });
+    }
+
+    #[test]
+    fn only_what_costs_little_is_soon_sent_again() {
+        let out = |bytes, repeatable| {
+            let message = Message::new("event.chunk.a", vec![0; bytes]);
+            Outgoing { stream: "EVENTS".into(), message, expected: None, repeatable, waits_for_room: true }
+        };
+        let mut tries = Tries::start(Duration::ZERO);
+        assert_eq!(tries.patience(&out(limits::QUICK_BYTES_MAX, true)), limits::QUICK_PUBLISH);
+        assert_eq!(tries.patience(&out(limits::QUICK_BYTES_MAX + 1, true)), limits::TRY_TIMEOUT);
+        assert_eq!(tries.patience(&out(1, false)), limits::TRY_TIMEOUT);
+        (0..limits::QUICK_TRIES).for_each(|_| tries.note(&Why::Unknown));
+        assert_eq!(tries.patience(&out(1, true)), limits::TRY_TIMEOUT);
     }
 
     #[test]
