@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub(super) struct Signals {
     connects: Arc<watch::Sender<u64>>,
     denials: Arc<watch::Sender<u64>>,
     denied: Arc<Mutex<HashMap<String, Instant>>>,
+    /// An outage is told once, and not with each try to connect.
+    failing: Arc<AtomicBool>,
 }
 
 /// Denied subjects remembered at once.
@@ -64,7 +67,7 @@ const DENIED_MAX: usize = 1_000;
 
 impl Signals {
     fn new() -> Self {
-        Self { connects: Arc::default(), denials: Arc::default(), denied: Arc::default() }
+        Self { connects: Arc::default(), denials: Arc::default(), denied: Arc::default(), failing: Arc::default() }
     }
 
     pub fn connects(&self) -> u64 {
@@ -111,6 +114,7 @@ impl Signals {
         match event {
             Event::Connected => {
                 self.connects.send_modify(|n| *n += 1);
+                self.failing.store(false, Ordering::Relaxed);
                 tracing::debug!("connected to NATS");
             }
             Event::Disconnected => tracing::warn!("disconnected from NATS; reconnecting"),
@@ -121,6 +125,9 @@ impl Signals {
                 tracing::error!(%text, "NATS denies a permission that jetbatch needs");
             }
             Event::ServerError(error) => tracing::error!(%error, "NATS reports an error"),
+            Event::ClientError(error) if self.failing.swap(true, Ordering::Relaxed) => {
+                tracing::debug!(%error, "NATS client error");
+            }
             Event::ClientError(error) => tracing::warn!(%error, "NATS client error"),
             Event::Draining | Event::Closed => tracing::debug!(%event, "NATS connection ends"),
         }

@@ -7,8 +7,10 @@ use crate::{
 use domain::status::State;
 use std::{collections::BTreeMap, fmt};
 
-/// Work that stands still for so long is told with what was broken then.
+/// Work that stands still for so long is told with what was broken then, or shortly before: nodes that are well again
+/// look for leaders.
 const LONG_MS: u64 = 8_000;
+const BEFORE_MS: u64 = 5_000;
 
 #[derive(Debug, Default)]
 pub struct Report {
@@ -55,7 +57,7 @@ impl Report {
         long.map(|stall| {
             let until = stall.from_ms + stall.lasted_ms;
             let faults = self.faults.iter().filter(|fault| fault.skipped.is_none());
-            let there = faults.filter(|fault| fault.at_ms < until && fault.healed_ms() > stall.from_ms);
+            let there = faults.filter(|fault| fault.at_ms < until && fault.healed_ms() + BEFORE_MS > stall.from_ms);
             let names: Vec<String> = there.map(|fault| fault.fault.to_string()).collect();
             format!("no work for {}: {}", self.stall(*stall), names.join("; "))
         })
@@ -146,5 +148,26 @@ impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [p50, p99, longest] = [self.p50_ms, self.p99_ms, self.longest_ms].map(Seconds);
         write!(f, "p50 {p50}, p99 {p99}, longest {longest}, of {}", self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Fault, Kind, Target};
+
+    #[test]
+    fn a_long_stall_is_told_with_its_faults() {
+        let fault = |number, at_ms| {
+            let kind = Kind::Kill(Target::Worker(0));
+            Injected { at_ms, fault: Fault { number, after_ms: 0, kind, hold_ms: 500 }, skipped: None }
+        };
+        let faults = vec![fault(0, 1_000), fault(1, 8_000), fault(2, 12_000), fault(3, 25_000)];
+        let stalls = vec![Stall { from_ms: 3_000, lasted_ms: 100 }, Stall { from_ms: 10_000, lasted_ms: 9_000 }];
+        let report = Report { faults, pace: Pace { stalls, ..Pace::default() }, ..Report::default() };
+        let told: Vec<String> = report.stalls().collect();
+        assert_eq!(told.len(), 1);
+        assert!(told[0].starts_with("no work for 9.0 s, 10.0 s into the run: fault 1 "), "{told:?}");
+        assert!(told[0].contains("; fault 2 ") && !told[0].contains("fault 3"), "{told:?}");
     }
 }
