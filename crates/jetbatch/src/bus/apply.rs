@@ -134,8 +134,9 @@ impl Bus {
     /// The same for who asks again anyway: it waits neither for a leader nor, in a cluster, for the leader of all. A
     /// consumer may serve pulls while its cluster cannot say whether there is one.
     pub(super) async fn restore_if_gone(&self, stream: &str, consumer: &str) -> Result<(), ApplyError> {
-        let info = format!("CONSUMER.INFO.{stream}.{consumer}");
+        let info = Target::consumer(stream, consumer, &Value::Null).verb("INFO");
         match self.glance(&info, &json!({})).await {
+            // What it says is looked into with more patience.
             Some(Err(_)) => self.restore(stream, consumer).await,
             Some(Ok(_)) | None => Ok(()),
         }

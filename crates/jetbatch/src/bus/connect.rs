@@ -1,10 +1,9 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
+use async_nats::{Client, ClientError, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -58,8 +57,8 @@ pub(super) struct Signals {
     connects: Arc<watch::Sender<u64>>,
     denials: Arc<watch::Sender<u64>>,
     denied: Arc<Mutex<HashMap<String, Instant>>>,
-    /// An outage is told once, and not with each try to connect.
-    failing: Arc<AtomicBool>,
+    /// What was told of this outage: each cause once, and not with each try to connect.
+    told: Arc<Mutex<HashSet<String>>>,
 }
 
 /// Denied subjects remembered at once.
@@ -67,7 +66,7 @@ const DENIED_MAX: usize = 1_000;
 
 impl Signals {
     fn new() -> Self {
-        Self { connects: Arc::default(), denials: Arc::default(), denied: Arc::default(), failing: Arc::default() }
+        Self { connects: Arc::default(), denials: Arc::default(), denied: Arc::default(), told: Arc::default() }
     }
 
     pub fn connects(&self) -> u64 {
@@ -100,6 +99,10 @@ impl Signals {
         denied.get(subject).is_some_and(|at| *at >= when)
     }
 
+    fn is_news(&self, error: &ClientError) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(error.to_string())
+    }
+
     fn note_denied(&self, text: &str) {
         let Some(subject) = text.split('"').nth(1) else { return };
         let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +117,7 @@ impl Signals {
         match event {
             Event::Connected => {
                 self.connects.send_modify(|n| *n += 1);
-                self.failing.store(false, Ordering::Relaxed);
+                self.told.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 tracing::debug!("connected to NATS");
             }
             Event::Disconnected => tracing::warn!("disconnected from NATS; reconnecting"),
@@ -125,10 +128,8 @@ impl Signals {
                 tracing::error!(%text, "NATS denies a permission that jetbatch needs");
             }
             Event::ServerError(error) => tracing::error!(%error, "NATS reports an error"),
-            Event::ClientError(error) if self.failing.swap(true, Ordering::Relaxed) => {
-                tracing::debug!(%error, "NATS client error");
-            }
-            Event::ClientError(error) => tracing::warn!(%error, "NATS client error"),
+            Event::ClientError(error) if self.is_news(&error) => tracing::warn!(%error, "NATS client error"),
+            Event::ClientError(error) => tracing::debug!(%error, "NATS client error"),
             Event::Draining | Event::Closed => tracing::debug!(%event, "NATS connection ends"),
         }
     }
@@ -232,6 +233,15 @@ mod tests {
         assert!(!error.contains('\n'), "{error}");
         assert!(check_version("2.15.1", "x").is_ok());
         assert!(check_version("", "x").unwrap_err().to_string().contains("unknown"));
+    }
+
+    #[test]
+    fn each_cause_of_an_outage_is_told_once() {
+        let (signals, error) = (Signals::new(), |text: &str| ClientError::Other(text.to_owned()));
+        let told = ["away", "away", "login", "away"].map(|text| signals.is_news(&error(text)));
+        assert_eq!(told, [true, false, true, false]);
+        signals.take(Event::Connected);
+        assert!(signals.is_news(&error("away")));
     }
 
     #[test]

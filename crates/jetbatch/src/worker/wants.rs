@@ -1,6 +1,6 @@
 //! Whether a job's chunks are to run: what the last event of its lifecycle says. It is read from the log and not from a
-//! status, so that no chunk begins after a cancel or a pause was stored. Only while nobody leads the log is a replica
-//! asked, which may miss what was stored in the moment before.
+//! status, so that no chunk begins after a cancel or a pause was stored. Only where the log's leader gives no
+//! answer is a replica asked, which may miss what was stored in the moment before.
 use crate::bus::{Bus, ReadError};
 use domain::JobId;
 use std::{
