@@ -157,10 +157,22 @@ impl Cluster {
         }
     }
 
+    /// SIGTERM, and waits for the end: it tells the others that it goes.
+    pub async fn stop(&mut self, node: usize) {
+        self.signal(node, Signal::SIGTERM);
+        if let Some(mut child) = self.nodes[node].child.take() {
+            child.wait().await.expect("the server is a child");
+        }
+    }
+
     /// SIGSTOP: it keeps its connections and answers nothing.
     pub fn freeze(&self, node: usize) {
+        self.signal(node, Signal::SIGSTOP);
+    }
+
+    fn signal(&self, node: usize, signal: Signal) {
         let pid = self.nodes[node].child.as_ref().and_then(Child::id).and_then(|pid| i32::try_from(pid).ok());
-        kill(Pid::from_raw(pid.expect("the server runs")), Signal::SIGSTOP).expect("the server is a child");
+        kill(Pid::from_raw(pid.expect("the server runs")), signal).expect("the server is a child");
     }
 
     pub async fn restart(&mut self, node: usize) {

@@ -62,16 +62,18 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    /// The cluster has no leader yet, or no room at this moment: the same request may pass later.
+    /// The cluster has no leader yet, a node too few, or no room at this moment: the same request may pass later.
     pub fn is_passing(&self) -> bool {
         const NOT_AVAILABLE: u64 = 10_008;
         const NOT_LEADER: u64 = 10_009;
         const INCOMPLETE: u64 = 10_004;
+        const STREAM_OFFLINE: u64 = 10_118;
+        const CONSUMER_OFFLINE: u64 = 10_119;
         // A 503 for want of a right, and not of time.
         const NOT_FOR_ACCOUNT: u64 = 10_039;
         match self.err_code {
             NOT_FOR_ACCOUNT => false,
-            NOT_AVAILABLE | NOT_LEADER | INCOMPLETE => true,
+            NOT_AVAILABLE | NOT_LEADER | INCOMPLETE | STREAM_OFFLINE | CONSUMER_OFFLINE => true,
             // A node that is down comes back; where there are too few of them, or too small ones, that stays so.
             code::NO_PEERS => self.description.contains("peer offline"),
             _ => matches!(self.code, 429 | 503),
@@ -157,6 +159,8 @@ mod tests {
             |code, err_code, description: &str| Refusal { code, err_code, description: description.to_owned() };
         for (refusal, passing) in [
             (refusal(503, 10_008, "JetStream system temporarily unavailable"), true),
+            (refusal(500, 10_118, "stream is offline"), true),
+            (refusal(500, 10_119, "consumer is offline"), true),
             (refusal(400, 10_005, "no suitable peers for placement, peer offline"), true),
             (refusal(400, 10_005, "no suitable peers for placement, insufficient storage"), false),
             (refusal(503, 10_039, "JetStream not enabled for account"), false),
