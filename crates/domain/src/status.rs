@@ -135,6 +135,7 @@ impl Status {
             Phase::Validating | Phase::Running | Phase::Closing(_) | Phase::Ended(_) => (Vec::new(), 0),
         };
         let state = State::of(job);
+        let times = Times::of(job);
         let written = job.written.as_ref().filter(|_| state.is_terminal());
         Self {
             id: job.id,
@@ -149,10 +150,10 @@ impl Status {
             attempts: job.attempts,
             retries: job.retries,
             submitted_at: submitted.at,
-            validated_at: job.planned.as_ref().map(|p| p.at),
-            started_at: job.started,
-            closing_at: closing_at(job),
-            ended_at: ended_at(job),
+            validated_at: times.validated,
+            started_at: times.started,
+            closing_at: times.closing,
+            ended_at: times.ended,
             deadline: job.deadline,
             segments: job.segments(),
             archived_prefix: job.archived_prefix,
@@ -187,6 +188,26 @@ impl Status {
                 Some(crate::eta::sla(now, self.deadline, eta))
             }
         }
+    }
+}
+
+/// When a job came how far. Clocks are set back, and a worker's may be another than the head's: none of these is
+/// before what it follows.
+struct Times {
+    validated: Option<Millis>,
+    started: Option<Millis>,
+    closing: Option<Millis>,
+    ended: Option<Millis>,
+}
+
+impl Times {
+    fn of(job: &Job) -> Self {
+        let validated = job.planned.as_ref().map(|planned| planned.at.max(job.submitted.at));
+        let from = validated.unwrap_or(job.submitted.at);
+        let closing = closing_at(job).map(|at| at.max(from));
+        let ended = ended_at(job).map(|at| at.max(from));
+        let started = job.started.map(|at| at.clamp(from, ended.unwrap_or(at.max(from))));
+        Self { validated, started, closing, ended }
     }
 }
 

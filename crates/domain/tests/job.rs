@@ -138,6 +138,22 @@ fn a_job_runs_to_its_end() {
     assert_eq!((status.requests.completed, status.usage.completion, status.attempts), (8, 8, 4));
 }
 
+/// The head's clock is set back when a job is planned, and a worker's is an hour ahead.
+#[test]
+fn a_clock_that_is_wrong_shows_no_end_before_the_beginning() {
+    let mut job = running(2);
+    let Some(planned) = &mut job.planned else { unreachable!() };
+    planned.at = Millis::new(10);
+    let Event::ChunkDone(fact) = done(0, 0, 2, 0) else { unreachable!() };
+    job.evolve(&Event::ChunkDone(ChunkDone { started: Millis::new(HOUR * 2), ..fact }));
+    assert_eq!(Status::of(&job).started_at, Some(Millis::new(HOUR * 2)));
+    job.evolve(&archived(&job.clone(), 0));
+    job.evolve(&written());
+    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(20) }).unwrap()[0]);
+    let Status { submitted_at, validated_at, started_at, ended_at, .. } = Status::of(&job);
+    assert_eq!((validated_at, started_at, ended_at), (Some(submitted_at), Some(submitted_at), Some(submitted_at)));
+}
+
 #[test]
 fn a_failed_chunk_waits_and_is_tried_again() {
     let mut job = running(2);

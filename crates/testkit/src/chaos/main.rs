@@ -21,7 +21,7 @@ use nats::{Nats, Watch};
 use plan::Plan;
 use report::Report;
 use run::{Injected, Notes, Run};
-use stand::Stand;
+use stand::{IN_FLIGHT_MAX, Stand};
 use std::{
     error::Error,
     io::Write,
@@ -145,6 +145,9 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
     let Notes { mut injected, seen, paused } = std::mem::take(&mut *run.notes());
     injected.sort_by_key(|injected| injected.at_ms);
     let mut report = Report { faults: injected, fallen: stand.fallen.load(Ordering::Relaxed), ..Report::default() };
+    let done = report.faults.iter().filter(|fault| fault.skipped.is_none());
+    let interrupted: u64 = done.map(|fault| u64::from(fault.fault.kind.interrupted(stand.workers.len() as u8))).sum();
+    report.in_flight_max = interrupted * IN_FLIGHT_MAX;
     report.left = last::left(stand, &run.client, CLEAN_WITHIN).await;
     let log = read_again(run, &mut report).await;
     report.fold = last::rebuild(stand, &run.plan).await;
@@ -159,6 +162,7 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
         };
         report.chunks += story.chunks;
         report.again += story.again;
+        report.requests_again += story.requests_again;
         report.failed += story.failed;
         match last::ended(job, &run.client, &stand.disk.store(), give_up).await {
             Ok(ended) => {

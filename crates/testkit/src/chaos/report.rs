@@ -34,6 +34,9 @@ pub struct Report {
     pub submitted_again: u64,
     pub chunks: u64,
     pub again: u64,
+    pub requests_again: u64,
+    /// Requests of the chunks that the workers held, at most, when faults took them away.
+    pub in_flight_max: u64,
     pub failed: u64,
     pub fallen: u64,
     pub pace: Pace,
@@ -42,7 +45,9 @@ pub struct Report {
 impl Report {
     pub fn is_clean(&self) -> bool {
         let complaints = [&self.seen, &self.status, &self.log, &self.fold, &self.left];
-        self.tally.is_clean() && self.worked_late == 0 && complaints.iter().all(|found| found.count == 0)
+        let is_spared = self.requests_again <= self.in_flight_max;
+        let is_quiet = complaints.iter().all(|found| found.count == 0);
+        self.tally.is_clean() && self.worked_late == 0 && is_spared && is_quiet
     }
 
     /// Examples of all that is wrong.
@@ -121,6 +126,8 @@ impl fmt::Display for Report {
         row(f, "recovery after a kill", &self.recovery(Sort::is_kill))?;
         row(f, "recovery after any fault", &self.recovery(|_| true))?;
         row(f, "chunks delivered again", &format!("{} of {}", self.again, self.chunks))?;
+        let again = format!("{}, of {} in flight at faults at most", self.requests_again, self.in_flight_max);
+        row(f, "requests in them", &again)?;
         row(f, "attempts that failed", &self.failed)?;
         row(f, "submissions sent again", &self.submitted_again)?;
         row(f, "processes that ended by themselves", &self.fallen)
@@ -155,6 +162,13 @@ impl fmt::Display for Recovery {
 mod tests {
     use super::*;
     use crate::plan::{Fault, Kind, Target};
+
+    #[test]
+    fn no_more_may_be_run_again_than_was_in_flight() {
+        let report = |requests_again| Report { requests_again, in_flight_max: 5, ..Report::default() };
+        assert!(report(5).is_clean());
+        assert!(!report(6).is_clean());
+    }
 
     #[test]
     fn a_long_stall_is_told_with_its_faults() {

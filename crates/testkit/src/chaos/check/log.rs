@@ -40,6 +40,8 @@ pub struct Story {
     pub chunks: u64,
     /// Deliveries of its chunks beyond the first.
     pub again: u64,
+    /// The same in requests.
+    pub requests_again: u64,
     /// Attempts at its chunks that failed.
     pub failed: u64,
     pub(super) lifecycle: HashMap<&'static str, u32>,
@@ -140,7 +142,9 @@ impl Story {
             }
             Event::ChunkDone(done) if !self.ended && self.done.insert(done.chunk) => {
                 self.chunks += 1;
-                self.again += u64::from(done.delivered.saturating_sub(1));
+                let again = u64::from(done.delivered.saturating_sub(1));
+                self.again += again;
+                self.requests_again += again * done.tally.requests();
                 self.settle(at_ms);
             }
             Event::ChunkFailed(_) if !self.ended => {
@@ -233,7 +237,7 @@ pub mod tests {
             delivered: 2,
             worker: "w".into(),
             started: Millis::new(started),
-            tally: Tally::default(),
+            tally: Tally { completed: 3, ..Tally::default() },
         })
     }
 
@@ -293,6 +297,6 @@ pub mod tests {
     fn chunks_that_ran_again_are_counted_once() {
         let log = log(&[submitted(), done(5), done(5)]);
         let story = log.stories.values().next().unwrap();
-        assert_eq!((story.chunks, story.again), (1, 1));
+        assert_eq!((story.chunks, story.again, story.requests_again), (1, 1, 3));
     }
 }

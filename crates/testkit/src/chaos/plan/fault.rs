@@ -150,6 +150,17 @@ impl Sort {
 }
 
 impl Kind {
+    /// Of so many workers, those whose deliveries may come again: the server hears no more of them, or not in time.
+    pub const fn interrupted(self, workers: u8) -> u8 {
+        match self {
+            Self::Kill(Target::Worker(_)) | Self::Freeze(Target::Worker(_)) => 1,
+            Self::Kill(Target::Node(_)) | Self::Freeze(Target::Node(_)) | Self::Cut(_) | Self::RestartAll => workers,
+            Self::Delete(Cache::Work | Cache::Results) | Self::FillStream(_) => workers,
+            Self::Kill(Target::Head(_)) | Self::Freeze(Target::Head(_)) | Self::Delete(_) => 0,
+            Self::FillStore | Self::LoseStore => 0,
+        }
+    }
+
     pub const fn sort(self) -> Sort {
         match self {
             Self::Kill(Target::Worker(_)) => Sort::KillWorker,
