@@ -27,7 +27,8 @@ const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
 const SLOTS: u64 = 64;
 const CHUNK: u64 = 32;
 /// Requests of the chunks that a worker holds, at most: at the engine a quarter more than its slots and a few, half as
-/// many that wait, and the chunk that was fetched for want of more.
+/// many that wait, and the chunk that was fetched for want of more. (While RESULTS is full, answers that wait to be stored
+/// come on top: a run's many faults leave room for that.)
 pub const IN_FLIGHT_MAX: u64 = SLOTS + SLOTS / 4 + 3 + SLOTS / 2 + CHUNK;
 /// How often processes are looked at, and how soon one that ended is started again.
 const LOOK: Duration = Duration::from_millis(300);
