@@ -39,6 +39,18 @@ pub const WINDOW_MS_DEFAULT: u64 = 24 * 3_600_000;
 pub const WINDOW_MS_MAX: u64 = 30 * 24 * 3_600_000;
 /// Deliveries of one attempt after which its workers pass for lost with it.
 pub const DELIVERIES_MAX: u32 = 3;
+/// Choices of one answer: prompts times `n`.
+pub const CHOICES_MAX: usize = 128;
+/// Stop strings of one request, and bytes of each.
+pub const STOPS_MAX: usize = 16;
+pub const STOP_BYTES_MAX: usize = 1024;
+/// Tokens named in `logit_bias`, and in `stop_token_ids`.
+pub const BIAS_ENTRIES_MAX: usize = 1024;
+/// Alternatives of a token, in chats and in completions.
+pub const TOP_LOGPROBS_MAX: u64 = 20;
+pub const TOP_LOGPROBS_TEXT_MAX: u64 = 5;
+/// OpenAI's default of `max_tokens` for /v1/completions. Chat has none.
+pub const TEXT_TOKENS_DEFAULT: usize = 16;
 /// Bytes of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 255;
 

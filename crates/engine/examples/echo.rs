@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use engine::{Call, Endpoint, Spec};
+use engine::{Call, Endpoint, Key, Spec};
 
 const CALLS: usize = 1_000_000;
 
@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let mut bytes = 0;
     for _ in 0..CALLS {
-        bytes += engine.run(Call { endpoint: Endpoint::Chat, body: body.clone() }).await?.body.len();
+        bytes +=
+            engine.run(Call { endpoint: Endpoint::Chat, body: body.clone(), key: Key::seeded(0) }).await?.body.len();
     }
     let rate = CALLS as f64 / start.elapsed().as_secs_f64();
     println!("{rate:.0} calls/s, {} bytes an answer", bytes / CALLS);

@@ -16,7 +16,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{About, Answer, Call, Echo, Endpoint, Engine, Fault, Spec, Usage, openai::Refusal, stamp};
+use domain::request::Refusal;
+
+use crate::{About, Answer, Call, Echo, Endpoint, Engine, Fault, Spec, Usage, stamp};
 
 const SLOTS: usize = 256;
 /// Between the tokens of an answer that takes its time.
@@ -206,6 +208,8 @@ mod tests {
     use bytes::Bytes;
     use serde_json::Value;
 
+    use crate::Key;
+
     use super::*;
 
     fn parrot(echo: Echo) -> Parrot {
@@ -215,7 +219,7 @@ mod tests {
     fn chat(text: &str) -> Call {
         let body = serde_json::json!({"model": "m", "messages": [{"role": "system", "content": "be kind"},
             {"role": "user", "content": text}], "temperature": 0});
-        Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()) }
+        Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()), key: Key::seeded(0) }
     }
 
     async fn run(parrot: &Parrot, call: Call) -> (u16, Value) {
@@ -234,11 +238,15 @@ mod tests {
     #[tokio::test]
     async fn says_parts_and_prompts() {
         let parts = br#"{"messages":[{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
-        let call = Call { endpoint: Endpoint::Chat, body: Bytes::from_static(parts) };
+        let call = Call { endpoint: Endpoint::Chat, body: Bytes::from_static(parts), key: Key::seeded(0) };
         let (_, body) = run(&parrot(Echo::default()), call).await;
         assert_eq!(body["choices"][0]["message"]["content"], "a\nb");
         assert_eq!(body["model"], "echo");
-        let call = Call { endpoint: Endpoint::Completions, body: Bytes::from_static(br#"{"prompt":"p"}"#) };
+        let call = Call {
+            endpoint: Endpoint::Completions,
+            body: Bytes::from_static(br#"{"prompt":"p"}"#),
+            key: Key::seeded(0),
+        };
         assert_eq!(run(&parrot(Echo::default()), call).await.1["choices"][0]["text"], "p");
     }
 
@@ -260,7 +268,7 @@ mod tests {
     #[tokio::test]
     async fn refuses_what_is_not_a_request() {
         for body in ["", "[]", "{", r#"{"messages":[]}"#, r#"{"messages":[1]}"#] {
-            let call = Call { endpoint: Endpoint::Chat, body: Bytes::from(body) };
+            let call = Call { endpoint: Endpoint::Chat, body: Bytes::from(body), key: Key::seeded(0) };
             assert_eq!(run(&parrot(Echo::default()), call).await.0, 400, "{body}");
         }
     }

@@ -6,6 +6,7 @@
 
 mod echo;
 mod fault;
+mod key;
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
 mod limits;
 #[cfg(feature = "mistralrs")]
@@ -16,62 +17,26 @@ mod openai;
 mod spec;
 mod stamp;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+pub use domain::request::{Endpoint, UnknownEndpoint};
 pub use fault::{Fault, LoadError};
+pub use key::Key;
 #[cfg(feature = "mistralrs")]
 pub use mistral::Bare;
 pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec};
-
-/// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Endpoint {
-    /// `/v1/chat/completions`
-    Chat,
-    /// `/v1/completions`
-    Completions,
-}
-
-impl Endpoint {
-    pub const fn url(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url())
-    }
-}
-
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not an endpoint: use /v1/chat/completions or /v1/completions")]
-pub struct UnknownEndpoint(String);
-
-impl FromStr for Endpoint {
-    type Err = UnknownEndpoint;
-
-    fn from_str(url: &str) -> Result<Self, UnknownEndpoint> {
-        [Self::Chat, Self::Completions]
-            .into_iter()
-            .find(|endpoint| endpoint.url() == url)
-            .ok_or_else(|| UnknownEndpoint(url.to_owned()))
-    }
-}
 
 /// One request: the JSON text of its `body`.
 #[derive(Debug, Clone)]
 pub struct Call {
     pub endpoint: Endpoint,
     pub body: Bytes,
+    /// What chance follows from, where the request names no seed.
+    pub key: Key,
 }
 
 /// Tokens.
@@ -103,6 +68,13 @@ pub struct About {
     pub slots: usize,
     /// `cpu`, or `cuda:0`.
     pub device: String,
+}
+
+impl From<domain::request::Refusal> for Answer {
+    fn from(refusal: domain::request::Refusal) -> Self {
+        let body = serde_json::json!({ "error": refusal }).to_string();
+        Self { status: 400, body, usage: Usage::default() }
+    }
 }
 
 pub trait Engine: Send + Sync {
@@ -150,17 +122,4 @@ pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
 #[cfg(not(feature = "mistralrs"))]
 async fn load_mistral(_: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
     Err(LoadError::NotBuilt { feature: "mistralrs" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_print_as_they_parse() {
-        for endpoint in [Endpoint::Chat, Endpoint::Completions] {
-            assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
-        }
-        assert!("/v1/embeddings".parse::<Endpoint>().is_err());
-    }
 }

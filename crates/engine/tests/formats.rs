@@ -17,7 +17,7 @@ use candle_core::{
     },
     safetensors,
 };
-use engine::{Call, Endpoint, Source, Spec};
+use engine::{Call, Endpoint, Key, Source, Spec};
 use mistralrs::{IsqType, TextModelBuilder};
 
 /// Questions that are asked of each form.
@@ -48,7 +48,7 @@ async fn right(spec: Spec) -> usize {
     let mut right = 0;
     for line in sample.lines().step_by(step).take(ASKED) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let call = Call { endpoint: Endpoint::Chat, body: Bytes::from(line["body"].to_string()) };
+        let call = Call { endpoint: Endpoint::Chat, body: Bytes::from(line["body"].to_string()), key: Key::seeded(0) };
         let answer = engine.run(call).await.unwrap();
         let body: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         let wanted = &expected[line["custom_id"].as_str().unwrap()];

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use engine::{Answer, Call, Endpoint, Engine, LoadError, Spec};
+use engine::{Answer, Call, Endpoint, Engine, Key, LoadError, Spec};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ async fn tiny(slots: usize) -> Arc<dyn Engine> {
 fn question(text: &str, extra: Value) -> Call {
     let mut body = json!({"messages": [{"role": "user", "content": text}], "max_tokens": 16, "temperature": 0});
     body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
-    Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()) }
+    Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()), key: Key::seeded(0) }
 }
 
 async fn run(engine: &Arc<dyn Engine>, call: Call) -> (Answer, Value) {
@@ -62,7 +62,8 @@ async fn answers_known_questions_at_once() {
     let calls = known.iter().map(|(id, body, expected)| {
         let engine = engine.clone();
         async move {
-            let (answer, body) = run(&engine, Call { endpoint: Endpoint::Chat, body: body.clone() }).await;
+            let (answer, body) =
+                run(&engine, Call { endpoint: Endpoint::Chat, body: body.clone(), key: Key::seeded(0) }).await;
             assert_eq!((answer.status, content(&body)), (200, expected.as_str()), "{id}");
             assert_eq!(body["choices"][0]["finish_reason"], "stop", "{id}");
             assert!(answer.usage.prompt > 0 && answer.usage.completion > 0, "{id}");
@@ -124,7 +125,9 @@ async fn completes_text() {
     let prompt = |question: &str| format!("<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n");
     let body = json!({"prompt": [prompt(PARIS), prompt("What is the capital of Germany?")], "temperature": 0,
         "logprobs": 1});
-    let (_, body) = run(&engine, Call { endpoint: Endpoint::Completions, body: body.to_string().into() }).await;
+    let (_, body) =
+        run(&engine, Call { endpoint: Endpoint::Completions, body: body.to_string().into(), key: Key::seeded(0) })
+            .await;
     assert_eq!((&body["choices"][0]["text"], &body["choices"][1]["text"]), (&json!("Paris"), &json!("Berlin")));
     assert_eq!(body["object"], "text_completion");
     let columns = &body["choices"][0]["logprobs"];
@@ -172,7 +175,11 @@ async fn refuses_what_it_cannot_do() {
         (question(PARIS, json!({"temperature": []})), "temperature", "invalid_value"),
         (question(&long, json!({})), "messages", "context_length_exceeded"),
         (
-            Call { endpoint: Endpoint::Completions, body: json!({"prompt": long}).to_string().into() },
+            Call {
+                endpoint: Endpoint::Completions,
+                body: json!({"prompt": long}).to_string().into(),
+                key: Key::seeded(0),
+            },
             "prompt",
             "context_length_exceeded",
         ),

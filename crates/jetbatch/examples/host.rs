@@ -4,7 +4,7 @@
 //! `cargo build -p jetbatch --no-default-features && cargo run -p jetbatch --no-default-features --example host`
 //! (with `--release` both, for figures that mean something).
 use bytes::Bytes;
-use engine::{Call, Endpoint, Engine, Spec};
+use engine::{Call, Endpoint, Engine, Key, Spec};
 use futures::{StreamExt, TryStreamExt, stream};
 use jetbatch::{
     config::Worker,
@@ -43,7 +43,7 @@ struct Rate {
 
 async fn rate(engine: &dyn Engine, at_once: usize) -> Result<Rate, engine::Fault> {
     let calls = if at_once == 1 { CALLS / 10 } else { CALLS };
-    let call = || Call { endpoint: Endpoint::Chat, body: Bytes::from_static(BODY) };
+    let call = || Call { endpoint: Endpoint::Chat, body: Bytes::from_static(BODY), key: Key::seeded(0) };
     let begun = Instant::now();
     let answers = stream::iter(0..calls).map(|_| engine.run(call())).buffer_unordered(at_once);
     answers.try_for_each(|_| async { Ok(()) }).await?;

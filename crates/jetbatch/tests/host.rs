@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 use bytes::{Bytes, BytesMut};
 use domain::Pool;
-use engine::{Answer, Call, Echo, Endpoint, Engine, Fault, Spec};
+use engine::{Answer, Call, Echo, Endpoint, Engine, Fault, Key, Spec};
 use futures::future::join_all;
 use jetbatch::{
     config::Worker,
@@ -90,7 +90,7 @@ fn body(words: &str) -> Bytes {
 }
 
 fn call(words: &str) -> Call {
-    Call { endpoint: Endpoint::Completions, body: body(words) }
+    Call { endpoint: Endpoint::Completions, body: body(words), key: Key::seeded(0) }
 }
 
 async fn is_gone(pid: u32) {
@@ -114,7 +114,11 @@ async fn it_answers_as_an_engine_does() {
         assert!(answer.status == 200 && answer.body.contains(words.as_str()), "{}", answer.body);
         assert!(answer.usage.completion > 0);
     }
-    let refused = stand.engine.run(Call { endpoint: Endpoint::Chat, body: Bytes::from_static(b"{") }).await.unwrap();
+    let refused = stand
+        .engine
+        .run(Call { endpoint: Endpoint::Chat, body: Bytes::from_static(b"{"), key: Key::seeded(0) })
+        .await
+        .unwrap();
     assert_eq!(refused.status, 400);
     assert_eq!(stand.say("fail").await.unwrap_err().class(), "internal");
     assert_eq!(stand.engine.restarts(), 0);
@@ -300,7 +304,7 @@ impl Raw {
     }
 
     fn call(&mut self, id: u64, words: &str) {
-        self.ask(&Ask::Call { id, endpoint: Endpoint::Completions, body: body(words) });
+        self.ask(&Ask::Call { id, endpoint: Endpoint::Completions, body: body(words), key: Key::seeded(0) });
     }
 
     fn tell(&mut self) -> Option<Tell> {

@@ -65,7 +65,7 @@ impl Line {
         self.outbox.room().await;
         let (id, told) = self.calls.open()?;
         let _held = Held { line: self, id };
-        let ask = Ask::Call { id, endpoint: call.endpoint, body: call.body };
+        let ask = Ask::Call { id, endpoint: call.endpoint, body: call.body, key: call.key };
         self.outbox.put(&ask).map_err(|error| Fault::Internal { message: format!("a request makes {error}") })?;
         let lost = |_| Fault::Internal { message: "a call was lost".to_owned() };
         told.await.map_err(lost)?

@@ -3,7 +3,7 @@
 use super::limits::FRAME_BYTES_MAX;
 use crate::telemetry;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use engine::{About, Answer, Endpoint, Fault, Kind, Spec};
+use engine::{About, Answer, Endpoint, Fault, Key, Kind, Spec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 const HEAD: usize = size_of::<u32>();
@@ -18,6 +18,7 @@ pub enum Ask {
         endpoint: Endpoint,
         #[serde(with = "wire::blob")]
         body: Bytes,
+        key: Key,
     },
     /// Nobody waits for this call any more.
     Cancel {
@@ -122,7 +123,8 @@ mod tests {
         let spec = Spec { paged_memory_share: Some(0.5), isq: Some("q4k".into()), ..Spec::folder("models/tiny") };
         let load = Load { spec, telemetry: telemetry::Settings::default() };
         let body = Bytes::from_static(b"{\"prompt\":\"\\u00e9\"}");
-        vec![Ask::Load(Box::new(load)), Ask::Call { id: 7, endpoint: Endpoint::Chat, body }, Ask::Cancel { id: 7 }]
+        let call = Ask::Call { id: 7, endpoint: Endpoint::Chat, body, key: Key::seeded(1) };
+        vec![Ask::Load(Box::new(load)), call, Ask::Cancel { id: 7 }]
     }
 
     fn tells() -> Vec<Tell> {

@@ -162,7 +162,7 @@ impl Desk {
     async fn serve(&self, asks: &mut Asks) -> Result<(), Error> {
         while let Some(ask) = next(asks).await? {
             match ask {
-                Ask::Call { id, endpoint, body } => self.begin(id, Call { endpoint, body }),
+                Ask::Call { id, endpoint, body, key } => self.begin(id, Call { endpoint, body, key }),
                 Ask::Cancel { id } => self.cancel(id),
                 Ask::Load(_) => return Err(Error::Strange),
             }

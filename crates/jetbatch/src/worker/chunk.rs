@@ -16,7 +16,7 @@ use domain::{
     event::{FaultClass, Tally, Usage},
     limits::DELIVERIES_MAX,
 };
-use engine::{Answer, Engine, Fault};
+use engine::{Answer, Engine, Fault, Key};
 use futures::{StreamExt, stream::FuturesOrdered};
 use std::{
     sync::{
@@ -211,8 +211,12 @@ impl Runner {
             let reason = format!("the chunk holds {} lines, not {} as planned", lines.len(), work.indices().count());
             return Ran::Failed { class: FaultClass::Internal, reason };
         }
-        let mut answers: FuturesOrdered<_> =
-            lines.into_iter().zip(turns).map(|(line, turn)| self.answer(line, turn, work)).collect();
+        let mut answers: FuturesOrdered<_> = lines
+            .into_iter()
+            .zip(turns)
+            .zip(keys(work))
+            .map(|((line, turn), key)| self.answer(line, turn, work, key))
+            .collect();
         let mut numbers = work.indices().zip(0u32..);
         while let Some(answer) = answers.next().await {
             let Some((index, position)) = numbers.next() else { break };
@@ -232,13 +236,13 @@ impl Runner {
         Ran::Done(results)
     }
 
-    async fn answer(&self, line: Bytes, turn: Turn<'_>, work: &Work) -> Result<(Bytes, Answer), Fault> {
+    async fn answer(&self, line: Bytes, turn: Turn<'_>, work: &Work, key: Key) -> Result<(Bytes, Answer), Fault> {
         let place = match turn {
             Turn::Has(place) => place,
             Turn::Waits(announced) => self.slots.take(announced).await,
             Turn::Extra(announced) => self.slots.extra(announced),
         };
-        let request = render::request(&line, work.endpoint.as_deref())
+        let request = render::request(&line, work.endpoint.as_deref(), key)
             .map_err(|why| Fault::Internal { message: format!("a line of the chunk cannot be read: {why}") })?;
         let answer = self.engine.run(request.call).await?;
         drop(place);
@@ -288,6 +292,11 @@ impl Runner {
     pub fn progress_every(&self) -> Duration {
         Duration::from_millis(self.shared.config.nats.ack_wait_s.max(1) * 1_000 / 3)
     }
+}
+
+/// What each request draws from follows from its place in the job, so that whoever runs it again draws the same.
+fn keys(work: &Work) -> impl Iterator<Item = Key> {
+    work.indices().map(|index| Key::placed(work.job.uuid().as_bytes(), work.first + u64::from(index)))
 }
 
 fn split(lines: &Bytes) -> Vec<Bytes> {

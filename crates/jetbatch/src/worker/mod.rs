@@ -155,7 +155,8 @@ pub fn line_number(line: &[u8], job: JobId) -> Option<u64> {
 
 /// Appends the error line of a request that was not run. `line` is its input line.
 pub fn error_line(out: &mut Vec<u8>, job: JobId, number: u64, line: &bytes::Bytes, code: &str, message: &str) {
-    let custom_id = render::request(line, None).map(|request| request.custom_id);
+    let custom_id = render::request(line, None, engine::Key::placed(job.uuid().as_bytes(), number))
+        .map(|request| request.custom_id);
     let custom_id = custom_id.unwrap_or_else(|_| bytes::Bytes::from_static(b"null"));
     render::error(out, job, number, &custom_id, code, message);
 }

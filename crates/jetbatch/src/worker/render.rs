@@ -1,7 +1,7 @@
 //! From an input line and an answer to the line of the output file. Pure.
 use bytes::Bytes;
 use domain::JobId;
-use engine::{Answer, Call, Endpoint};
+use engine::{Answer, Call, Endpoint, Key};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -22,14 +22,14 @@ pub struct Request {
     pub call: Call,
 }
 
-/// Parses an input line that intake has validated. `endpoint` is the job's.
-pub fn request(line: &Bytes, endpoint: Option<&str>) -> Result<Request, String> {
+/// Parses an input line that intake has validated. `endpoint` is the job's, `key` the line's.
+pub fn request(line: &Bytes, endpoint: Option<&str>, key: Key) -> Result<Request, String> {
     let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
     let parsed: Line<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let url = parsed.url.as_deref().or(endpoint).unwrap_or(Endpoint::Chat.url());
     let endpoint: Endpoint = url.parse().map_err(|_| format!("url '{url}' is not served"))?;
     let slice = |raw: &RawValue| line.slice_ref(raw.get().as_bytes());
-    Ok(Request { custom_id: slice(parsed.custom_id), call: Call { endpoint, body: slice(parsed.body) } })
+    Ok(Request { custom_id: slice(parsed.custom_id), call: Call { endpoint, body: slice(parsed.body), key } })
 }
 
 /// Appends the output line of an answer: the OpenAI form, with its line end. `number` is the request's in the job.
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn an_answer_keeps_its_custom_id() {
         let line = Bytes::from_static(br#"{"custom_id":"a\"\u00e9","body":{"messages":[]}}"#);
-        let request = request(&line, None).unwrap();
+        let request = request(&line, None, Key::seeded(0)).unwrap();
         assert_eq!(request.call.endpoint, Endpoint::Chat);
         assert_eq!(&request.call.body[..], br#"{"messages":[]}"#);
         let (mut out, job) = (Vec::new(), JobId::keyed("t", "k"));
@@ -97,7 +97,10 @@ mod tests {
     #[test]
     fn the_lines_own_url_comes_first() {
         let line = Bytes::from_static(br#"{"custom_id":"a","url":"/v1/completions","body":{"prompt":"x"}}"#);
-        assert_eq!(request(&line, Some("/v1/chat/completions")).unwrap().call.endpoint, Endpoint::Completions);
-        assert!(request(&Bytes::from_static(b"{}"), None).is_err());
+        assert_eq!(
+            request(&line, Some("/v1/chat/completions"), Key::seeded(0)).unwrap().call.endpoint,
+            Endpoint::Completions
+        );
+        assert!(request(&Bytes::from_static(b"{}"), None, Key::seeded(0)).is_err());
     }
 }

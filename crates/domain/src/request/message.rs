@@ -1,19 +1,9 @@
 //! Messages of a conversation, as a chat template takes them.
-
+use super::{Refusal, field};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{Refusal, field};
-use crate::limits;
-
-/// Named fields, in their order.
-pub type Message = Vec<(String, Field)>;
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Field {
-    Text(String),
-    List(Vec<Map<String, Value>>),
-}
+pub type Message = Map<String, Value>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,36 +32,33 @@ struct Part {
     text: Option<String>,
 }
 
-/// The most tokens of a message. A list counts as endless: a template may print it in any way.
-pub fn bound(message: &Message) -> usize {
-    let bytes = |field: &Field| match field {
-        Field::Text(text) => text.len(),
-        Field::List(_) => usize::MAX / 1024,
-    };
-    limits::MESSAGE_TOKENS_MAX + message.iter().map(|(_, field)| bytes(field)).sum::<usize>()
-}
-
 pub fn read(raw: &RawValue) -> Result<Vec<Message>, Refusal> {
     let raws: Vec<&RawValue> = field::read("messages", raw)?;
     if raws.is_empty() {
-        return Err(Refusal::invalid("messages", "an empty list"));
+        return Err(Refusal::missing("messages"));
     }
     raws.iter().enumerate().map(|(at, raw)| message(at, raw)).collect()
 }
 
 fn message(at: usize, raw: &RawValue) -> Result<Message, Refusal> {
+    if !raw.get().starts_with('{') {
+        return Err(Refusal::wrong_type(format!("messages[{at}]"), "expected an object"));
+    }
     let mut raw: Raw<'_> = field::read(&format!("messages[{at}]"), raw)?;
     unsupported(at, &raw)?;
-    let mut message = vec![("role".to_owned(), Field::Text(role(at, &raw.role)?.to_owned()))];
+    let role = role(at, &raw.role)?;
     let calls = raw.tool_calls.take();
-    let content = content(at, raw.content, calls.is_some())?;
-    message.push(("content".to_owned(), Field::Text(content)));
+    let content = content(at, raw.content, role == "assistant")?;
+    let mut message = Message::new();
+    message.insert("role".to_owned(), role.into());
+    message.insert("content".to_owned(), content.into());
     for (name, value) in
         [("name", raw.name), ("tool_call_id", raw.tool_call_id), ("reasoning_content", raw.reasoning_content)]
     {
-        message.extend(value.map(|text| (name.to_owned(), Field::Text(text))));
+        message.extend(value.map(|text| (name.to_owned(), text.into())));
     }
-    message.extend(calls.map(|calls| ("tool_calls".to_owned(), Field::List(opened(calls)))));
+    let calls = calls.map(|calls| opened(calls).into_iter().map(Value::Object).collect());
+    message.extend(calls.map(|calls| ("tool_calls".to_owned(), Value::Array(calls))));
     Ok(message)
 }
 
@@ -86,19 +73,21 @@ fn role(at: usize, role: &str) -> Result<&str, Refusal> {
 
 fn unsupported(at: usize, raw: &Raw<'_>) -> Result<(), Refusal> {
     let fields = [("refusal", raw.refusal), ("audio", raw.audio), ("function_call", raw.function_call)];
-    match fields.into_iter().find(|(_, value)| value.is_some()) {
+    match fields.into_iter().find(|(_, value)| value.is_some_and(field::given)) {
         Some((name, _)) => Err(Refusal::unsupported(format!("messages[{at}].{name}"), "chat templates do not take it")),
         None => Ok(()),
     }
 }
 
-fn content(at: usize, raw: Option<&RawValue>, calls: bool) -> Result<String, Refusal> {
+/// An assistant's may be absent: it called a function, or had nothing to say.
+fn content(at: usize, raw: Option<&RawValue>, may_be_absent: bool) -> Result<String, Refusal> {
     let name = || format!("messages[{at}].content");
-    match raw {
-        None if calls => Ok(String::new()),
+    match raw.filter(|raw| field::given(raw)) {
+        None if may_be_absent => Ok(String::new()),
         None => Err(Refusal::missing(&name())),
         Some(raw) if raw.get().starts_with('[') => parts(at, field::read(&name(), raw)?),
-        Some(raw) => field::read(&name(), raw),
+        Some(raw) if raw.get().starts_with('"') => field::read(&name(), raw),
+        Some(_) => Err(Refusal::wrong_type(name(), "expected a string or a list of content parts")),
     }
 }
 

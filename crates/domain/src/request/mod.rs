@@ -1,0 +1,21 @@
+//! What a request's body may hold, decided once: each field is honoured, harmless, or refused with a reason, and never
+//! silently dropped. Intake reads with it what an engine will be asked, and every engine reads with it what it is asked.
+
+mod body;
+mod endpoint;
+mod field;
+mod format;
+mod message;
+mod prompt;
+mod refusal;
+mod sampling;
+mod tool;
+
+pub use body::{Body, Chat, Input};
+pub use endpoint::{Endpoint, UnknownEndpoint};
+pub use format::{Constraint, Grammar};
+pub use message::Message;
+pub use prompt::Prompt;
+pub use refusal::{Fault, Refusal};
+pub use sampling::Sampling;
+pub use tool::{Choice, Tool};

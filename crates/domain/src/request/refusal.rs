@@ -1,0 +1,79 @@
+//! Why a body is not taken: the words of OpenAI's error object.
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    pub message: String,
+    pub r#type: &'static str,
+    /// The field, as `messages[0].content`.
+    pub param: Option<String>,
+    pub code: Option<&'static str>,
+    #[serde(skip)]
+    pub fault: Fault,
+}
+
+/// Whose fault it is, and so what follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The body is not of the shape that every engine reads: the whole input is refused before anything runs.
+    Shape,
+    /// The request asks for what is not served: it alone is answered with the error.
+    Request,
+}
+
+impl Refusal {
+    fn new(fault: Fault, param: Option<String>, code: &'static str, message: String) -> Self {
+        Self { message, r#type: "invalid_request_error", param, code: Some(code), fault }
+    }
+
+    /// The body is not a JSON object.
+    pub fn json(error: &serde_json::Error) -> Self {
+        Self::new(Fault::Shape, None, "invalid_json", format!("The body is not a JSON object: {error}"))
+    }
+
+    /// A value of the wrong JSON type.
+    pub fn wrong_type(param: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        let param = param.into();
+        let message = format!("Invalid type for `{param}`: {why}");
+        Self::new(Fault::Shape, Some(param), "invalid_type", message)
+    }
+
+    /// A field that stands twice.
+    pub fn twice(param: impl Into<String>) -> Self {
+        let param = param.into();
+        let message = format!("`{param}` stands twice");
+        Self::new(Fault::Shape, Some(param), "duplicate_parameter", message)
+    }
+
+    pub fn missing(param: &str) -> Self {
+        let message = format!("Missing required parameter: `{param}`");
+        Self::new(Fault::Shape, Some(param.to_owned()), "missing_required_parameter", message)
+    }
+
+    /// A value that is out of range, or that no engine can do.
+    pub fn invalid(param: impl Into<String>, why: impl std::fmt::Display) -> Self {
+        let param = param.into();
+        let message = format!("Invalid value for `{param}`: {why}");
+        Self::new(Fault::Request, Some(param), "invalid_value", message)
+    }
+
+    /// A field that OpenAI knows, that would change the answer, and that no engine here can honour.
+    pub fn unsupported(param: impl Into<String>, why: &str) -> Self {
+        let param = param.into();
+        let message = format!("Unsupported parameter: `{param}`: {why}");
+        Self::new(Fault::Request, Some(param), "unsupported_parameter", message)
+    }
+
+    pub fn unknown(param: &str) -> Self {
+        let message = format!("Unrecognized request argument supplied: {param}");
+        Self::new(Fault::Request, Some(param.to_owned()), "unknown_parameter", message)
+    }
+
+    pub fn too_long(param: &'static str, tokens: usize, context: usize) -> Self {
+        let message = format!(
+            "This model's maximum context length is {context} tokens, and the prompt takes {tokens} of them. \
+             Shorten the prompt."
+        );
+        Self::new(Fault::Request, Some(param.to_owned()), "context_length_exceeded", message)
+    }
+}
