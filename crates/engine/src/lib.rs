@@ -6,6 +6,7 @@
 
 mod echo;
 mod fault;
+pub mod grammar;
 mod key;
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
 mod limits;
@@ -14,6 +15,8 @@ mod mistral;
 // The echo engine needs little of it; its tests run in every build.
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code, unused_imports))]
 mod openai;
+#[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
+mod sampler;
 mod spec;
 mod stamp;
 
