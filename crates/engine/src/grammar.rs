@@ -16,7 +16,7 @@ use llguidance::{
 };
 use serde_json::{Value, json};
 
-use crate::limits::{GRAMMAR_BYTES_MAX, GRAMMARS_KEPT, GRAMMAR_WORDS_MAX};
+use crate::limits::{GRAMMAR_BYTES_MAX, GRAMMAR_WORDS_MAX, GRAMMARS_KEPT};
 
 /// Compiles for one vocabulary.
 pub struct Grammars {
@@ -117,7 +117,7 @@ fn choice(texts: &[String]) -> String {
 }
 
 /// Its own words, without what it quotes of the grammar: the first line, and what a parser of patterns says in its last.
-fn short(why: &str) -> String {
+pub fn short(why: &str) -> String {
     if why.contains("NoExtensionBias") {
         return "nothing can match it".to_owned();
     }
@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(told(Grammar::Regex("[0-9]{12}".to_owned())), Ok(()));
         assert_eq!(told(Grammar::Choice(vec!["Paris".to_owned(), "a \"b\"\n".to_owned()])), Ok(()));
         assert_eq!(told(Grammar::Object), Ok(()));
-        let node = json!({"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}}});
+        let node =
+            json!({"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}}});
         assert_eq!(schema(json!({"$ref": "#/$defs/n", "$defs": {"n": node}})), Ok(()));
     }
 
@@ -181,8 +182,10 @@ mod tests {
         drop(told(Grammar::Regex("((a{1,200}){1,200}){1,200}b".to_owned())));
         drop(told(Grammar::Regex("(.*a.*){40}(b|c.{500}){500}".to_owned())));
         let deep = (0..8).fold(json!({"type": "integer"}), |inner, _| {
-            let field = |name: &str| json!({"type": "object", "properties": {name: inner}, "required": [name],
-                "additionalProperties": false});
+            let field = |name: &str| {
+                json!({"type": "object", "properties": {name: inner}, "required": [name],
+                "additionalProperties": false})
+            };
             json!({"oneOf": [field("a"), field("b")]})
         });
         drop(schema(deep));

@@ -33,6 +33,12 @@ impl Key {
         (u64::from_le_bytes(*bits) >> 11) as f64 / (1_u64 << 53) as f64
     }
 
+    /// A name of its own for something in the answer: 24 hexadecimal digits.
+    pub fn name(&self, index: usize) -> String {
+        let named = Self::derive(&[b"name", &self.0, &(index as u64).to_le_bytes()]);
+        named.0.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     fn derive(parts: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
         for part in parts {

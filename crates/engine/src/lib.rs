@@ -4,21 +4,34 @@
 //! An engine turns one request body into one OpenAI answer. It reads no stream, keeps no state between calls and
 //! tries nothing twice: what is not an answer is a [`Fault`], and the caller tries the chunk again.
 
+#[cfg(feature = "mistralrs")]
+mod calls;
 mod echo;
 mod fault;
+#[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
+mod generation;
+#[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
 pub mod grammar;
 mod key;
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
 mod limits;
+#[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
+mod logprob;
 #[cfg(feature = "mistralrs")]
 mod mistral;
 // The echo engine needs little of it; its tests run in every build.
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code, unused_imports))]
 mod openai;
+#[cfg(feature = "mistralrs")]
+mod prompt;
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
 mod sampler;
 mod spec;
 mod stamp;
+#[cfg(feature = "mistralrs")]
+mod template;
+#[cfg(feature = "mistralrs")]
+mod vocabulary;
 
 use std::sync::Arc;
 
@@ -31,7 +44,7 @@ pub use fault::{Fault, LoadError};
 pub use key::Key;
 #[cfg(feature = "mistralrs")]
 pub use mistral::Bare;
-pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec};
+pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec, SpecialTokens};
 
 /// One request: the JSON text of its `body`.
 #[derive(Debug, Clone)]
@@ -120,6 +133,13 @@ async fn load_mistral(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
 #[cfg(feature = "mistralrs")]
 pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
     mistral::bare(spec).await
+}
+
+/// mistral.rs with one copy of the model for all slots, on a CPU, too, where it mixes them up: to prove that a check finds
+/// it.
+#[cfg(feature = "mistralrs")]
+pub async fn load_mixing(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+    Ok(Arc::new(mistral::load_mixing(spec).await?))
 }
 
 #[cfg(not(feature = "mistralrs"))]

@@ -83,6 +83,9 @@ pub struct Spec {
     pub paged_block_tokens: Option<usize>,
     /// The longest that one call may take, s, waiting for a slot included. Default: no limit.
     pub call_seconds_max: Option<u64>,
+    /// Default: `text`.
+    #[serde(default)]
+    pub special_tokens: SpecialTokens,
     /// What the echo engine does.
     #[serde(default)]
     pub echo: Echo,
@@ -152,6 +155,17 @@ pub enum PagedAttention {
     Off,
 }
 
+/// What a special token is that stands in a message's text, such as `<|im_end|>`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpecialTokens {
+    /// The characters that it is written with: whoever writes a text cannot forge a turn with it.
+    #[default]
+    Text,
+    /// The token.
+    Allow,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Echo {
@@ -206,6 +220,7 @@ impl Spec {
             paged_memory_mib: None,
             paged_block_tokens: None,
             call_seconds_max: None,
+            special_tokens: SpecialTokens::default(),
             echo: Echo::default(),
         }
     }

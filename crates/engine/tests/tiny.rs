@@ -170,9 +170,11 @@ async fn refuses_what_it_cannot_do() {
     let engine = tiny(2).await;
     let long = "word ".repeat(2000);
     let cases = [
-        (question(PARIS, json!({"seed": 1, "temperature": 1})), "seed", "unsupported_parameter"),
+        (question(PARIS, json!({"logit_bias": {"99999": 1}})), "logit_bias", "invalid_value"),
+        (question(PARIS, json!({"stop_token_ids": [640]})), "stop_token_ids", "invalid_value"),
+        (question(PARIS, json!({"reasoning_effort": "low"})), "reasoning_effort", "unsupported_parameter"),
         (question(PARIS, json!({"stream": true})), "stream", "unsupported_parameter"),
-        (question(PARIS, json!({"temperature": []})), "temperature", "invalid_value"),
+        (question(PARIS, json!({"temperature": []})), "temperature", "invalid_type"),
         (question(&long, json!({})), "messages", "context_length_exceeded"),
         (
             Call {

@@ -6,14 +6,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use either::Either;
-use mistralrs::{Request, RequestMessage, Response, core::TokenizationRequest};
+use mistralrs::{NormalRequest, Request, RequestMessage, Response, SamplingParams};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{Receiver, Sender, channel, error::SendError},
@@ -23,27 +22,33 @@ use tokio::{
 
 use super::{
     Miss, Mistral,
+    hook::{Draft, Hook, lock},
+    kit::Task,
     lanes::Turn,
-    request::{self, Plan, Watch},
-    response,
 };
 use crate::{
     Fault,
-    openai::{Field, Input},
+    generation::{Broken, Done, Generation},
 };
+use domain::request::Refusal;
 
 /// A dying thread drops the sequences a moment before it drops its queue.
 const DEATH_WAIT: Duration = Duration::from_millis(250);
 const RESTART_WAIT: Duration = Duration::from_millis(20);
 const RESTART_TRIES_MAX: u32 = 100;
-/// Tokenizing needs no turn, and any copy can do it.
-const FIRST: usize = 0;
 
 impl Mistral {
-    pub(super) async fn generate(&self, plan: &Plan, prompt: RequestMessage, tokens: usize) -> Result<Response, Miss> {
+    pub(super) async fn generate(
+        &self,
+        task: &Task,
+        prompt: Vec<u32>,
+        generation: Generation,
+        cap: usize,
+    ) -> Result<Done, Miss> {
         let (sender, mut held) = Held::new();
-        let watch = Watch { beats: self.beats.clone(), left: held.left.clone(), end: self.end };
-        let request = plan.request(prompt, tokens, watch, sender);
+        let draft = Arc::new(Mutex::new(Draft { generation, broken: None, strayed: false }));
+        let hook = self.hook(&draft, prompt.len(), held.left.clone());
+        let request = request(prompt, cap, hook, sender);
         let turn = self.lanes.turn().await;
         let lane = turn.lane;
         held.turn = Some(turn);
@@ -53,45 +58,13 @@ impl Mistral {
         // Whoever has the next turn goes first: the engine idles until then, and this answer can wait.
         yield_now().await;
         match response {
-            Some(response) => Ok(response),
+            Some(response) => ended(response).and_then(|()| finished(&draft, task)),
             None => Err(silence(&queue).await.into()),
         }
     }
 
-    /// How many tokens a prompt takes, with its template.
-    pub(super) async fn tokens(&self, prompt: &RequestMessage) -> Result<usize, Miss> {
-        let (sender, mut held) = Held::new();
-        let (text, enable_thinking) = match prompt {
-            RequestMessage::Chat { messages, enable_thinking, .. } => {
-                (Either::Left(messages.clone()), *enable_thinking)
-            }
-            RequestMessage::Completion { text, .. } => (Either::Right(text.clone()), None),
-            _ => return Ok(0),
-        };
-        let request = TokenizationRequest {
-            text,
-            tools: None,
-            add_generation_prompt: true,
-            add_special_tokens: true,
-            enable_thinking,
-            reasoning_effort: None,
-            response: sender,
-        };
-        let queue = self.send(FIRST, Request::Tokenize(request)).await?;
-        match held.receiver.recv().await {
-            Some(Ok(tokens)) => Ok(tokens.len()),
-            Some(Err(error)) => Err(response::failed(&error.to_string())),
-            None => Err(silence(&queue).await.into()),
-        }
-    }
-
-    /// Learns what the chat template adds. A model without one refuses every chat, so it adds nothing.
-    pub(super) async fn measure(&mut self) {
-        let field = |name: &str, text: &str| (name.to_owned(), Field::Text(text.to_owned()));
-        let messages = vec![vec![field("role", "user"), field("content", "")]];
-        for prompt in request::prompts(Input::Chat { messages, thinking: None }) {
-            self.template = self.tokens(&prompt).await.unwrap_or(0);
-        }
+    fn hook(&self, draft: &Arc<Mutex<Draft>>, prompt: usize, left: Arc<AtomicBool>) -> Hook {
+        Hook { kit: self.kit.clone(), draft: draft.clone(), prompt, beats: self.beats.clone(), left }
     }
 
     /// A dead thread is replaced here, by `get_sender`, once it has wholly ended. Until then its queue is closed.
@@ -106,6 +79,58 @@ impl Mistral {
             sleep(RESTART_WAIT).await;
         }
         Err(died("its thread takes no requests"))
+    }
+}
+
+/// mistral.rs is to take the largest of what the hook gives it, and to end at the cap.
+fn request(prompt: Vec<u32>, cap: usize, hook: Hook, sender: Sender<Response>) -> NormalRequest {
+    let mut params = SamplingParams::neutral();
+    params.max_len = Some(cap);
+    // Zero takes the argmax. Absent would mean 1, and `deterministic()` sorts the vocabulary to draw from one.
+    params.temperature = Some(0.0);
+    let mut request =
+        NormalRequest::new_simple(RequestMessage::CompletionTokens(prompt), params, sender, 0, None, None);
+    request.logits_processors = Some(vec![Arc::new(hook)]);
+    request
+}
+
+/// Whether the sequence ran to an end of its own.
+fn ended(response: Response) -> Result<(), Miss> {
+    match response {
+        Response::Done(_) | Response::CompletionDone(_) => Ok(()),
+        Response::ModelError(message, _) | Response::CompletionModelError(message, _) => Err(fault(&message).into()),
+        Response::InternalError(error) => Err(fault(&error.to_string()).into()),
+        Response::ValidationError(error) => Err(Refusal::invalid("messages", error).into()),
+        _ => Err(Fault::Internal { message: "a response of another kind".to_owned() }.into()),
+    }
+}
+
+/// The answer, which does not lie in mistral.rs's response.
+fn finished(draft: &Mutex<Draft>, task: &Task) -> Result<Done, Miss> {
+    let mut draft = lock(draft);
+    match draft.broken.take() {
+        _ if draft.strayed => {
+            let message = "it did not go on with the token that it was given".to_owned();
+            Err(Fault::Internal { message }.into())
+        }
+        Some(Broken::Grammar(why)) => Err(Refusal::invalid(task.constrained_by(), crate::grammar::short(&why)).into()),
+        Some(broken) => Err(Fault::Internal { message: broken.to_string() }.into()),
+        None => Ok(draft.generation.done()),
+    }
+}
+
+/// An error of the device or of the forward pass.
+fn fault(message: &str) -> Fault {
+    let lower = message.to_lowercase();
+    let message = message.to_owned();
+    if lower.contains("out of memory") || lower.contains("out_of_memory") {
+        Fault::OutOfMemory { message }
+    } else if ["cuda_error", "cublas_status", "channel closed"].iter().any(|mark| lower.contains(mark)) {
+        // After any other error a CUDA context fails every call. A closed channel is the last word of a thread that is
+        // about to panic.
+        Fault::Died { message }
+    } else {
+        Fault::Internal { message }
     }
 }
 
@@ -151,5 +176,18 @@ impl<T: Send + 'static> Drop for Held<T> {
             while receiver.recv().await.is_some() {}
             drop(turn);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_have_classes() {
+        assert_eq!(fault("DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")").class(), "out_of_memory");
+        assert_eq!(fault("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)").class(), "died");
+        assert_eq!(fault("channel closed").class(), "died");
+        assert_eq!(fault("shape mismatch").class(), "internal");
     }
 }

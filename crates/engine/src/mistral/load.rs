@@ -1,36 +1,57 @@
 //! From a spec to a loaded model. What can be known wrong beforehand is told in one line.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use mistralrs::{
     GgufModelBuilder, IsqType, MemoryGpuConfig, Model, ModelDType, PagedAttentionConfig, PagedAttentionMetaBuilder,
-    TextModelBuilder, UqffTextModelBuilder, parse_isq_value,
+    TextModelBuilder, UqffTextModelBuilder,
+    core::{ChatTemplate, Pipeline},
+    model_builder_trait::{build_gguf_pipeline, build_model_from_pipeline, build_text_pipeline},
+    parse_isq_value,
 };
 
-use super::{Bare, Mistral, end, lanes::Lanes, tokenizer};
-use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, limits};
+use super::{Bare, Mistral, kit::Kit, lanes::Lanes, tokenizer};
+use crate::{
+    About, Device, Dtype, LoadError, PagedAttention, Source, Spec, SpecialTokens,
+    grammar::Grammars,
+    limits,
+    template::{Marks, Template},
+    vocabulary::Vocabulary,
+};
 
 const PREFIX_CACHE_CUDA: usize = 16;
 const PAGED_SHARE: f32 = 0.85;
 
 pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
+    let cpu = Settings::new(spec)?.device.is_cpu();
+    load_with(spec, if cpu { Lanes::single } else { shared }).await
+}
+
+/// One copy for all slots on a CPU, too, where mistral.rs mixes the sequences up that share one: to prove that it does.
+pub async fn load_mixing(spec: &Spec) -> Result<Mistral, LoadError> {
+    load_with(spec, shared).await
+}
+
+fn shared(mut models: Vec<Model>) -> Lanes {
+    Lanes::shared(models.swap_remove(0))
+}
+
+async fn load_with(spec: &Spec, lanes: fn(Vec<Model>) -> Lanes) -> Result<Mistral, LoadError> {
     let Plan { name, builder, device, slots, cpu } = Plan::new(spec)?;
-    let models = build(&name, builder, if cpu { slots } else { 1 }).await?;
-    let context = context(spec, &models);
+    let (models, mut kit) = build(&name, builder, if cpu { slots } else { 1 }).await?;
+    kit.context = spec.context.map_or(kit.context, |context| context.min(kit.context));
+    kit.allow = spec.special_tokens == SpecialTokens::Allow;
     let about = About { model: spec.name.clone().unwrap_or(name), engine: "mistralrs", slots, device };
-    tracing::info!(model = about.model, device = about.device, slots, context, "model loaded");
+    tracing::info!(model = about.model, device = about.device, slots, context = kit.context, "model loaded");
     let patience = spec.call_seconds_max.map(Duration::from_secs);
-    let (beats, end) = (Default::default(), spec.model.as_ref().and_then(end::of));
-    let mut mistral = Mistral { lanes: lanes(models, cpu), about, context, template: 0, patience, beats, end };
-    mistral.measure().await;
-    Ok(mistral)
+    Ok(Mistral { lanes: lanes(models), about, kit: Arc::new(kit), patience, beats: Arc::default() })
 }
 
 /// The same model with the same settings, and nothing around it.
 pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
     let Plan { name, builder, slots, cpu, .. } = Plan::new(spec)?;
     let (copies, in_flight) = if cpu { (slots, slots) } else { (1, slots + limits::SPARE) };
-    Ok(Bare { copies: build(&name, builder, copies).await?, in_flight })
+    Ok(Bare { copies: build(&name, builder, copies).await?.0, in_flight })
 }
 
 struct Plan {
@@ -51,32 +72,53 @@ impl Plan {
     }
 }
 
-fn lanes(mut models: Vec<Model>, cpu: bool) -> Lanes {
-    match models.pop() {
-        Some(model) if !cpu => Lanes::shared(model),
-        last => Lanes::single(models.into_iter().chain(last).collect()),
-    }
-}
-
-fn context(spec: &Spec, models: &[Model]) -> usize {
-    let made_for = models.first().and_then(|model| model.max_sequence_length().ok().flatten());
-    let made_for = made_for.unwrap_or(usize::MAX);
-    spec.context.map_or(made_for, |context| context.min(made_for))
-}
-
-/// Loading blocks its thread for as long as it takes, and panics on some broken models.
-async fn build(name: &str, builder: Builder, copies: usize) -> Result<Vec<Model>, LoadError> {
+/// Copies of a model, and what comes with the first. Loading blocks its thread for as long as it takes, and panics on
+/// some broken models.
+async fn build(name: &str, builder: Builder, copies: usize) -> Result<(Vec<Model>, Kit), LoadError> {
     let failed = |message: String| LoadError::Engine { model: name.to_owned(), message: message.replace('\n', " ") };
-    let mut models = Vec::with_capacity(copies);
+    let (mut models, mut kit) = (Vec::with_capacity(copies), None);
     for builder in std::iter::repeat_n(builder, copies) {
         let runtime = tokio::runtime::Handle::current();
         match tokio::task::spawn_blocking(move || runtime.block_on(builder.build())).await {
-            Ok(Ok(model)) => models.push(model),
+            Ok(Ok((model, its))) => {
+                models.push(model);
+                kit.get_or_insert(its);
+            }
             Ok(Err(message)) => return Err(failed(message)),
             Err(panicked) => return Err(failed(panicked.to_string())),
         }
     }
-    Ok(models)
+    let kit = kit.ok_or_else(|| wrong("slots", "at least 1"))?;
+    Ok((models, kit))
+}
+
+/// What a pipeline knows beside its weights.
+fn kit(pipeline: &dyn Pipeline) -> Result<Kit, String> {
+    let metadata = pipeline.get_metadata();
+    let tokenizer = pipeline.tokenizer().ok_or("the model has no tokenizer")?;
+    let env = metadata.tok_env().ok_or("the model has no tokens")?;
+    let vocabulary = Vocabulary::new(tokenizer, env, &metadata.eos_tok)?;
+    let grammars = Grammars::new(vocabulary.env(), vocabulary.ends())?;
+    let template = pipeline.get_chat_template().and_then(|found| template(&found)).transpose();
+    let template = template.map_err(|why| format!("its chat template: {why}"))?;
+    Ok(Kit { vocabulary, template, grammars, allow: false, context: metadata.max_seq_len })
+}
+
+fn template(found: &ChatTemplate) -> Option<Result<Template, String>> {
+    let marks = Marks { bos: found.bos_tok(), eos: found.eos_tok(), unk: found.unk_tok() };
+    let sources = match &found.chat_template.as_ref()?.0 {
+        either::Either::Left(source) => vec![("default".to_owned(), source.clone())],
+        either::Either::Right(named) => named.iter().flat_map(named_templates).collect(),
+    };
+    Some(Template::new(sources, marks))
+}
+
+/// `{"name": ..., "template": ...}`, or a name and its template.
+fn named_templates(named: &std::collections::HashMap<String, String>) -> Vec<(String, String)> {
+    match (named.get("name"), named.get("template")) {
+        (Some(name), Some(source)) => vec![(name.clone(), source.clone())],
+        _ => named.iter().map(|(name, source)| (name.clone(), source.clone())).collect(),
+    }
 }
 
 fn wrong(field: &'static str, why: impl Into<String>) -> LoadError {
@@ -230,12 +272,14 @@ impl Builder {
         }
     }
 
-    async fn build(self) -> Result<Model, String> {
-        match self {
-            Self::Text(builder) => builder.build().await,
-            Self::Gguf(builder) => builder.build().await,
-        }
-        .map_err(|error| format!("{error:#}"))
+    async fn build(self) -> Result<(Model, Kit), String> {
+        let built = match self {
+            Self::Text(builder) => build_text_pipeline(*builder).await,
+            Self::Gguf(builder) => build_gguf_pipeline(*builder).await,
+        };
+        let (pipeline, scheduler, rest) = built.map_err(|error| format!("{error:#}"))?;
+        let kit = kit(&*pipeline.lock().await)?;
+        Ok((build_model_from_pipeline(pipeline, scheduler, rest).await, kit))
     }
 }
 

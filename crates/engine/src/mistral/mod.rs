@@ -1,16 +1,15 @@
-//! mistral.rs as an engine: one model, and many calls at once.
+//! mistral.rs as an engine: it computes logits, and which token is taken is decided here (`generation`).
 
 mod bare;
-mod end;
+mod hook;
+mod kit;
 mod lanes;
 mod line;
 mod load;
-mod request;
-mod response;
+mod reply;
 mod tokenizer;
 
 use std::{
-    iter,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,30 +17,28 @@ use std::{
     time::Duration,
 };
 
+use domain::request::{Body, Input, Refusal};
 use futures::{FutureExt, future::BoxFuture, future::try_join_all};
-use mistralrs::RequestMessage;
 
-use self::{lanes::Lanes, request::Plan, response::Reply};
+use self::{
+    kit::{Kit, Task},
+    lanes::Lanes,
+};
 use crate::{
-    About, Answer, Call, Endpoint, Engine, Fault, Usage, limits,
-    openai::{self, Ask, Choice, Refusal},
+    About, Answer, Call, Engine, Fault, Usage,
+    openai::{self, Choice},
 };
 
 pub use bare::Bare;
-pub use load::{bare, load};
+pub use load::{bare, load, load_mixing};
 
 pub struct Mistral {
     lanes: Lanes,
     about: About,
-    /// Tokens of prompt and answer together.
-    context: usize,
-    /// Tokens that the chat template adds to the shortest conversation.
-    template: usize,
+    kit: Arc<Kit>,
     patience: Option<Duration>,
     /// Tokens sampled.
     beats: Arc<AtomicU64>,
-    /// A token that ends an answer, where one is known.
-    end: Option<usize>,
 }
 
 /// Why there is no reply.
@@ -92,50 +89,45 @@ impl Mistral {
         tokio::time::timeout(patience, self.answer(call)).await.map_err(late)?
     }
 
-    async fn answer(&self, Call { endpoint, body }: Call) -> Result<Answer, Miss> {
-        let ask = Ask::read(endpoint, &body)?;
-        drop(body);
-        let bounds = ask.input.bounds();
-        let plan = Plan::new(&ask);
-        let prompts = request::prompts(ask.input).into_iter().zip(bounds);
-        let each = prompts.map(|(prompt, bound)| self.choices(prompt, bound, ask.n, &plan));
-        let replies = try_join_all(each).await?;
-        let model = ask.model.as_deref().unwrap_or(&self.about.model);
-        Ok(write(endpoint, model, replies))
+    async fn answer(&self, Call { endpoint, body, key }: Call) -> Result<Answer, Miss> {
+        let body = Body::read(endpoint, &body)?;
+        let n = body.n;
+        let model = body.model.clone().unwrap_or_else(|| self.about.model.clone());
+        let prompts = self.kit.prompts(&body)?;
+        let task = Task::new(&self.kit, body, key).await?;
+        let tokens = prompts.iter().map(|prompt| prompt.tokens.len() as u64).sum();
+        let (kit, task) = (&*self.kit, &task);
+        let rooms: Vec<usize> = prompts.iter().map(|prompt| kit.room(prompt, task)).collect::<Result<_, _>>()?;
+        let each = prompts.iter().zip(rooms).enumerate().flat_map(|(at, (prompt, room))| {
+            (0..n).map(move |choice| self.choice(task, prompt, room, at * n + choice))
+        });
+        let choices = try_join_all(each).await?;
+        let usage = Usage { prompt: tokens, completion: choices.iter().map(|(_, tokens)| tokens).sum(), cached: 0 };
+        let choices: Vec<Choice> = choices.into_iter().map(|(choice, _)| choice).collect();
+        Ok(openai::write(endpoint, &model, &choices, usage))
     }
 
-    /// The engine's own `n` counts the tokens of one choice only, and loses all of them when one fails.
-    async fn choices(&self, prompt: RequestMessage, bound: usize, n: usize, plan: &Plan) -> Result<Vec<Reply>, Miss> {
-        let tokens = self.room(&prompt, bound, plan.max_tokens()).await?;
-        let each = iter::repeat_n(prompt, n).map(|prompt| self.generate(plan, prompt, tokens));
-        let replies = try_join_all(each).await?;
-        replies.into_iter().map(|response| Reply::read(response, plan)).collect()
-    }
-
-    /// How many tokens may be generated. mistral.rs counts only those against its limit, not the prompt, and a
-    /// sequence that outgrows the model fails every sequence that runs beside it.
-    async fn room(&self, prompt: &RequestMessage, bound: usize, wanted: Option<usize>) -> Result<usize, Miss> {
-        let bound = bound.saturating_add(self.template + limits::TEMPLATE_SLACK_TOKENS);
-        if let Some(wanted) = wanted
-            && bound.saturating_add(wanted) <= self.context
-        {
-            return Ok(wanted);
-        }
-        let tokens = self.tokens(prompt).await?;
-        if tokens >= self.context {
-            return Err(Refusal::too_long(request::param(prompt), tokens, self.context).into());
-        }
-        let room = self.context - tokens;
-        Ok(wanted.map_or(room, |wanted| wanted.min(room)))
+    /// One choice and its tokens. The engine's own `n` loses all of them when one fails.
+    async fn choice(
+        &self,
+        task: &Task,
+        prompt: &crate::prompt::Ready,
+        room: usize,
+        index: usize,
+    ) -> Result<(Choice, u64), Miss> {
+        let generation = task.generation(&self.kit, prompt, room, index)?;
+        let done = self.generate(task, prompt.tokens.clone(), generation, room).await?;
+        let tokens = done.taken.len() as u64;
+        Ok((reply::choice(&self.kit, task, prompt, done, index), tokens))
     }
 }
 
-/// A prompt counts once, however many choices it has.
-fn write(endpoint: Endpoint, model: &str, prompts: Vec<Vec<Reply>>) -> Answer {
-    let prompt = prompts.iter().filter_map(|replies| replies.first()).map(|reply| reply.usage.prompt).sum();
-    let completion = prompts.iter().flatten().map(|reply| reply.usage.completion).sum();
-    let choices: Vec<Choice> = prompts.into_iter().flatten().map(|reply| reply.choice).collect();
-    openai::write(endpoint, model, &choices, Usage { prompt, completion, cached: 0 })
+/// What the request's input is about, for errors.
+const fn param(input: &Input) -> &'static str {
+    match input {
+        Input::Chat(_) => "messages",
+        Input::Prompts(_) => "prompt",
+    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mistralrs::Request;
+use mistralrs::{NormalRequest, Request, RequestMessage, SamplingParams};
 use serde_json::json;
 use tokio::sync::mpsc::channel;
 
-use super::{request::Watch, *};
-use crate::Spec;
+use super::*;
+use crate::{Endpoint, Key, Spec};
 
 async fn tiny() -> Mistral {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
@@ -19,19 +19,18 @@ async fn tiny() -> Mistral {
 fn call(tokens: usize) -> Call {
     let body = json!({"messages": [{"role": "user", "content": "What is the capital of France?"}],
         "max_tokens": tokens, "temperature": 0, "logit_bias": {"2": if tokens > 16 { -100 } else { 0 }}});
-    Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()) }
+    Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()), key: Key::seeded(0) }
 }
 
 /// A request that nobody listens to: mistral.rs panics when it has the answer.
 async fn poison(mistral: &Mistral) {
-    let ask = Ask::read(Endpoint::Chat, &call(4).body).map_err(|_| "a good body").expect("an ask");
-    let plan = Plan::new(&ask);
-    let prompt = request::prompts(ask.input).pop().expect("a prompt");
     let (sender, receiver) = channel(1);
-    let watch = Watch { beats: Arc::default(), left: Arc::default(), end: None };
     drop(receiver);
     let queue = mistral.lanes.model(0).inner().get_sender(None).expect("a queue");
-    let request = Request::Normal(Box::new(plan.request(prompt, 4, watch, sender)));
+    let params = SamplingParams { max_len: Some(4), ..SamplingParams::deterministic() };
+    let request =
+        NormalRequest::new_simple(RequestMessage::CompletionTokens(vec![1, 5]), params, sender, 0, None, None);
+    let request = Request::Normal(Box::new(request));
     queue.send(request).await.expect("a living thread");
 }
 

@@ -2,4 +2,4 @@
 
 mod reply;
 
-pub use reply::{Choice, Token, Top, write};
+pub use reply::{Choice, Token, ToolCall, Top, write};

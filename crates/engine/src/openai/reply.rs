@@ -9,22 +9,37 @@ use crate::{Answer, Endpoint, Usage, stamp};
 pub struct Choice {
     pub text: String,
     pub reasoning: Option<String>,
-    pub finish: String,
+    pub calls: Vec<ToolCall>,
+    /// `stop`, `length` or `tool_calls`.
+    pub finish: &'static str,
     pub logprobs: Option<Vec<Token>>,
 }
 
-/// A chosen token. Log probabilities are natural and finite, as JSON has no infinity.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Token {
-    pub token: String,
-    pub logprob: f64,
-    pub bytes: Vec<u8>,
-    pub top_logprobs: Vec<Top>,
+/// A call of a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    pub id: String,
+    pub name: String,
+    /// JSON text of an object.
+    pub arguments: String,
 }
 
+/// A token of the answer. Log probabilities are natural.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Token {
+    pub text: String,
+    pub bytes: Vec<u8>,
+    pub logprob: f64,
+    /// Characters of the answer before it.
+    pub offset: usize,
+    pub tops: Vec<Top>,
+}
+
+/// One of the likeliest tokens in a place.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Top {
-    pub token: String,
+    #[serde(rename = "token")]
+    pub text: String,
     pub logprob: f64,
     pub bytes: Vec<u8>,
 }
@@ -63,16 +78,39 @@ struct ChatChoice<'a> {
 #[derive(Serialize)]
 struct ChatMessage<'a> {
     role: &'static str,
-    content: &'a str,
+    content: Option<&'a str>,
     refusal: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ChatCall<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChatCall<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    function: ChatFunction<'a>,
+}
+
+#[derive(Serialize)]
+struct ChatFunction<'a> {
+    name: &'a str,
+    arguments: &'a str,
 }
 
 #[derive(Serialize)]
 struct ChatLogprobs<'a> {
-    content: &'a [Token],
+    content: Vec<ChatToken<'a>>,
     refusal: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ChatToken<'a> {
+    token: &'a str,
+    logprob: f64,
+    bytes: &'a [u8],
+    top_logprobs: &'a [Top],
 }
 
 #[derive(Serialize)]
@@ -123,38 +161,48 @@ fn counts(usage: Usage) -> Counts {
 }
 
 fn chat((index, choice): (usize, &Choice)) -> ChatChoice<'_> {
+    let is_call = !choice.calls.is_empty();
     let message = ChatMessage {
         role: "assistant",
-        content: &choice.text,
+        content: Some(choice.text.as_str()).filter(|text| !is_call || !text.is_empty()),
         refusal: None,
         reasoning_content: choice.reasoning.as_deref(),
+        tool_calls: choice.calls.iter().map(call).collect(),
     };
-    let logprobs = choice.logprobs.as_deref().map(|content| ChatLogprobs { content, refusal: None });
-    ChatChoice { index, message, logprobs, finish_reason: &choice.finish }
+    let tokens = choice.logprobs.as_deref();
+    let logprobs = tokens.map(|tokens| ChatLogprobs { content: tokens.iter().map(token).collect(), refusal: None });
+    ChatChoice { index, message, logprobs, finish_reason: choice.finish }
+}
+
+fn call(call: &ToolCall) -> ChatCall<'_> {
+    let function = ChatFunction { name: &call.name, arguments: &call.arguments };
+    ChatCall { id: &call.id, r#type: "function", function }
+}
+
+fn token(token: &Token) -> ChatToken<'_> {
+    ChatToken { token: &token.text, logprob: token.logprob, bytes: &token.bytes, top_logprobs: &token.tops }
 }
 
 fn text((index, choice): (usize, &Choice)) -> TextChoice<'_> {
     let logprobs = choice.logprobs.as_deref().map(columns);
-    TextChoice { index, text: &choice.text, logprobs, finish_reason: &choice.finish }
+    TextChoice { index, text: &choice.text, logprobs, finish_reason: choice.finish }
 }
 
 /// The legacy endpoint lists columns, not tokens.
 fn columns(tokens: &[Token]) -> TextLogprobs<'_> {
-    let offsets = tokens.iter().scan(0, |end, token| {
-        let start = *end;
-        *end += token.token.chars().count();
-        Some(start)
-    });
     TextLogprobs {
-        tokens: tokens.iter().map(|token| token.token.as_str()).collect(),
+        tokens: tokens.iter().map(|token| token.text.as_str()).collect(),
         token_logprobs: tokens.iter().map(|token| token.logprob).collect(),
         top_logprobs: tokens.iter().map(tops).collect(),
-        text_offset: offsets.collect(),
+        text_offset: tokens.iter().map(|token| token.offset).collect(),
     }
 }
 
+/// With the token itself, as the legacy endpoint has it.
 fn tops(token: &Token) -> serde_json::Map<String, serde_json::Value> {
-    token.top_logprobs.iter().map(|top| (top.token.clone(), top.logprob.into())).collect()
+    let tops = token.tops.iter().map(|top| (top.text.clone(), top.logprob.into()));
+    let own = (token.text.clone(), token.logprob.into());
+    tops.chain((!token.tops.is_empty()).then_some(own)).collect()
 }
 
 #[cfg(test)]
@@ -164,15 +212,16 @@ mod tests {
     use super::*;
 
     fn choice() -> Choice {
-        let top = Top { token: "b".to_owned(), logprob: -1.5, bytes: vec![98] };
-        let token =
-            |t: &str| Token { token: t.to_owned(), logprob: -0.5, bytes: t.into(), top_logprobs: vec![top.clone()] };
-        Choice {
-            text: "ab".to_owned(),
-            reasoning: None,
-            finish: "stop".to_owned(),
-            logprobs: Some(vec![token("a"), token("b")]),
-        }
+        let top = Top { text: "b".to_owned(), logprob: -1.5, bytes: vec![98] };
+        let token = |text: &str, offset| Token {
+            text: text.to_owned(),
+            logprob: -0.5,
+            bytes: text.into(),
+            offset,
+            tops: vec![top.clone()],
+        };
+        let logprobs = Some(vec![token("a", 0), token("c", 1)]);
+        Choice { text: "ac".to_owned(), reasoning: None, calls: Vec::new(), finish: "stop", logprobs }
     }
 
     fn written(endpoint: Endpoint) -> Value {
@@ -189,10 +238,10 @@ mod tests {
         assert_eq!(body["object"], "chat.completion");
         assert_eq!(
             body["choices"][1],
-            json!({"index": 1, "message": {"role": "assistant", "content": "ab", "refusal": null},
+            json!({"index": 1, "message": {"role": "assistant", "content": "ac", "refusal": null},
                 "logprobs": {"refusal": null, "content": [
                     {"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -1.5, "bytes": [98]}]},
-                    {"token": "b", "logprob": -0.5, "bytes": [98], "top_logprobs": [{"token": "b", "logprob": -1.5, "bytes": [98]}]}]},
+                    {"token": "c", "logprob": -0.5, "bytes": [99], "top_logprobs": [{"token": "b", "logprob": -1.5, "bytes": [98]}]}]},
                 "finish_reason": "stop"})
         );
         assert_eq!(
@@ -208,8 +257,24 @@ mod tests {
         assert_eq!(body["object"], "text_completion");
         assert_eq!(
             body["choices"][0],
-            json!({"index": 0, "text": "ab", "finish_reason": "stop", "logprobs": {"tokens": ["a", "b"],
-                "token_logprobs": [-0.5, -0.5], "top_logprobs": [{"b": -1.5}, {"b": -1.5}], "text_offset": [0, 1]}})
+            json!({"index": 0, "text": "ac", "finish_reason": "stop", "logprobs": {"tokens": ["a", "c"],
+                "token_logprobs": [-0.5, -0.5], "top_logprobs": [{"b": -1.5, "a": -0.5}, {"b": -1.5, "c": -0.5}],
+                "text_offset": [0, 1]}})
+        );
+    }
+
+    #[test]
+    fn calls_are_as_openai_writes_them() {
+        let call = ToolCall { id: "call_1".to_owned(), name: "f".to_owned(), arguments: "{}".to_owned() };
+        let choice =
+            Choice { text: String::new(), calls: vec![call], finish: "tool_calls", logprobs: None, ..choice() };
+        let answer = write(Endpoint::Chat, "m", &[choice], Usage::default());
+        let body: Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(
+            body["choices"][0],
+            json!({"index": 0, "message": {"role": "assistant", "content": null, "refusal": null, "tool_calls": [
+                {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+                "logprobs": null, "finish_reason": "tool_calls"})
         );
     }
 }

@@ -118,7 +118,8 @@ fn draws_follow_a_grammar() {
 
 #[test]
 fn a_thousand_logits_are_cut_where_the_whole_sort_cuts() {
-    let many: Vec<f32> = (0..5_000_u32).map(|token| (token.wrapping_mul(2_654_435_761) >> 16) as f32 / 20_000.0).collect();
+    let many: Vec<f32> =
+        (0..5_000_u32).map(|token| (token.wrapping_mul(2_654_435_761) >> 16) as f32 / 20_000.0).collect();
     let all = softmax(&many, 1.0);
     let ranks = ranks(&all);
     let mut sorted: Vec<usize> = (0..many.len()).collect();
