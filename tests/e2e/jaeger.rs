@@ -5,7 +5,7 @@ use std::{collections::HashSet, ffi::OsStr, time::Duration};
 use testkit::{
     nats::free_port,
     process::{Jetbatch, Start},
-    wait_for,
+    tool, wait_for,
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -36,6 +36,7 @@ async fn jaeger_shows_a_job_as_one_trace() {
         let trace = trace(port, protocol, &client, &query).await;
         assert_trace(&trace, protocol);
     }
+    readme(&query).await;
     jaeger.kill9().await;
 }
 
@@ -84,6 +85,19 @@ async fn trace(port: u16, protocol: &str, client: &reqwest::Client, query: &str)
         SPANS.iter().all(|name| names.contains(*name)).then_some(found)
     })
     .await
+}
+
+/// What README says shows a trace does.
+async fn readme(query: &str) {
+    let commands = crate::readme::commands();
+    let command = commands.iter().find(|command| command.contains("/api/traces")).unwrap();
+    if tool("curl", "JETBATCH_TEST_CURL").is_none() {
+        return skip("README's look at a trace", "there is no curl");
+    }
+    let mut curl = Start::new("/bin/sh").arg("-c").arg(command.replace("http://127.0.0.1:16686", query)).spawn();
+    assert!(curl.exit(LONG).await.success(), "{}", curl.story());
+    let found: Value = serde_json::from_str(&curl.stdout()).unwrap();
+    assert!(names(&found).contains("submit jobs"), "{found}");
 }
 
 fn names(found: &Value) -> HashSet<String> {

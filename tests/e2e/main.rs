@@ -22,6 +22,7 @@ mod jaeger;
 mod nats_cli;
 mod orders;
 mod pressure;
+mod readme;
 mod retention;
 mod retry;
 mod s3;

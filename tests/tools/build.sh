@@ -1,6 +1,7 @@
 #!/bin/sh
 # build.sh nats|jaeger|s3: prints the path of that tool, built from the Go module beside this file unless it is there.
 # On PATH `nats`, `jaeger-all-in-one` and `versitygw` are taken as they are. Exit code 3: there is no Go that can build it.
+# A Jaeger built here answers its API and shows no page: the Go module holds none.
 #
 # JETBATCH_TOOLS_DIR  where tools are kept (default: .tools in the repository, which git ignores)
 set -eu

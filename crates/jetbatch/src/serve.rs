@@ -5,7 +5,7 @@ mod start;
 mod stop;
 
 pub use role::{Role, Roles};
-pub use start::{nats, pools, start};
+pub use start::{connect, nats, pools, start};
 
 use crate::{bus, store};
 use domain::Pool;

@@ -13,7 +13,7 @@ pub use http::{Answer, Http, answer};
 pub use log::{Log, message_count, subjects};
 pub use plan::{Plan, Remote, is_echo};
 pub use s3::{KEY, S3, SECRET};
-pub use stand::{Stand, assert_counts, completed};
+pub use stand::{Stand, assert_counts, completed, room};
 
 use std::{path::PathBuf, time::Duration};
 

@@ -15,6 +15,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// for ever: one stand at a time.
 static ROOM: Semaphore = Semaphore::const_new(2);
 
+/// So many places of the machine, for a test that starts its processes itself.
+pub async fn room(places: u32) -> SemaphorePermit<'static> {
+    ROOM.acquire_many(places).await.unwrap()
+}
+
 const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
 
 pub struct Stand {
@@ -33,7 +38,7 @@ pub struct Stand {
 
 impl Stand {
     pub(super) async fn start(plan: Plan) -> Self {
-        let place = ROOM.acquire_many(if plan.is_heavy { 2 } else { 1 }).await.unwrap();
+        let place = room(if plan.is_heavy { 2 } else { 1 }).await;
         let nats = Server::start().await;
         let dir = TempDir::with_prefix("jetbatch-e2e-").unwrap();
         std::fs::create_dir(dir.path().join("inputs")).unwrap();

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::files::{FileError, Files};
 use super::limits::{self, SERVER_VERSION_MIN};
 use super::login::Login;
+use super::server::{Server, until_back};
 use super::{Bus, Inner, Settings, SettingsError, Version, redact, rest, tls};
 
 #[derive(Debug, thiserror::Error)]
@@ -142,10 +143,25 @@ fn is_denial(text: &str) -> bool {
 impl Bus {
     /// Connects, trying again for `connect_s`, and refuses a server older than [`SERVER_VERSION_MIN`].
     pub async fn connect(settings: &Settings, name: &str) -> Result<Self, ConnectError> {
+        Self::open(settings, name, None).await
+    }
+
+    /// The same, to our own server. Should that die, another installation may take its port before it is back: this
+    /// connection is made anew only with the server that has our folder.
+    pub async fn connect_own(settings: &Settings, name: &str, server: &Server) -> Result<Self, ConnectError> {
+        Self::open(&server.settings(settings), name, Some(server)).await
+    }
+
+    async fn open(settings: &Settings, name: &str, own: Option<&Server>) -> Result<Self, ConnectError> {
         let url = &redact(settings.url.as_deref().ok_or(ConnectError::NoUrl)?);
         let files = Files::load(settings)?;
         let signals = Signals::new();
-        let client = reach(settings, url, name, &signals).await?;
+        let options = options(settings, name, &signals).await?;
+        let options = match own {
+            Some(server) => faithful(options, server),
+            None => options,
+        };
+        let client = reach(settings, url, options).await?;
         signals.settled().await;
         check_version(&client.server_info().version, url)?;
         let js =
@@ -166,10 +182,10 @@ fn check_version(found: &str, url: &str) -> Result<(), ConnectError> {
     }
 }
 
-async fn reach(settings: &Settings, url: &str, name: &str, signals: &Signals) -> Result<Client, ConnectError> {
+async fn reach(settings: &Settings, url: &str, options: ConnectOptions) -> Result<Client, ConnectError> {
     let until = Instant::now() + Duration::from_secs(settings.connect_s);
     let login = settings.login()?;
-    let options = login.sign_in(options(settings, name, signals).await?).await?;
+    let options = login.sign_in(options).await?;
     let addresses: Vec<&str> = url.split(',').collect();
     loop {
         match options.clone().connect(addresses.as_slice()).await {
@@ -219,6 +235,20 @@ async fn options(settings: &Settings, name: &str, signals: &Signals) -> Result<C
     Ok(match &settings.inbox_prefix {
         Some(prefix) => options.custom_inbox_prefix(prefix),
         None => options,
+    })
+}
+
+/// The first connection needs no such care: the server was heard a moment ago.
+fn faithful(options: ConnectOptions, server: &Server) -> ConnectOptions {
+    let (dir, url) = (server.dir().to_owned(), server.url().to_owned());
+    options.reconnect_to_server_callback(move |servers, _| {
+        let (dir, url) = (dir.clone(), url.clone());
+        async move {
+            if servers.iter().any(|server| server.did_connect) {
+                until_back(&dir, &url).await;
+            }
+            None
+        }
     })
 }
 

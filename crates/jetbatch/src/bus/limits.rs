@@ -53,6 +53,8 @@ pub const MESSAGE_OVERHEAD_BYTES: usize = 68 << 10;
 /// A server too small for a stream's `max_bytes` gets the half, down to this part of it.
 pub const SHRINK_MAX: i64 = 256;
 
+/// What the `nats` command tries where it is told nothing.
+pub const SERVER_PORT_DEFAULT: u16 = 4222;
 pub const SERVER_START_SECONDS_MAX: u64 = 60;
 pub const SERVER_STOP_SECONDS_MAX: u64 = 10;
 pub const SERVER_LOG_BYTES_MAX: u64 = 16 << 20;

@@ -24,6 +24,8 @@ pub struct Settings {
     /// Folder of jetbatch's own server: its streams, log and address.
     pub data_dir: PathBuf,
     pub server_bin: Option<PathBuf>,
+    /// The own server's port where it is free and the folder had no other; 0: any that is free.
+    pub server_port: u16,
     /// How often the own server syncs to disk: a duration of nats-server (`1s`) or `always`.
     pub sync_interval: String,
     /// A folder whose files replace the built-in stream and consumer files of the same name.
@@ -120,6 +122,7 @@ impl Default for Settings {
             storage: Storage::File,
             data_dir: PathBuf::from("jetbatch-data/nats"),
             server_bin: None,
+            server_port: limits::SERVER_PORT_DEFAULT,
             sync_interval: "1s".to_owned(),
             streams_dir: None,
             ack_wait_s: limits::ACK_WAIT_SECONDS_DEFAULT,
@@ -140,6 +143,7 @@ impl fmt::Debug for Settings {
             .field("replicas", &self.replicas)
             .field("storage", &self.storage)
             .field("data_dir", &self.data_dir)
+            .field("server_port", &self.server_port)
             .field("streams_dir", &self.streams_dir)
             .finish_non_exhaustive()
     }

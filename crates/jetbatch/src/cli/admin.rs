@@ -61,7 +61,7 @@ impl Link {
     async fn open(config: &config::File) -> Result<Self, Error> {
         let mut config = config.load()?;
         let (server, nats) = serve::nats(&config).await.map_err(Error::failed)?;
-        let bus = Bus::connect(&nats, "jetbatch cli").await.map_err(|error| unconnected(&error))?;
+        let bus = serve::connect(&nats, "jetbatch cli", server.as_ref()).await.map_err(|error| unconnected(&error))?;
         config.nats = nats;
         if let Ok(folder) = config.nats.data_dir.canonicalize() {
             // Our own server names its folder in full, and is known by it.

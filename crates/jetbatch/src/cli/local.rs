@@ -69,6 +69,8 @@ fn config(data: &Path, pool: &str, engine: engine::Spec) -> Result<Config, Error
     let pool: Pool = pool.parse().map_err(Error::failed)?;
     let mut config = Config::default();
     config.nats.data_dir = data.join("nats");
+    // The usual one is for a `serve` beside this or after it.
+    config.nats.server_port = 0;
     config.store = crate::store::Settings::local(data.join("store"));
     // Nobody else's work runs here: what is not done when it stops is not missed.
     config.worker.drain_s = 2;

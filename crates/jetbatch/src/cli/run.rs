@@ -6,6 +6,7 @@ use crate::{
 };
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wire::Subject;
 
 #[derive(Debug, Args)]
 pub struct Serve {
@@ -49,10 +50,14 @@ pub async fn serve(args: Serve) -> Result<(), Error> {
 }
 
 fn announce(running: &Running, roles: &Roles) -> Result<(), Error> {
-    match running.http {
-        Some(address) => out::line(format!("jetbatch is up at http://{address} ({roles})")),
-        None => out::line(format!("jetbatch is up ({roles})")),
-    }
+    let door = running.http.map(|address| format!(" at http://{address}")).unwrap_or_default();
+    let nats = running.nats().map(|url| format!("; by NATS: {}", publish(url))).unwrap_or_default();
+    out::line(format!("jetbatch is up{door} ({roles}){nats}"))
+}
+
+/// How a job is submitted there, but for the job.
+pub fn publish(nats: &str) -> String {
+    format!("nats -s {nats} pub {} ...", Subject::Submit)
 }
 
 /// Until a signal or a failure; then room after room stops. A second signal drops everything: what ran is not

@@ -1,5 +1,6 @@
 //! Whether the door is alive, and whether all that it stands on is there.
 use super::{desk::Desk, error::Answer, limits};
+use crate::bus::redact;
 use axum::{
     Json,
     extract::State,
@@ -41,7 +42,8 @@ pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
     };
-    Ok((code, Json(json!({"status": word, "reasons": reasons}))).into_response())
+    let nats = desk.shared.config.nats.url.as_deref().map(redact);
+    Ok((code, Json(json!({"status": word, "reasons": reasons, "nats": nats}))).into_response())
 }
 
 async fn look(desk: &Desk) -> Vec<String> {

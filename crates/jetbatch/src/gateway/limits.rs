@@ -45,6 +45,8 @@ pub const SHOW_WITHIN: Duration = Duration::from_secs(1);
 pub const RACE_WITHIN: Duration = Duration::from_millis(2_500);
 /// How long an answer to an order waits to show its effect.
 pub const ORDER_WITHIN: Duration = Duration::from_secs(1);
+/// How long an order that a job takes only when it runs waits for that.
+pub const VALIDATED_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer to `retry` waits to show the new job.
 pub const RETRY_WITHIN: Duration = Duration::from_secs(5);
 /// Between two comments on a silent event stream.

@@ -57,7 +57,7 @@ pub async fn delete(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> A
 async fn carry_out(desk: &Desk, control: Control) -> Answer {
     let now = clock::now();
     let command = control.command(now)?;
-    let stored = desk.job(control.job).await?;
+    let stored = settled(desk, &control).await?;
     makes_sense(&control, command.as_ref(), &stored, now)?;
     if control.command != Order::Delete && is_seen(&control, command.as_ref(), &stored) {
         return Ok(told(&stored));
@@ -70,6 +70,18 @@ async fn carry_out(desk: &Desk, control: Control) -> Answer {
         makes_sense(&control, command.as_ref(), &newest, now)?;
     }
     Ok(told(&newest))
+}
+
+/// The job as it stands. Most inputs are validated in a moment: who submits and pauses in one breath need not try again.
+async fn settled(desk: &Desk, control: &Control) -> Result<StoredStatus, Refusal> {
+    let stored = desk.job(control.job).await?;
+    let early = Err(decide::Refusal::Validating);
+    let is_early = |stored: &StoredStatus| decide::makes_sense(control.command, stored.status.state) == early;
+    if !is_early(&stored) {
+        return Ok(stored);
+    }
+    let newest = desk.await_job(control.job, limits::VALIDATED_WITHIN, |newest| !is_early(newest)).await?;
+    Ok(newest.map_or(stored, |(newest, _)| newest))
 }
 
 fn makes_sense(

@@ -34,9 +34,10 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     }
     super::descriptors::raise();
     let (server, nats) = nats(&config).await?;
+    let config = Config { nats, ..config };
     // The address is taken before anything is promised to anyone.
     let door = if roles.has(Role::Gateway) { Some(listen(config.http.listen).await?) } else { None };
-    let shared = shared(config, &nats, &roles).await?;
+    let shared = shared(config, server.as_ref(), &roles).await?;
     let http = door.as_ref().and_then(|door| door.local_addr().ok());
     let mut running = Running::new(http, &shared.config, server);
     for role in roles.iter().filter(|role| *role != Role::Gateway) {
@@ -60,6 +61,13 @@ pub async fn nats(config: &Config) -> Result<(Option<Server>, bus::Settings), Er
     Ok((Some(server), settings))
 }
 
+pub async fn connect(nats: &bus::Settings, name: &str, server: Option<&Server>) -> Result<Bus, bus::ConnectError> {
+    match server {
+        Some(server) => Bus::connect_own(nats, name, server).await,
+        None => Bus::connect(nats, name).await,
+    }
+}
+
 pub fn pools(config: &Config) -> Vec<String> {
     config.pools.keys().map(Pool::to_string).collect()
 }
@@ -68,8 +76,8 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
-async fn shared(config: Config, nats: &bus::Settings, roles: &Roles) -> Result<Shared, Error> {
-    let bus = Bus::connect(nats, &format!("jetbatch {roles}")).await?;
+async fn shared(config: Config, server: Option<&Server>, roles: &Roles) -> Result<Shared, Error> {
+    let bus = connect(&config.nats, &format!("jetbatch {roles}"), server).await?;
     for change in bus.open_streams(&pools(&config)).await? {
         tracing::debug!(%change, "brought to its file");
     }

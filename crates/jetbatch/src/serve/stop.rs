@@ -12,6 +12,11 @@ impl Running {
         self.server.as_ref().and_then(crate::bus::server::Server::pid)
     }
 
+    /// Where our own nats-server is reached, if it is ours.
+    pub fn nats(&self) -> Option<&str> {
+        self.server.as_ref().map(crate::bus::server::Server::url)
+    }
+
     /// Resolves when something ends that should have gone on.
     pub async fn failed(&mut self) -> Error {
         tokio::select! {

@@ -1,9 +1,14 @@
+use std::collections::HashSet;
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use futures::StreamExt as _;
+use futures::future::join_all;
 use jetbatch::bus::server::{FindError, Server, ServerError, find};
 use jetbatch::bus::{Bus, Settings, doctor};
+use testkit::nats::free_port;
 use testkit::process::{Signal, Start, signal};
 use wire::Message;
 
@@ -12,7 +17,9 @@ use super::{WAIT, connect, pools};
 const BINARY: &str = env!("CARGO_BIN_EXE_jetbatch");
 
 fn settings(dir: &Path) -> Settings {
-    Settings { data_dir: dir.to_owned(), server_bin: Some(testkit::nats::binary()), ..Settings::default() }
+    let server_bin = Some(testkit::nats::binary());
+    // Tests run beside each other, and beside whatever has the usual port.
+    Settings { data_dir: dir.to_owned(), server_bin, server_port: 0, ..Settings::default() }
 }
 
 async fn bus(server: &Server, settings: &Settings) -> Bus {
@@ -75,7 +82,11 @@ async fn a_server_that_dies_is_started_again() {
 async fn leave_behind(dir: &Path) -> u32 {
     let config = dir.join("jetbatch.toml");
     let pool = "[pools.tiny.engine]\nkind = 'echo'\n[http]\nlisten = '127.0.0.1:0'\n";
-    fs::write(&config, format!("{pool}[nats]\ndata_dir = '{0}'\n[store]\nurl = '{0}/store'\n", dir.display())).unwrap();
+    fs::write(
+        &config,
+        format!("{pool}[nats]\nserver_port = 0\ndata_dir = '{0}'\n[store]\nurl = '{0}/store'\n", dir.display()),
+    )
+    .unwrap();
     let start = Start::new(BINARY).args(["serve", "--roles", "gateway", "--config"]).arg(&config);
     let mut jetbatch = start.env("JETBATCH__NATS__SERVER_BIN", testkit::nats::binary()).spawn();
     jetbatch.line("jetbatch is up", WAIT).await;
@@ -131,6 +142,55 @@ async fn a_server_that_cannot_start_says_why() {
     let settings = Settings { sync_interval: "often".to_owned(), ..settings(dir.path()) };
     let error = Server::start(&settings).await.err().unwrap();
     assert!(matches!(&error, ServerError::Ended { log, .. } if log.contains("often")), "{error}");
+}
+
+/// The server that another installation starts, on the port that it finds usual.
+async fn another(dir: &Path, port: u16) -> Server {
+    Server::start(&Settings { server_port: port, ..settings(dir) }).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_usual_port_is_taken_by_one_of_many_and_kept() {
+    let (usual, dirs) = (free_port(), [(); 4].map(|()| tempfile::tempdir().unwrap()));
+    let servers = join_all(dirs.iter().map(|dir| another(dir.path(), usual))).await;
+    let urls: Vec<String> = servers.iter().map(|server| server.url().to_owned()).collect();
+    let first = format!("nats://127.0.0.1:{usual}");
+    assert_eq!(urls.iter().filter(|url| **url == first).count(), 1, "{urls:?}");
+    assert_eq!(urls.iter().collect::<HashSet<_>>().len(), 4, "{urls:?}");
+    drop(servers);
+    // Started in another order, nobody's address becomes another's.
+    for (dir, url) in dirs.iter().zip(&urls).rev() {
+        assert_eq!(another(dir.path(), usual).await.url(), url);
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_nats_on_the_usual_port_is_left_alone() {
+    let (foreign, dir) = (testkit::nats::Server::start().await, tempfile::tempdir().unwrap());
+    let usual = foreign.url().rsplit(':').next().unwrap().parse().unwrap();
+    let own = another(dir.path(), usual).await;
+    assert_ne!(own.url(), foreign.url());
+    bus(&own, &settings(dir.path())).await;
+    let names = async_nats::jetstream::new(foreign.client().await).stream_names().count().await;
+    assert_eq!(names, 0, "streams were made on it");
+}
+
+#[tokio::test]
+async fn another_installation_that_takes_the_port_is_not_spoken_to() {
+    let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let mine = Settings { retry_s: 2, ..settings(dirs[0].path()) };
+    let mut server = Server::start(&mine).await.unwrap();
+    let bus = Bus::connect_own(&mine, "test", &server).await.unwrap();
+    bus.apply_streams(&pools()).await.unwrap();
+    let port = server.url().rsplit(':').next().unwrap().parse().unwrap();
+    signal(server.pid().unwrap(), Signal::SIGKILL);
+    testkit::wait_for("the port", WAIT, || async { TcpListener::bind(("127.0.0.1", port)).ok() }).await;
+    let other = another(dirs[1].path(), port).await;
+    assert_eq!(other.url(), server.url());
+    let others = self::bus(&other, &settings(dirs[1].path())).await;
+    bus.publish(Message::new("event.job.a", "x").id("1")).await.unwrap_err();
+    assert_eq!(others.last_seq("EVENTS").await.unwrap(), 0);
+    server.ended().await;
 }
 
 #[test]

@@ -11,6 +11,8 @@ async fn readiness_follows_what_the_door_stands_on() {
         .await;
     };
     is_ready(&stand, 200).await;
+    let ready = json(stand.get("/readyz").await).await;
+    assert_eq!(ready["nats"], stand.server.url());
     stand.server.kill().await;
     is_ready(&stand, 503).await;
     let reasons = json(stand.get("/readyz").await).await["reasons"].clone();
@@ -18,6 +20,14 @@ async fn readiness_follows_what_the_door_stands_on() {
     assert_eq!(stand.get("/healthz").await.status(), 200);
     stand.server.restart().await;
     is_ready(&stand, 200).await;
+}
+
+#[tokio::test]
+async fn no_login_is_shown_with_the_address() {
+    let login = |config: &mut Config| config.nats.url = Some("nats://ann:hunter2@a:4222, token@b".into());
+    let stand = stand_with(login).await;
+    let ready = stand.get("/readyz").await.text().await.unwrap();
+    assert!(ready.contains(r#""nats":"nats://a:4222,b""#) && !ready.contains("hunter2"), "{ready}");
 }
 
 #[tokio::test]

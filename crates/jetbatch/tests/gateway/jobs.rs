@@ -121,3 +121,13 @@ impl Feed {
         }
     }
 }
+
+#[tokio::test]
+async fn an_order_waits_for_an_input_that_is_being_validated() {
+    let stand = stand().await;
+    let id = job("a");
+    stand.put(status(id, State::Validating)).await;
+    let path = format!("/jobs/{id}/pause");
+    let (answer, ()) = tokio::join!(stand.post(&path, &Value::Null), stand.put(status(id, State::InProgress)));
+    assert_eq!(answer.status(), 202);
+}

@@ -60,7 +60,7 @@ async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
     let settings = Settings { url: Some(server.url()), ..Settings::default() };
     let bus = Bus::connect(&settings, "test").await.unwrap();
     bus.apply_streams(&[]).await.unwrap();
-    let mut config = Config::default();
+    let mut config = Config { nats: settings, ..Config::default() };
     set(&mut config);
     let store = Store::open(&store::Settings::local(folder.path())).unwrap();
     let shared = Shared { config: Arc::new(config), bus: bus.clone(), store: store.clone(), metrics: Arc::default() };

@@ -16,7 +16,7 @@ const NANOS: u64 = 1_000_000_000;
 pub async fn gather(bus: &Bus, settings: &Settings, pools: &[String]) -> Result<Facts, ApplyError> {
     let info = bus.client().server_info();
     let own = server::monitor(&settings.data_dir).await;
-    let own = own.filter(|own| own.url.rsplit(':').next() == Some(&info.port.to_string()));
+    let own = own.filter(|own| own.id == info.server_id);
     let is_own = own.is_some();
     let monitor = own.map_or_else(|| monitor_of(settings.url.as_deref(), &info.host), |own| own.monitor);
     let jsz: Option<Value> = ask(&format!("{monitor}/jsz")).await;

@@ -1,15 +1,7 @@
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::{Settings, limits};
-use super::{LOG, PORT, probe};
-
-/// The port of the last time where it is free, else any.
-pub fn port(dir: &Path) -> String {
-    let last = fs::read_to_string(dir.join(PORT)).ok().and_then(|text| text.trim().parse::<u16>().ok());
-    let free = last.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.map_or_else(|| "-1".to_owned(), |port| port.to_string())
-}
+use super::{LOG, probe};
 
 pub fn text(dir: &Path, settings: &Settings) -> String {
     let quote = |path: PathBuf| serde_json::Value::from(path.to_string_lossy()).to_string();

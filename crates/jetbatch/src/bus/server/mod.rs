@@ -2,29 +2,28 @@
 mod config;
 mod find;
 mod orphan;
+mod port;
 mod probe;
+mod spawn;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use super::{Settings, limits};
 pub use find::{FindError, find};
 use orphan::Orphan;
-pub(super) use probe::{Running, of as monitor};
+pub(super) use probe::{Running, of as monitor, until_back};
+use spawn::{spawn, tail};
 
 const CONFIG: &str = "nats.conf";
 const LOCK: &str = "lock";
 const LOG: &str = "nats-server.log";
-/// What the server says before it opens its log.
-const OUTPUT: &str = "nats-server.out";
-const PORT: &str = "port";
 const POLL: Duration = Duration::from_millis(50);
 /// Restarts of a server that dies, before it is let go.
 const RESTARTS_MAX: u32 = 5;
@@ -100,6 +99,10 @@ impl Server {
         &self.url
     }
 
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub fn settings(&self, settings: &Settings) -> Settings {
         settings.with_url(&self.url)
     }
@@ -152,22 +155,34 @@ impl Server {
             return Ok(Self { dir, bin, url, hold, restarts: 0 });
         }
         write(&dir.join(CONFIG), &config)?;
-        let child = Box::new(spawn(&bin, &dir)?);
+        let port = port::choose(&dir, settings.server_port);
+        let child = Box::new(spawn(&bin, &dir, port)?);
         let mut server = Self { dir, bin, url: String::new(), hold: Hold::Child { child, _lock: lock }, restarts: 0 };
-        server.ready().await?;
+        match server.ready().await {
+            // Another one was quicker: many may start at the same moment, and all want the same port.
+            Err(ServerError::Ended { .. }) if port.is_some_and(|port| !port::is_free(port)) => {
+                server.respawn(None)?;
+                server.ready().await?;
+            }
+            ready => ready?,
+        }
         Ok(server)
     }
 
     async fn again(&mut self) -> Result<(), ServerError> {
-        let (bin, dir) = (self.bin.clone(), self.dir.clone());
+        let before = self.url.clone();
+        self.respawn(port::choose(&self.dir, 0))?;
+        self.ready().await?;
+        if self.url == before { Ok(()) } else { Err(ServerError::Moved { url: self.url.clone() }) }
+    }
+
+    fn respawn(&mut self, port: Option<u16>) -> Result<(), ServerError> {
         let lock = match std::mem::replace(&mut self.hold, Hold::Gone) {
             Hold::Child { _lock, .. } | Hold::Adopted { _lock, .. } => _lock,
             Hold::Guest { .. } | Hold::Gone => return Ok(()),
         };
-        self.hold = Hold::Child { child: Box::new(spawn(&bin, &dir)?), _lock: lock };
-        let before = self.url.clone();
-        self.ready().await?;
-        if self.url == before { Ok(()) } else { Err(ServerError::Moved { url: self.url.clone() }) }
+        self.hold = Hold::Child { child: Box::new(spawn(&self.bin, &self.dir, port)?), _lock: lock };
+        Ok(())
     }
 
     /// Waits until the child answers, and notes its port for the next start, so that its address stays.
@@ -179,8 +194,7 @@ impl Server {
                 return Err(ServerError::Ended { status: status.to_string(), log: tail(&self.dir) });
             }
             if let Some(running) = probe::of(&self.dir).await.filter(|running| Some(running.pid) == child.id()) {
-                let port = running.url.rsplit(':').next().unwrap_or_default();
-                write(&self.dir.join(PORT), port)?;
+                port::note(&self.dir, running.port).map_err(|source| unusable(&self.dir, source))?;
                 self.url = running.url;
                 return Ok(());
             }
@@ -233,15 +247,24 @@ impl Drop for Server {
     }
 }
 
+/// Where the server on the folder is reached, or would be if it started now. None: nobody knows before it does.
+pub async fn address(settings: &Settings) -> Option<String> {
+    let dir = fs::canonicalize(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+    match probe::of(&dir).await {
+        Some(running) => Some(running.url),
+        None => port::choose(&dir, settings.server_port).map(port::url),
+    }
+}
+
 fn folder(dir: &Path) -> Result<PathBuf, ServerError> {
     let made = fs::create_dir_all(dir).and_then(|()| fs::canonicalize(dir));
-    made.map_err(|source| ServerError::Folder { path: dir.to_owned(), source })
+    made.map_err(|source| unusable(dir, source))
 }
 
 /// The lock of the folder's owner. It ends with the process, however that ends.
 fn lock(dir: &Path) -> Result<Option<File>, ServerError> {
     let path = dir.join(LOCK);
-    let failed = |source| ServerError::Folder { path: path.clone(), source };
+    let failed = |source| unusable(&path, source);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
@@ -250,36 +273,14 @@ fn lock(dir: &Path) -> Result<Option<File>, ServerError> {
     }
 }
 
-/// In a process group of its own: a Ctrl-C at the terminal is for jetbatch, which stops its server last.
-fn spawn(bin: &Path, dir: &Path) -> Result<Child, ServerError> {
-    probe::forget(dir);
-    let failed = |source| ServerError::Spawn { bin: bin.to_owned(), source };
-    let output = File::create(dir.join(OUTPUT)).map_err(failed)?;
-    Command::new(bin)
-        .arg("-c")
-        .arg(dir.join(CONFIG))
-        .arg("-p")
-        .arg(config::port(dir))
-        .stdin(Stdio::null())
-        .stdout(output.try_clone().map_err(failed)?)
-        .stderr(output)
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)
+fn write(path: &Path, text: &str) -> Result<(), ServerError> {
+    fs::write(path, text).map_err(|source| unusable(path, source))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), ServerError> {
-    fs::write(path, text).map_err(|source| ServerError::Folder { path: path.to_owned(), source })
+fn unusable(path: &Path, source: io::Error) -> ServerError {
+    ServerError::Folder { path: path.to_owned(), source }
 }
 
 fn silent(dir: &Path) -> ServerError {
     ServerError::Silent { seconds: limits::SERVER_START_SECONDS_MAX, log: dir.join(LOG) }
-}
-
-/// The last words of the server.
-fn tail(dir: &Path) -> String {
-    let texts = [OUTPUT, LOG].map(|name| fs::read_to_string(dir.join(name)).unwrap_or_default());
-    let lines: Vec<&str> = texts.iter().flat_map(|text| text.lines()).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(3)..].join("; ")
 }

@@ -15,6 +15,9 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Running {
     pub pid: u32,
     pub url: String,
+    pub port: u16,
+    /// What it calls itself, to its clients too: anew at every start.
+    pub id: String,
     pub monitor: String,
     pub version: String,
 }
@@ -29,6 +32,8 @@ struct Ports {
 
 #[derive(Deserialize)]
 struct Varz {
+    server_id: String,
+    port: u16,
     version: String,
     jetstream: JetStream,
 }
@@ -52,11 +57,19 @@ pub async fn of(dir: &Path) -> Option<Running> {
         let (Some(url), Some(monitor)) = (ports.nats.first(), ports.monitoring.first()) else { continue };
         let Some(varz) = ask(monitor).await else { continue };
         let serves = varz.jetstream.config.is_some_and(|config| config.store_dir.starts_with(dir));
-        if serves {
-            return Some(Running { pid, url: url.clone(), monitor: monitor.clone(), version: varz.version });
+        if serves && url.ends_with(&format!(":{}", varz.port)) {
+            let (url, monitor) = (url.clone(), monitor.clone());
+            return Some(Running { pid, url, port: varz.port, id: varz.server_id, monitor, version: varz.version });
         }
     }
     None
+}
+
+/// Waits until the folder's server answers at its address. Whoever else took that meanwhile is not it.
+pub async fn until_back(dir: &Path, url: &str) {
+    while of(dir).await.is_none_or(|running| running.url != url) {
+        tokio::time::sleep(super::POLL).await;
+    }
 }
 
 pub async fn answers(monitor: &str) -> bool {

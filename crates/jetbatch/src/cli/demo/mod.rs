@@ -7,10 +7,15 @@ use super::{
     job::{File, Job},
     local::Local,
     meter::Meter,
-    out, text,
+    out,
+    run::publish,
+    text,
     watch::verdict,
 };
-use crate::telemetry;
+use crate::{
+    bus::{self, server},
+    telemetry,
+};
 use check::Check;
 use clap::{Args, ValueEnum};
 pub use sample::Sample;
@@ -73,7 +78,8 @@ async fn answer(local: &mut Local, sample: &Sample, begun: Instant) -> Result<()
     let client = local.client.clone();
     let checked = local.beside(check::read(&client, &job.id, sample)).await?;
     let shown = report(&local.data, sample, &job, &checked, begun);
-    checked.verdict().and(shown)
+    checked.verdict().and(shown)?;
+    next(sample).await
 }
 
 fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Instant) -> Result<(), Error> {
@@ -87,10 +93,18 @@ fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Insta
     out::line(format!("tokens    {prompt} prompt, {completion} completion"))?;
     out::line(format!("speed     {}", job.rates().unwrap_or_default()))?;
     out::line(format!("all of it {}", age(begun)))?;
-    files(data, job)?;
+    files(data, job)
+}
+
+/// The demo's own server ends with it; what is said is the address of the one that `serve` starts.
+async fn next(sample: &Sample) -> Result<(), Error> {
     let program = std::env::args().next().unwrap_or_else(|| "jetbatch".to_owned());
     out::line(format!("\nNext:\n  {program} serve --config config/jetbatch.toml"))?;
-    out::line(format!("  {program} submit {} --watch", sample.file.display()))
+    out::line(format!("  {program} submit {} --watch", sample.file.display()))?;
+    match server::address(&bus::Settings::default()).await {
+        Some(url) => out::line(format!("  {}", publish(&url))),
+        None => out::line(format!("  {}   (serve says at which address)", publish("ADDRESS"))),
+    }
 }
 
 fn files(data: &Path, job: &Job) -> Result<(), Error> {
