@@ -117,6 +117,19 @@ fn a_grammar_ends_it_at_once() {
 }
 
 #[test]
+fn json_holds_few_blanks() {
+    let schema = Grammar::Schema(r#"{"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"],
+        "additionalProperties": false}"#.to_owned());
+    for blank in [b' ', b'\n'] {
+        let (text, finish, _) = matched(schema.clone(), greedy(), 999, &[blank; 999]);
+        assert_eq!(finish, Finish::Stop);
+        assert!(text.len() < 200, "{text:?}");
+    }
+    let pretty = "{\n    \"a\": 1\n}";
+    assert_eq!(matched(schema, greedy(), 99, pretty.as_bytes()).0, pretty);
+}
+
+#[test]
 fn draws_in_a_grammar_are_the_keys() {
     let digits = Grammar::Regex("[0-9]{12}".to_owned());
     let hot = || Sampling { temperature: 2.0, ..Sampling::default() };

@@ -91,8 +91,8 @@ fn slices(trie: &TokTrie) -> Vec<String> {
 
 fn top(grammar: &Grammar) -> Result<TopLevelGrammar, String> {
     match grammar {
-        Grammar::Object => Ok(TopLevelGrammar::from_json_schema(json!({ "type": "object" }))),
-        Grammar::Schema(text) => schema(text).map(TopLevelGrammar::from_json_schema),
+        Grammar::Object => Ok(TopLevelGrammar::from_json_schema(spaced(json!({ "type": "object" })))),
+        Grammar::Schema(text) => schema(text).map(spaced).map(TopLevelGrammar::from_json_schema),
         Grammar::Regex(text) => bounded(text).map(TopLevelGrammar::from_regex),
         Grammar::Lark(text) if text.contains("::=") => Err("GBNF is not served; write the grammar in Lark".to_owned()),
         Grammar::Lark(text) => bounded(text).map(|text| TopLevelGrammar::from_lark(text.to_owned())),
@@ -102,6 +102,16 @@ fn top(grammar: &Grammar) -> Result<TopLevelGrammar, String> {
 
 fn schema(text: &str) -> Result<Value, String> {
     serde_json::from_str(bounded(text)?).map_err(|error| error.to_string())
+}
+
+/// Between the parts of a JSON answer stands a blank, or a line's end with an indentation, or nothing. Where any number of
+/// them may stand, a model that has lost its way writes blanks up to its cap.
+fn spaced(mut schema: Value) -> Value {
+    const OPTIONS: &str = "x-guidance";
+    if let Some(schema) = schema.as_object_mut().filter(|schema| !schema.contains_key(OPTIONS)) {
+        schema.insert(OPTIONS.to_owned(), json!({ "whitespace_pattern": " |\n {0,40}" }));
+    }
+    schema
 }
 
 fn bounded(text: &str) -> Result<&str, String> {
