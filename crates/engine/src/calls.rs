@@ -4,7 +4,7 @@ use domain::request::{Choice, Refusal, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use crate::{template::Template, vocabulary::Vocabulary};
+use crate::{grammar, template::Template, vocabulary::Vocabulary};
 
 /// How a model writes a call, as its chat template tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn schema(tools: &[&Tool], arguments: &str) -> Result<Value, Refusal> {
     }
     let mut schema = Map::from_iter([("anyOf".to_owned(), Value::Array(calls))]);
     schema.extend(definitions);
-    Ok(Value::Object(schema))
+    Ok(grammar::spaced(Value::Object(schema)))
 }
 
 fn tagged(text: &str) -> Option<(String, Vec<Call>)> {

@@ -118,8 +118,11 @@ fn a_grammar_ends_it_at_once() {
 
 #[test]
 fn json_holds_few_blanks() {
-    let schema = Grammar::Schema(r#"{"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"],
-        "additionalProperties": false}"#.to_owned());
+    let schema = Grammar::Schema(
+        r#"{"type": "object", "properties": {"a": {"enum": [1]}}, "required": ["a"],
+        "additionalProperties": false}"#
+            .to_owned(),
+    );
     for blank in [b' ', b'\n'] {
         let (text, finish, _) = matched(schema.clone(), greedy(), 999, &[blank; 999]);
         assert_eq!(finish, Finish::Stop);

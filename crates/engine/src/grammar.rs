@@ -106,7 +106,7 @@ fn schema(text: &str) -> Result<Value, String> {
 
 /// Between the parts of a JSON answer stands a blank, or a line's end with an indentation, or nothing. Where any number of
 /// them may stand, a model that has lost its way writes blanks up to its cap.
-fn spaced(mut schema: Value) -> Value {
+pub fn spaced(mut schema: Value) -> Value {
     const OPTIONS: &str = "x-guidance";
     if let Some(schema) = schema.as_object_mut().filter(|schema| !schema.contains_key(OPTIONS)) {
         schema.insert(OPTIONS.to_owned(), json!({ "whitespace_pattern": " |\n {0,40}" }));

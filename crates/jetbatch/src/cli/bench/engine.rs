@@ -46,6 +46,9 @@ pub struct Bench {
     /// Turns of each kind
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Draw every answer at this temperature [default: as the requests say]
+    #[arg(long)]
+    temperature: Option<f64>,
     /// Sequences that run together [default: the engine's]
     #[arg(long)]
     slots: Option<usize>,
@@ -76,7 +79,7 @@ struct Round {
 pub async fn bench(args: Bench) -> Result<(), Error> {
     let (spec, requests) = subject(&args)?;
     let scratch = Scratch::new(args.scratch.as_deref())?;
-    let (file, calls) = input(&requests, args.repeat, scratch.path())?;
+    let (file, calls) = input(&requests, &args, scratch.path())?;
     let alone = engine::bare(&spec).await.map_err(Error::failed)?;
     let mut local = Local::start(scratch.path(), POOL, spec).await?;
     let outcome = rounds(&alone, &mut local, &file, &calls, &args).await;
@@ -160,15 +163,20 @@ struct Line<'a> {
     body: &'a RawValue,
 }
 
-/// The sample `repeat` times over, with ids of their own: as a file, and as the bodies alone.
-fn input(sample: &Path, repeat: usize, folder: &Path) -> Result<(PathBuf, Vec<Bytes>), Error> {
+/// The sample as often as is asked for, with ids of their own: as a file, and as the bodies alone.
+fn input(sample: &Path, args: &Bench, folder: &Path) -> Result<(PathBuf, Vec<Bytes>), Error> {
     let text = std::fs::read_to_string(sample).map_err(Error::file("read", sample))?;
     let (mut lines, mut bodies) = (String::new(), Vec::new());
-    for (number, line) in std::iter::repeat_n(&text, repeat).flat_map(|text| text.lines()).enumerate() {
+    for (number, line) in std::iter::repeat_n(&text, args.repeat).flat_map(|text| text.lines()).enumerate() {
         let mut value: Value = serde_json::from_str(line).map_err(Error::failed)?;
         value["custom_id"] = format!("request-{number}").into();
-        lines.push_str(&format!("{value}\n"));
-        let line: Line<'_> = serde_json::from_str(line).map_err(Error::failed)?;
+        if let Some(temperature) = args.temperature {
+            value["body"]["temperature"] = temperature.into();
+        }
+        let line = value.to_string();
+        lines.push_str(&line);
+        lines.push('\n');
+        let line: Line<'_> = serde_json::from_str(&line).map_err(Error::failed)?;
         bodies.push(Bytes::copy_from_slice(line.body.get().as_bytes()));
     }
     let path = folder.join("input.jsonl");
