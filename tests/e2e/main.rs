@@ -7,6 +7,8 @@
 //! all-in-one and VersityGW.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../answers/mod.rs"]
+mod answers;
 mod bad_input;
 mod boundaries;
 mod caches;

@@ -44,6 +44,11 @@ impl Plan {
         ))
     }
 
+    /// One worker with these pools, as TOML.
+    pub fn pools(pools: String) -> Self {
+        Self { is_heavy: true, ..Self::of(pools) }
+    }
+
     fn of(pools: String) -> Self {
         let (tables, nats, env, secrets) = Default::default();
         Self { pools, tables, nats, env, secrets, remote: None, descriptors: None, workers: 1, is_heavy: false }
