@@ -29,3 +29,4 @@ mod streams;
 mod support;
 mod traces;
 mod urgency;
+mod warnings;

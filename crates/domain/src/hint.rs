@@ -35,7 +35,8 @@ fn error(code: Code, line: Option<u64>, what: &str) -> LineError {
     LineError { code, line, param: None, message: format!("the file {what}") }
 }
 
-fn binary(head: &[u8]) -> Option<&'static str> {
+/// The same of what begins as no text does.
+pub fn binary(head: &[u8]) -> Option<&'static str> {
     let begun = MAGIC.into_iter().find(|(magic, _)| head.starts_with(magic));
     begun.map(|(_, what)| what).or_else(|| is_utf16(head).then_some(UTF16))
 }
