@@ -31,8 +31,31 @@ fn cases() -> Vec<(Vec<u8>, Want)> {
     let at = torn.windows(3).position(|w| w == b"say").unwrap();
     torn[at] = 0xff;
     vec![
-        (with(17, "{\"custom_id\": \"r17\", "), ("invalid_json_line", json!(17), Value::Null, "not valid JSON")),
-        (with(17, "hello"), ("invalid_json_line", json!(17), Value::Null, "not valid JSON")),
+        (
+            with(17, "{\"custom_id\": \"r17\", "),
+            ("invalid_json_line", json!(17), Value::Null, "column 21: the line is cut off"),
+        ),
+        (
+            with(17, "hello"),
+            ("invalid_json_line", json!(17), Value::Null, "not valid JSON at column 1: expected value"),
+        ),
+        (with(17, "[1, 2]"), ("invalid_json_line", json!(17), Value::Null, "one JSON object, and this one is a list")),
+        (
+            field("\"temperature\":0", "\"temperature\":NaN"),
+            ("invalid_json_line", json!(17), Value::Null, "NaN is not JSON"),
+        ),
+        (
+            field("\"temperature\":0", "\"user\":\"\\ud83d\""),
+            ("invalid_json_line", json!(17), Value::Null, "half of a surrogate pair at column "),
+        ),
+        (
+            field("\"temperature\":0", "\"temperature\":0,\"temperature\":1"),
+            ("duplicate_parameter", json!(17), json!("body.temperature"), "`temperature` stands twice"),
+        ),
+        (
+            field("\"custom_id\":\"r17\"", "\"custom_id\":\"r17\",\"custom_id\":\"x\""),
+            ("duplicate_parameter", json!(17), json!("custom_id"), "`custom_id` stands twice"),
+        ),
         (with(9, good()[4].as_str()), ("duplicate_custom_id", json!(9), json!("custom_id"), "line 5")),
         (field("\"tiny\"", "\"gpt-9\""), ("model_mismatch", json!(17), json!("body.model"), "'gpt-9'")),
         (Vec::new(), ("empty_file", Value::Null, Value::Null, "no request")),
@@ -43,7 +66,14 @@ fn cases() -> Vec<(Vec<u8>, Want)> {
             field("\"temperature\":0", "\"temperature\":\"hot\""),
             ("invalid_type", json!(17), json!("body.temperature"), "hot"),
         ),
-        (field("\"max_tokens\":16", "\"max_tokens\":-1"), ("invalid_type", json!(17), json!("body.max_tokens"), "-1")),
+        (
+            field("\"max_tokens\":16", "\"max_tokens\":\"16\""),
+            ("invalid_type", json!(17), json!("body.max_tokens"), "expected an integer, got the string \"16\""),
+        ),
+        (
+            field("\"content\":\"say 17\"", "\"content\":17"),
+            ("invalid_type", json!(17), json!("body.messages[0].content"), "expected a string or a list"),
+        ),
         (field("\"custom_id\":\"r17\"", "\"custom_id\":17"), ("invalid_type", json!(17), json!("custom_id"), "17")),
         (field("/v1/chat/completions", "/v1/embeddings"), ("url_mismatch", json!(17), json!("url"), "/v1/embeddings")),
         (field("\"POST\"", "\"GET\""), ("invalid_method", json!(17), json!("method"), "GET")),
@@ -61,6 +91,35 @@ async fn each_mistake_has_its_one_error() {
         let error = &errors[0];
         assert_eq!((&error["code"], &error["line"], &error["param"]), (&json!(code), &line, &param), "{error}");
         assert!(error["message"].as_str().unwrap().contains(words), "{words}: {error}");
+    }
+}
+
+/// A file of another kind has one error, and not one for each line.
+#[tokio::test]
+async fn a_file_of_another_kind_has_one_hint() {
+    let stand = Plan::echo("", 8).start().await;
+    let lines = good();
+    let utf16 = lines.join("\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let pretty: Vec<String> =
+        lines.iter().map(|line| line.replacen('{', "{\n  ", 1).replace("\"body\"", "\n  \"body\"")).collect();
+    let noise = (0..50_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]);
+    for (input, words) in [
+        (format!("[{}]", lines.join(", ")).into_bytes(), "looks like a JSON array; write one object a line"),
+        (format!("[\n{}\n]\n", lines.join(",\n")).into_bytes(), "looks like a JSON array"),
+        (pretty.join("\n").into_bytes(), "looks like pretty-printed JSON"),
+        (lines.join("").into_bytes(), "more than one object on its first line"),
+        (lines.join(",\n").into_bytes(), "commas between its objects"),
+        (lines.join("\r").into_bytes(), "CR line ends"),
+        ([b"\xff\xfe".to_vec(), utf16].concat(), "looks like UTF-16; save it as UTF-8"),
+        ([0x1f, 0x8b, 8, 0].into_iter().chain(noise.clone()).collect(), "looks like gzip; unpack it first"),
+        ([0x28, 0xb5, 0x2f, 0xfd].into_iter().chain(noise).collect(), "looks like zstd; unpack it first"),
+        (b"custom_id,prompt\n".iter().chain(b"a,hello\n".repeat(50_000).iter()).copied().collect(), "looks like CSV"),
+    ] {
+        let id = stand.http.submit("", input).await;
+        let status = rejected(&stand, id).await;
+        let errors = status["errors"].as_array().unwrap();
+        assert_eq!((errors.len(), &status["errors_total"]), (1, &json!(1)), "{words}: {status}");
+        assert!(errors[0]["message"].as_str().unwrap().contains(words), "{words}: {status}");
     }
 }
 
@@ -112,7 +171,9 @@ async fn what_is_no_submission_becomes_a_failed_job() {
     let stand = Plan::echo("", 8).start().await;
     let log = stand.log().await;
     for (payload, code, words) in [
-        (&b"not json at all"[..], "invalid_submission", "not valid"),
+        (&b"not json at all"[..], "invalid_submission", "not valid JSON: expected ident at line 1 column 2"),
+        (b"[1]", "invalid_submission", "a JSON array"),
+        (b"{\"input\": 7}", "invalid_submission", "wrong in 'input': invalid type: integer `7`"),
         (b"{\"requests\": [", "invalid_submission", "not valid JSON"),
         (b"{}", "invalid_submission", "'requests' or 'input'"),
         (b"{\"requests\": [], \"modle\": \"x\"}", "invalid_submission", "modle"),

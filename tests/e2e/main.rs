@@ -32,3 +32,4 @@ mod streams;
 mod support;
 mod traces;
 mod urgency;
+mod warnings;

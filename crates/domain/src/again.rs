@@ -109,6 +109,7 @@ mod tests {
             trace: None,
             packing: Packing::default(),
             retries: Policies::default(),
+            strict: false,
         };
         Job::begin(JobId::keyed("default", "k"), &Event::JobSubmitted(submitted)).unwrap()
     }

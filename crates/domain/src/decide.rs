@@ -8,6 +8,7 @@ use crate::{
     limits::{ERRORS_REPORTED_MAX, WINDOW_MS_MAX},
     status::State,
     submission::Order,
+    warning::Warning,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -106,8 +107,13 @@ fn reject(job: &Job, at: Millis, mut errors: Vec<LineError>, total: u64) -> Resu
     Ok(vec![Event::JobRejected(Rejected { at, errors, errors_total: total })])
 }
 
+/// A strict job takes no request that would be answered with an error.
 fn plan(job: &Job, planned: Planned) -> Result<Vec<Event>, Refusal> {
     validating(job)?;
+    if job.submitted.strict && !planned.warnings.is_empty() {
+        let errors = planned.warnings.iter().map(Warning::error).collect();
+        return reject(job, planned.at, errors, planned.warnings.iter().map(|warning| warning.count).sum());
+    }
     Ok(vec![Event::JobPlanned(planned)])
 }
 

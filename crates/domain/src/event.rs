@@ -1,5 +1,5 @@
 //! The facts of the log. Past tense, self-contained, never rewritten: a new meaning is a new variant or version.
-use crate::{ChunkId, Millis, Pool, pack::Packing, retry::Policies};
+use crate::{ChunkId, Millis, Pool, pack::Packing, request::Refusal, retry::Policies, warning::Warning};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -121,6 +121,14 @@ pub struct Submitted {
     /// What follows on failures, for the same reason.
     #[serde(default)]
     pub retries: Policies,
+    /// A request that would be answered with an error refuses the whole input.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's own form
+pub(crate) const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 impl Submitted {
@@ -169,6 +177,10 @@ pub enum Code {
     MissingRequiredParameter,
     InvalidType,
     InvalidValue,
+    /// A field that stands twice.
+    DuplicateParameter,
+    UnsupportedParameter,
+    UnknownParameter,
     DuplicateCustomId,
     UrlMismatch,
     InvalidMethod,
@@ -181,6 +193,21 @@ pub enum Code {
     InvalidSubmission,
 }
 
+impl Code {
+    /// The code of a refusal.
+    pub fn of(refusal: &Refusal) -> Self {
+        match refusal.code {
+            Some("invalid_json") => Self::InvalidJsonLine,
+            Some("missing_required_parameter") => Self::MissingRequiredParameter,
+            Some("invalid_type") => Self::InvalidType,
+            Some("duplicate_parameter") => Self::DuplicateParameter,
+            Some("unsupported_parameter") => Self::UnsupportedParameter,
+            Some("unknown_parameter") => Self::UnknownParameter,
+            _ => Self::InvalidValue,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
     pub at: Millis,
@@ -189,6 +216,9 @@ pub struct Planned {
     pub requests: u64,
     pub segments: u32,
     pub bytes: u64,
+    /// Requests that will be answered with an error, by kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
 }
 
 /// A slice of the input in file order and how it is cut into chunks.

@@ -166,6 +166,7 @@ mod tests {
             trace: None,
             packing: Packing::default(),
             retries: Policies::default(),
+            strict: false,
         })
     }
 
@@ -176,7 +177,7 @@ mod tests {
     }
 
     fn planned(segments: u32) -> Event {
-        Event::JobPlanned(Planned { at: NOW, input: "in".into(), requests: 60, segments, bytes: 1 })
+        Event::JobPlanned(Planned { at: NOW, input: "in".into(), requests: 60, segments, bytes: 1, warnings: vec![] })
     }
 
     fn done(segment: u32, index: u32) -> Event {

@@ -248,7 +248,8 @@ impl Job {
         if self.planned.is_none() {
             self.open.clear();
             let input = String::new();
-            self.planned = Some(Planned { at: closing.at, input, requests: 0, segments: 0, bytes: 0 });
+            self.planned =
+                Some(Planned { at: closing.at, input, requests: 0, segments: 0, bytes: 0, warnings: Vec::new() });
         }
         self.open.values_mut().for_each(Segment::abandon);
         self.phase = Phase::Closing(closing.clone());

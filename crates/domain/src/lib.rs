@@ -6,6 +6,7 @@ pub mod dedup;
 pub mod eta;
 pub mod event;
 pub mod forecast;
+pub mod hint;
 pub mod id;
 pub mod job;
 pub mod lifecycle;
@@ -20,6 +21,7 @@ pub mod schedule;
 pub mod status;
 pub mod submission;
 pub mod time;
+pub mod warning;
 
 pub use event::Event;
 pub use id::{ChunkId, JobId, Pool};

@@ -19,6 +19,12 @@ pub const CHUNK_BYTES_MAX: u32 = 256 << 10;
 pub const CHUNK_REQUESTS_MAX: u32 = 1_000;
 /// Validation errors reported for one job.
 pub const ERRORS_REPORTED_MAX: usize = 100;
+/// Kinds of warnings told of one job; requests of further kinds are counted together.
+pub const WARNINGS_REPORTED_MAX: usize = 20;
+/// Distinct constraints of one input that intake checks; further ones are left to the workers.
+pub const CONSTRAINTS_CHECKED_MAX: usize = 1_000;
+/// The beginning of an input, from which its kind is told.
+pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Characters of one reported reason.
 pub const REASON_CHARS_MAX: usize = 300;
 /// Any message on NATS; the server's default maximum is 1 MiB.

@@ -4,6 +4,7 @@ use crate::{
     eta::{Eta, Sla},
     event::{Cause, File, LineError, Outcome, Priority, Usage},
     job::Phase,
+    warning::Warning,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -111,6 +112,9 @@ pub struct Status {
     pub archived_prefix: u32,
     pub errors: Vec<LineError>,
     pub errors_total: u64,
+    /// Requests that will be answered with an error, by kind, as validation found them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     pub output: Option<File>,
     pub error_file: Option<File>,
     pub trace: Option<String>,
@@ -159,6 +163,7 @@ impl Status {
             archived_prefix: job.archived_prefix,
             errors,
             errors_total,
+            warnings: job.planned.as_ref().map(|planned| planned.warnings.clone()).unwrap_or_default(),
             output: written.and_then(|w| w.output.clone()),
             error_file: written.and_then(|w| w.errors.clone()),
             trace: submitted.trace.clone(),

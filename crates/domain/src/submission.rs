@@ -2,7 +2,7 @@
 use crate::{
     JobId, Millis,
     decide::Command,
-    event::Priority,
+    event::{Priority, is_false},
     limits::{
         FIELD_BYTES_MAX, INLINE_REQUESTS_MAX, METADATA_KEY_CHARS_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_CHARS_MAX,
         WINDOW_MS_DEFAULT, WINDOW_MS_MAX,
@@ -10,7 +10,7 @@ use crate::{
     line::URLS,
     time,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 
 /// A job as a client describes it. Exactly one of `requests` and `input` is given.
@@ -27,10 +27,13 @@ pub struct Submission {
     /// `90s`, `30m`, `24h`, `7d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_window: Option<String>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "absent", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
+    /// Refuse the whole job where a request would be answered with an error.
+    #[serde(default, deserialize_with = "absent", skip_serializing_if = "is_false")]
+    pub strict: bool,
     /// Input lines, inline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Vec<serde_json::Value>>,
@@ -40,6 +43,11 @@ pub struct Submission {
     /// Hash of the client's body where that is not this message (the HTTP door uploads first and submits then).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+}
+
+/// `null` is as good as absent.
+pub fn absent<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// What is wrong with a submission, in words for its sender.
@@ -199,6 +207,14 @@ mod tests {
     fn the_window_is_a_day_unless_asked_for() {
         let submission: Submission = serde_json::from_str(r#"{"requests":[{"custom_id":"a"}]}"#).unwrap();
         assert_eq!(submission.check(), Ok(86_400_000));
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let text = r#"{"id":null,"model":null,"endpoint":null,"completion_window":null,"metadata":null,"priority":null,
+            "strict":null,"requests":null,"input":"x","fingerprint":null}"#;
+        let submission: Submission = serde_json::from_str(text).unwrap();
+        assert_eq!(submission, Submission { input: Some("x".into()), ..Submission::default() });
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn submitted() -> Submitted {
         trace: None,
         packing: Packing::default(),
         retries: Policies::default(),
+        strict: false,
     }
 }
 
@@ -53,7 +54,14 @@ fn running(requests: u64) -> Job {
     let segments = plans.len() as u32;
     plans.into_iter().for_each(|plan| job.evolve(&Event::SegmentPlanned(plan)));
     let input = "jobs/x/input.jsonl".to_owned();
-    job.evolve(&Event::JobPlanned(Planned { at: Millis::new(2_000), input, requests, segments, bytes: requests * 10 }));
+    job.evolve(&Event::JobPlanned(Planned {
+        at: Millis::new(2_000),
+        input,
+        requests,
+        segments,
+        bytes: requests * 10,
+        warnings: vec![],
+    }));
     job
 }
 
@@ -345,7 +353,8 @@ fn a_cancel_before_the_plan_ends_with_nothing() {
     let mut job = Job::begin(id(), &Event::JobSubmitted(submitted())).unwrap();
     job.evolve(&decide(Some(&job), Command::Cancel { at: Millis::new(1_500) }).unwrap()[0]);
     assert!(job.is_archived() && job.total() == 0);
-    let planned = Planned { at: Millis::new(2_000), input: "x".into(), requests: 9, segments: 1, bytes: 9 };
+    let planned =
+        Planned { at: Millis::new(2_000), input: "x".into(), requests: 9, segments: 1, bytes: 9, warnings: vec![] };
     assert_eq!(decide(Some(&job), Command::Plan(planned)), Err(Refusal::Validated));
 }
 

@@ -27,6 +27,7 @@ fn validating() -> Job {
         trace: None,
         packing: Packing::default(),
         retries: Policies::default(),
+        strict: false,
     };
     Job::begin(JobId::keyed("default", "job"), &Event::JobSubmitted(submitted)).unwrap()
 }
@@ -59,7 +60,7 @@ fn order(job: &mut Job, command: Command) {
 fn plan(job: &mut Job) {
     job.evolve(&Event::SegmentPlanned(segment()));
     let input = "x".to_owned();
-    order(job, Command::Plan(Planned { at: AT, input, requests: 2, segments: 1, bytes: 20 }));
+    order(job, Command::Plan(Planned { at: AT, input, requests: 2, segments: 1, bytes: 20, warnings: vec![] }));
 }
 
 fn answer(job: &mut Job, index: u32) {

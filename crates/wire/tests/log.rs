@@ -45,6 +45,7 @@ impl Teller {
             trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             packing: Packing { chunk_requests: [(pool(), 4)].into(), ..Packing::default() },
             retries: Default::default(),
+            strict: false,
         };
         self.tell(job, Event::JobSubmitted(submitted));
     }
@@ -59,7 +60,17 @@ impl Teller {
         }
         let requests = u64::from(segments) * 8;
         let input = format!("uploads/{job}.jsonl");
-        self.tell(job, Event::JobPlanned(Planned { at: self.at(), input, requests, segments, bytes: requests * 100 }));
+        self.tell(
+            job,
+            Event::JobPlanned(Planned {
+                at: self.at(),
+                input,
+                requests,
+                segments,
+                bytes: requests * 100,
+                warnings: vec![],
+            }),
+        );
     }
 
     fn done(&mut self, job: &str, segment: u32, index: u32, requests: u64) {

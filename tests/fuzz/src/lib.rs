@@ -10,15 +10,7 @@ pub mod submission;
 mod replay;
 
 // What rooms keep to themselves is read from its source, so that nothing is public for the sake of a test. It has its
-// own tests along, and expects the engine's types at the root.
-#[allow(unused_imports)]
-use engine::{Answer, Endpoint, Usage};
-#[allow(dead_code)]
-#[path = "../../../crates/engine/src/limits.rs"]
-mod limits;
-#[allow(dead_code, unused_imports)]
-#[path = "../../../crates/engine/src/openai/mod.rs"]
-mod openai;
+// own tests along.
 #[path = "../../../crates/jetbatch/src/payload.rs"]
 mod payload;
 #[allow(dead_code)]
@@ -26,6 +18,3 @@ mod payload;
 mod render;
 #[path = "../../../crates/jetbatch/src/intake/scan.rs"]
 mod scan;
-#[allow(dead_code)]
-#[path = "../../../crates/engine/src/stamp.rs"]
-mod stamp;

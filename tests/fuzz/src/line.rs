@@ -1,6 +1,5 @@
 //! An input as it goes its way: intake's lines and cut, the scheduler's chunks, what a worker reads and answers.
 use crate::{
-    openai::Ask,
     render,
     scan::{Line, Lines},
 };
@@ -12,8 +11,9 @@ use domain::{
     limits::{CUSTOM_ID_BYTES_MAX, REASON_CHARS_MAX},
     line::{Request, URLS, check},
     pack::{Packer, Packing},
+    request::Body,
 };
-use engine::{Answer, Engine, Spec};
+use engine::{Answer, Engine, Key, Spec};
 use futures::FutureExt;
 use serde_json::Value;
 use std::{
@@ -83,14 +83,19 @@ fn valid(line: &Taken, endpoint: Option<&str>) -> bool {
 }
 
 fn answered(text: &Bytes, request: &Request<'_>, endpoint: Option<&str>) {
-    let read = render::request(text, endpoint).expect("a worker reads what intake took");
+    let read = render::request(text, endpoint, Key::seeded(0)).expect("a worker reads what intake took");
     assert!(endpoint.is_none_or(|url| url == read.call.endpoint.url()));
-    let asked = match Ask::read(read.call.endpoint, &read.call.body) {
-        Ok(ask) => {
-            assert_eq!(ask.model.as_deref(), request.model.as_deref());
+    let body = Body::read(read.call.endpoint, &read.call.body);
+    assert_eq!(body, request.body, "an engine reads what intake has read");
+    let asked = match body {
+        Ok(body) => {
+            assert_eq!(body.model, request.model);
             None
         }
-        Err(refusal) => Some(Answer::from(refusal)),
+        Err(refusal) => {
+            assert!(!refusal.is_shape(), "{refusal:?}");
+            Some(Answer::from(refusal))
+        }
     };
     let echoed = ECHO.run(read.call).now_or_never().expect("no delay").expect("no fault");
     for answer in asked.into_iter().chain([echoed]) {

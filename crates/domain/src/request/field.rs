@@ -1,18 +1,22 @@
-//! Typed reads of one field. Every refusal names the field.
+//! Typed reads of one field. Every refusal names the field, what was expected and what is there.
 use super::Refusal;
 use serde::{
     Deserialize,
     de::{Deserializer, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, ops::RangeInclusive};
+use std::{
+    borrow::Cow,
+    fmt::{self, Display},
+    ops::RangeInclusive,
+};
 
 /// A JSON object, cut into its fields and not yet read.
 pub struct Object<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A key that borrows where it can: a bare `Cow` never does.
 #[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct Key<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -21,12 +25,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
         impl<'de> Visitor<'de> for Fields {
             type Value = Object<'de>;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(8);
+                let mut fields = Vec::with_capacity(USUAL);
                 while let Some((Key(name), raw)) = map.next_entry()? {
                     fields.push((name, raw));
                 }
@@ -38,15 +42,27 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
+/// Fields of most objects.
+pub const USUAL: usize = 4;
+/// Names that are compared one by one; more are sorted.
+const FEW: usize = 32;
+
 impl Object<'_> {
-    /// The first name that stands twice.
     pub fn twice(&self) -> Option<&str> {
-        let names = self.0.iter().enumerate();
-        names
-            .skip(1)
-            .find(|(at, (name, _))| self.0[..*at].iter().any(|(other, _)| other == name))
-            .map(|(_, (n, _))| &**n)
+        twice(&self.0)
     }
+}
+
+/// A name that stands twice.
+pub fn twice<'f, T>(fields: &'f [(Cow<'_, str>, T)]) -> Option<&'f str> {
+    if fields.len() > FEW {
+        let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        return names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+    }
+    let mut names = fields.iter().enumerate();
+    let again = names.find(|(at, (name, _))| fields[..*at].iter().any(|(other, _)| other == name));
+    again.map(|(_, (name, _))| &**name)
 }
 
 /// `null` is as good as absent.
@@ -54,42 +70,119 @@ pub fn given(raw: &RawValue) -> bool {
     raw.get() != "null"
 }
 
-pub fn read<'a, T: Deserialize<'a>>(name: &str, raw: &'a RawValue) -> Result<T, Refusal> {
-    serde_json::from_str(raw.get()).map_err(|error| Refusal::wrong_type(name, plain(&error)))
+/// Reads a value; `expected` says in words what it is to be.
+pub fn typed<'a, T: Deserialize<'a>>(name: &dyn Display, raw: &'a RawValue, expected: &str) -> Result<T, Refusal> {
+    serde_json::from_str(raw.get()).map_err(|_| other(name, raw, expected))
 }
 
-pub fn number(name: &str, raw: &RawValue, range: RangeInclusive<f64>) -> Result<f64, Refusal> {
-    within(name, read::<f64>(name, raw)?, range)
+fn other(name: &dyn Display, raw: &RawValue, expected: &str) -> Refusal {
+    Refusal::wrong_type(name.to_string(), format!("expected {expected}, got {}", shown(raw)))
 }
 
-pub fn count(name: &str, raw: &RawValue, range: RangeInclusive<u64>) -> Result<usize, Refusal> {
+pub fn not_object(name: &dyn Display, raw: &RawValue) -> Refusal {
+    other(name, raw, "an object")
+}
+
+pub fn text(name: &dyn Display, raw: &RawValue) -> Result<String, Refusal> {
+    words(name, raw).map(Cow::into_owned)
+}
+
+/// As [`text`], borrowed where it can be.
+pub fn words<'a>(name: &dyn Display, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
+    match plain(raw.get()) {
+        Some(text) => Ok(text.into()),
+        None => typed(name, raw, "a string").map(|Key(text)| text),
+    }
+}
+
+/// A string without escapes is its own text. It is JSON already, so nothing else is to be looked for.
+fn plain(raw: &str) -> Option<&str> {
+    let text = raw.strip_prefix('"')?.strip_suffix('"')?;
+    memchr::memchr(b'\\', text.as_bytes()).is_none().then_some(text)
+}
+
+pub fn flag(name: &dyn Display, raw: &RawValue) -> Result<bool, Refusal> {
+    typed(name, raw, "true or false")
+}
+
+/// An object in which no name stands twice.
+pub fn object<'a>(name: &dyn Display, raw: &'a RawValue) -> Result<Object<'a>, Refusal> {
+    whole_object(name, typed(name, raw, "an object")?)
+}
+
+pub fn whole_object<'a>(name: &dyn Display, object: Object<'a>) -> Result<Object<'a>, Refusal> {
+    match object.twice() {
+        Some(twice) => Err(Refusal::twice(format!("{name}.{twice}"))),
+        None => Ok(object),
+    }
+}
+
+pub fn number(name: &dyn Display, raw: &RawValue, range: RangeInclusive<f64>) -> Result<f64, Refusal> {
+    within(name, float(name, raw, "a number")?, range)
+}
+
+pub fn count(name: &dyn Display, raw: &RawValue, range: RangeInclusive<u64>) -> Result<usize, Refusal> {
     let value = whole(name, raw)?;
     let (least, most) = (i128::from(*range.start()), i128::from(*range.end()));
     let value = within(name, value, least..=most)?;
-    usize::try_from(value).map_err(|_| Refusal::invalid(name, "too large"))
+    usize::try_from(value).map_err(|_| out_of_range(name, raw))
 }
 
 /// An integer, which clients also write as `16.0`.
-pub fn whole(name: &str, raw: &RawValue) -> Result<i128, Refusal> {
+pub fn whole(name: &dyn Display, raw: &RawValue) -> Result<i128, Refusal> {
     if let Ok(value) = raw.get().parse::<i128>() {
         return Ok(value);
     }
-    let value: f64 = read(name, raw)?;
-    match value.fract() == 0.0 && value.abs() < 1e18 {
-        true => Ok(value as i128),
-        false => Err(Refusal::invalid(name, format!("{value} is not a whole number"))),
+    let value = float(name, raw, "an integer")?;
+    match value {
+        _ if value.fract() != 0.0 => Err(Refusal::invalid(name.to_string(), format!("{value} is not a whole number"))),
+        _ if value.abs() >= 1e18 => Err(out_of_range(name, raw)),
+        _ => Ok(value as i128),
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, range: RangeInclusive<T>) -> Result<T, Refusal> {
+/// Ids of tokens.
+pub fn tokens(name: &dyn Display, raw: &RawValue) -> Result<Vec<u32>, Refusal> {
+    const EXPECTED: &str = "a list of token ids";
+    let numbers: Vec<f64> = typed(name, raw, EXPECTED)?;
+    let token = |number: &f64| {
+        (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(number)).then_some(*number as u32)
+    };
+    let wrong = |number| Refusal::invalid(name.to_string(), format!("{number} is not the id of a token"));
+    numbers.iter().map(|number| token(number).ok_or_else(|| wrong(number))).collect()
+}
+
+fn float(name: &dyn Display, raw: &RawValue, expected: &str) -> Result<f64, Refusal> {
+    let is_number = raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    // JSON that a double does not hold, such as 1e400.
+    typed(name, raw, expected).map_err(|refusal| if is_number { out_of_range(name, raw) } else { refusal })
+}
+
+fn out_of_range(name: &dyn Display, raw: &RawValue) -> Refusal {
+    Refusal::invalid(name.to_string(), format!("{} is out of range", clipped(raw.get())))
+}
+
+fn within<T: PartialOrd + Display>(name: &dyn Display, value: T, range: RangeInclusive<T>) -> Result<T, Refusal> {
     if range.contains(&value) {
         return Ok(value);
     }
-    Err(Refusal::invalid(name, format!("{value} is not in {}..={}", range.start(), range.end())))
+    Err(Refusal::invalid(name.to_string(), format!("{value} is not between {} and {}", range.start(), range.end())))
 }
 
-/// The position is one inside the field, so it would mislead.
-fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rfind(" at line ").map_or(text.clone(), |end| text[..end].to_owned())
+/// What stands there, in a few words.
+fn shown(raw: &RawValue) -> Cow<'_, str> {
+    match raw.get().as_bytes().first() {
+        Some(b'{') => "an object".into(),
+        Some(b'[') => "a list".into(),
+        Some(b'"') => format!("the string {}", clipped(raw.get())).into(),
+        _ => clipped(raw.get()),
+    }
+}
+
+fn clipped(text: &str) -> Cow<'_, str> {
+    const CHARS: usize = 60;
+    match text.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
+    }
 }

@@ -1,11 +1,13 @@
 //! What an answer must match: OpenAI's `response_format`, mistral.rs's `grammar`, vLLM's `guided_*` and
 //! `structured_outputs`. One of them at most.
-use super::{Refusal, field};
-use serde::Deserialize;
+use super::{
+    Refusal,
+    field::{self, Object},
+};
 use serde_json::value::RawValue;
 
 /// One rule, and the field that it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Constraint {
     pub param: &'static str,
     pub grammar: Grammar,
@@ -24,60 +26,68 @@ pub enum Grammar {
     Choice(Vec<String>),
 }
 
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Kind {
-    Text,
-    JsonObject,
-    JsonSchema,
-}
-
-#[derive(Deserialize)]
-struct Schema<'a> {
-    #[serde(borrow)]
-    json_schema: Inner<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Inner<'a> {
-    #[serde(borrow)]
-    schema: &'a RawValue,
-    #[serde(rename = "name")]
-    _name: Option<String>,
-    #[serde(rename = "description")]
-    _description: Option<String>,
-    #[serde(rename = "strict")]
-    _strict: Option<bool>,
-}
-
 /// `response_format`.
 pub fn response(raw: &RawValue) -> Result<Option<Grammar>, Refusal> {
     const NAME: &str = "response_format";
-    Ok(match field::read(NAME, raw)? {
-        Kind::Text => None,
-        Kind::JsonObject => Some(Grammar::Object),
-        Kind::JsonSchema => Some(schema(NAME, field::read::<Schema<'_>>(NAME, raw)?.json_schema.schema)?),
-    })
+    let (mut kind, mut schema) = (None, None);
+    for (key, raw) in given(NAME, raw)? {
+        match &*key {
+            "type" => kind = Some(field::text(&format_args!("{NAME}.type"), raw)?),
+            "json_schema" => schema = Some(raw),
+            other => return Err(Refusal::unknown(&format!("{NAME}.{other}"))),
+        }
+    }
+    let below = |field: &str| format!("{NAME}.{field}");
+    match (kind.as_deref(), schema) {
+        (None, _) => Err(Refusal::missing(&below("type")).alone()),
+        (Some("text"), None) => Ok(None),
+        (Some("json_object"), None) => Ok(Some(Grammar::Object)),
+        (Some("text" | "json_object"), Some(_)) => {
+            Err(Refusal::invalid(below("json_schema"), "it belongs to the type json_schema"))
+        }
+        (Some("json_schema"), Some(raw)) => named(raw).map(Some),
+        (Some("json_schema"), None) => Err(Refusal::missing(&below("json_schema")).alone()),
+        (Some(kind), _) => {
+            Err(Refusal::invalid(below("type"), format!("`{kind}` is not text, json_object or json_schema")))
+        }
+    }
+}
+
+/// `{"name", "description", "strict", "schema"}`. Answers always match it, whatever `strict` says.
+fn named(raw: &RawValue) -> Result<Grammar, Refusal> {
+    const NAME: &str = "response_format.json_schema";
+    let mut schema = None;
+    for (key, raw) in given(NAME, raw)? {
+        let name = format_args!("{NAME}.{key}");
+        match &*key {
+            "schema" => schema = Some(object(&name.to_string(), raw)?),
+            "name" | "description" => drop(field::text(&name, raw)?),
+            "strict" => drop(field::flag(&name, raw)?),
+            _ => return Err(Refusal::unknown(&name.to_string())),
+        }
+    }
+    schema.ok_or_else(|| Refusal::missing(&format!("{NAME}.schema")).alone())
 }
 
 /// `grammar`: `{"type": "regex" | "lark" | "json_schema", "value": ...}`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Typed<'a> {
-    r#type: String,
-    #[serde(borrow)]
-    value: &'a RawValue,
-}
-
 pub fn grammar(raw: &RawValue) -> Result<Option<Grammar>, Refusal> {
     const NAME: &str = "grammar";
-    let typed: Typed<'_> = field::read(NAME, raw)?;
-    Ok(Some(match typed.r#type.as_str() {
-        "regex" => Grammar::Regex(text(NAME, typed.value)?),
-        "lark" => Grammar::Lark(text(NAME, typed.value)?),
-        "json_schema" => schema(NAME, typed.value)?,
-        other => return Err(Refusal::invalid(NAME, format!("`{other}` is not regex, lark or json_schema"))),
+    const VALUE: &str = "grammar.value";
+    let (mut kind, mut value) = (None, None);
+    for (key, raw) in given(NAME, raw)? {
+        match &*key {
+            "type" => kind = Some(field::text(&"grammar.type", raw)?),
+            "value" => value = Some(raw),
+            other => return Err(Refusal::unknown(&format!("{NAME}.{other}"))),
+        }
+    }
+    let kind = kind.ok_or_else(|| Refusal::missing("grammar.type").alone())?;
+    let value = value.ok_or_else(|| Refusal::missing(VALUE).alone())?;
+    Ok(Some(match kind.as_str() {
+        "regex" => Grammar::Regex(text(VALUE, value)?),
+        "lark" => Grammar::Lark(text(VALUE, value)?),
+        "json_schema" => object(VALUE, value)?,
+        other => return Err(Refusal::invalid("grammar.type", format!("`{other}` is not regex, lark or json_schema"))),
     }))
 }
 
@@ -89,45 +99,53 @@ pub fn guided(name: &'static str, raw: &RawValue) -> Result<Option<Grammar>, Ref
 /// vLLM's `structured_outputs`: an object with one of json, regex, choice, grammar, json_object.
 pub fn structured(raw: &RawValue) -> Result<Option<Grammar>, Refusal> {
     const NAME: &str = "structured_outputs";
-    let field::Object(fields) = field::read(NAME, raw)?;
-    let mut given = fields.into_iter().filter(|(_, raw)| field::given(raw));
+    let mut given = given(NAME, raw)?;
     match (given.next(), given.next()) {
-        (Some((kind, raw)), None) => rule(NAME, &kind, raw),
+        (Some((kind, raw)), None) => rule(&format!("{NAME}.{kind}"), &kind, raw),
         (None, _) => Ok(None),
         (Some((one, _)), Some((two, _))) => Err(Refusal::invalid(NAME, format!("both {one} and {two}"))),
     }
 }
 
-fn rule(name: &'static str, kind: &str, raw: &RawValue) -> Result<Option<Grammar>, Refusal> {
+fn rule(name: &str, kind: &str, raw: &RawValue) -> Result<Option<Grammar>, Refusal> {
     Ok(Some(match kind {
         "json" if raw.get().starts_with('"') => {
             let text = text(name, raw)?;
             let inner: &RawValue = serde_json::from_str(&text).map_err(|error| Refusal::invalid(name, error))?;
-            schema(name, inner)?
+            object(name, inner)?
         }
-        "json" => schema(name, raw)?,
-        "json_object" => return Ok(field::read::<bool>(name, raw)?.then_some(Grammar::Object)),
+        "json" => object(name, raw)?,
+        "json_object" => return Ok(field::flag(&name, raw)?.then_some(Grammar::Object)),
         "regex" => Grammar::Regex(text(name, raw)?),
         "grammar" => Grammar::Lark(text(name, raw)?),
         "choice" => choice(name, raw)?,
-        other => return Err(Refusal::unsupported(format!("{name}.{other}"), "use json, regex, choice or grammar")),
+        _ => return Err(Refusal::unsupported(name, "use json, regex, choice, grammar or json_object")),
     }))
 }
 
-fn choice(name: &'static str, raw: &RawValue) -> Result<Grammar, Refusal> {
-    let choices: Vec<String> = field::read(name, raw)?;
+fn choice(name: &str, raw: &RawValue) -> Result<Grammar, Refusal> {
+    let choices: Vec<String> = field::typed(&name, raw, "a list of strings")?;
     match choices.iter().all(|choice| choice.is_empty()) {
         true => Err(Refusal::invalid(name, "no choice has a character")),
         false => Ok(Grammar::Choice(choices)),
     }
 }
 
+/// The fields of an object that are not null.
+fn given<'a>(
+    name: &str,
+    raw: &'a RawValue,
+) -> Result<impl Iterator<Item = (std::borrow::Cow<'a, str>, &'a RawValue)>, Refusal> {
+    let Object(fields) = field::object(&name, raw)?;
+    Ok(fields.into_iter().filter(|(_, raw)| field::given(raw)))
+}
+
 fn text(name: &str, raw: &RawValue) -> Result<String, Refusal> {
-    let text: String = field::read(name, raw)?;
+    let text = field::text(&name, raw)?;
     if text.is_empty() { Err(Refusal::invalid(name, "it is empty")) } else { Ok(text) }
 }
 
-fn schema(name: &str, raw: &RawValue) -> Result<Grammar, Refusal> {
+fn object(name: &str, raw: &RawValue) -> Result<Grammar, Refusal> {
     match raw.get().starts_with('{') {
         true => Ok(Grammar::Schema(raw.get().to_owned())),
         false => Err(Refusal::invalid(name, "a JSON schema is an object")),

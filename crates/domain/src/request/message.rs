@@ -1,111 +1,142 @@
 //! Messages of a conversation, as a chat template takes them.
-use super::{Refusal, field};
-use serde::{Deserialize, de::IgnoredAny};
+use super::{
+    Refusal,
+    field::{self, Object},
+    part,
+};
 use serde_json::{Map, Value, value::RawValue};
+use std::fmt::{self, Display};
 
 pub type Message = Map<String, Value>;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw<'a> {
-    role: String,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    name: Option<String>,
-    tool_call_id: Option<String>,
-    tool_calls: Option<Vec<Map<String, Value>>>,
-    reasoning_content: Option<String>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    /// Notes on an answer, which no model reads.
-    #[serde(rename = "annotations")]
-    _annotations: Option<IgnoredAny>,
-    #[serde(borrow)]
-    audio: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
+/// Fields of a message that a model reads.
+pub(super) const HONOURED: &[&str] =
+    &["role", "content", "name", "tool_call_id", "tool_calls", "reasoning_content", "refusal"];
+/// Fields that OpenAI and its clients write into an answer, and that change nothing when it is sent back.
+pub(super) const HARMLESS: &[&str] = &["annotations"];
+/// Fields that no chat template takes.
+pub(super) const REFUSED: &[&str] = &["audio", "function_call"];
+
+/// A field of one message, as it is named.
+#[derive(Clone, Copy)]
+pub(super) struct Name<'a>(pub usize, pub &'a str);
+
+impl Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "messages[{}].{}", self.0, self.1)
+    }
 }
 
-#[derive(Deserialize)]
-struct Part {
-    r#type: String,
-    text: Option<String>,
-}
-
-pub fn read(raw: &RawValue) -> Result<Vec<Message>, Refusal> {
-    let raws: Vec<&RawValue> = field::read("messages", raw)?;
-    if raws.is_empty() {
+pub fn all(objects: Vec<Object<'_>>) -> Result<Vec<Message>, Refusal> {
+    if objects.is_empty() {
         return Err(Refusal::missing("messages"));
     }
-    raws.iter().enumerate().map(|(at, raw)| message(at, raw)).collect()
+    objects.into_iter().enumerate().map(|(at, object)| message(at, object)).collect()
 }
 
-fn message(at: usize, raw: &RawValue) -> Result<Message, Refusal> {
-    if !raw.get().starts_with('{') {
-        return Err(Refusal::wrong_type(format!("messages[{at}]"), "expected an object"));
+/// What is wrong with messages that are no list of objects.
+pub fn misshapen(raw: &RawValue) -> Refusal {
+    let raws: Vec<&RawValue> = match field::typed(&"messages", raw, "a list of messages") {
+        Ok(raws) => raws,
+        Err(refusal) => return refusal,
+    };
+    let wrong = raws.into_iter().enumerate().find_map(|(at, raw)| {
+        let name = format!("messages[{at}]");
+        field::typed::<Object<'_>>(&name, raw, "an object").err()
+    });
+    wrong.unwrap_or_else(|| Refusal::wrong_type("messages", "it cannot be read"))
+}
+
+#[derive(Default)]
+struct Draft<'a> {
+    role: Option<&'static str>,
+    content: Option<&'a RawValue>,
+    refusal: Option<&'a RawValue>,
+    message: Message,
+}
+
+fn message(at: usize, object: Object<'_>) -> Result<Message, Refusal> {
+    let object = field::whole_object(&format_args!("messages[{at}]"), object)?;
+    let mut draft = Draft::default();
+    let mut wrong = None;
+    for (key, raw) in object.0.into_iter().filter(|(_, raw)| field::given(raw)) {
+        if let Err(refusal) = draft.take(at, &key, raw) {
+            refusal.into_first(&mut wrong)?;
+        }
     }
-    let mut raw: Raw<'_> = field::read(&format!("messages[{at}]"), raw)?;
-    unsupported(at, &raw)?;
-    let role = role(at, &raw.role)?;
-    let calls = raw.tool_calls.take();
-    let content = content(at, raw.content, role == "assistant")?;
-    let mut message = Message::new();
-    message.insert("role".to_owned(), role.into());
-    message.insert("content".to_owned(), content.into());
-    for (name, value) in
-        [("name", raw.name), ("tool_call_id", raw.tool_call_id), ("reasoning_content", raw.reasoning_content)]
-    {
-        message.extend(value.map(|text| (name.to_owned(), text.into())));
+    let finished = draft.finish(at);
+    match (wrong, finished) {
+        (Some(refusal), Ok(_)) => Err(refusal),
+        (Some(refusal), Err(error)) => Err(refusal.or_shape(error)),
+        (None, finished) => finished,
     }
-    let calls = calls.map(|calls| opened(calls).into_iter().map(Value::Object).collect());
-    message.extend(calls.map(|calls| ("tool_calls".to_owned(), Value::Array(calls))));
-    Ok(message)
+}
+
+impl<'a> Draft<'a> {
+    fn take(&mut self, at: usize, key: &str, raw: &'a RawValue) -> Result<(), Refusal> {
+        let name = Name(at, key);
+        match key {
+            "role" => {
+                let role = role(name, raw);
+                // One that is not known is not missing, too.
+                self.role = role.as_ref().copied().ok().or(Some("assistant"));
+                role?;
+            }
+            "content" => self.content = Some(raw),
+            "refusal" => self.refusal = Some(raw),
+            "name" | "tool_call_id" | "reasoning_content" => {
+                self.message.insert(key.to_owned(), field::text(&name, raw)?.into());
+            }
+            "tool_calls" => {
+                self.message.insert(key.to_owned(), calls(name, raw)?);
+            }
+            _ if HARMLESS.contains(&key) => {}
+            _ if REFUSED.contains(&key) => {
+                return Err(Refusal::unsupported(name.to_string(), "chat templates do not take it"));
+            }
+            _ => return Err(Refusal::unknown(&name.to_string())),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, at: usize) -> Result<Message, Refusal> {
+        let role = self.role.ok_or_else(|| Refusal::missing(&Name(at, "role").to_string()))?;
+        let content = self.content(at, role == "assistant")?;
+        self.message.insert("role".to_owned(), role.into());
+        self.message.insert("content".to_owned(), content.into());
+        Ok(self.message)
+    }
+
+    /// An assistant's may be absent: it called a function, or had nothing to say. What it refused with is what it said.
+    fn content(&self, at: usize, is_assistant: bool) -> Result<String, Refusal> {
+        match (self.content, self.refusal) {
+            (Some(raw), None) => part::content(at, raw),
+            (None, Some(raw)) if is_assistant => field::text(&Name(at, "refusal"), raw),
+            (_, Some(_)) => {
+                let name = Name(at, "refusal").to_string();
+                Err(Refusal::unsupported(name, "only an assistant's message without content has one"))
+            }
+            (None, None) if is_assistant => Ok(String::new()),
+            // One row of a table without a text: that request's own fault.
+            (None, None) => Err(Refusal::missing(&Name(at, "content").to_string()).alone()),
+        }
+    }
 }
 
 /// Templates know `system`; to OpenAI a developer message is its newer name.
-fn role(at: usize, role: &str) -> Result<&str, Refusal> {
-    match role {
+fn role(name: Name<'_>, raw: &RawValue) -> Result<&'static str, Refusal> {
+    match &*field::words(&name, raw)? {
         "system" | "developer" => Ok("system"),
-        "user" | "assistant" | "tool" => Ok(role),
-        other => Err(Refusal::invalid(format!("messages[{at}].role"), format!("`{other}` is not a role"))),
+        "user" => Ok("user"),
+        "assistant" => Ok("assistant"),
+        "tool" => Ok("tool"),
+        other => Err(Refusal::invalid(name.to_string(), format!("`{other}` is not a role"))),
     }
-}
-
-fn unsupported(at: usize, raw: &Raw<'_>) -> Result<(), Refusal> {
-    let fields = [("refusal", raw.refusal), ("audio", raw.audio), ("function_call", raw.function_call)];
-    match fields.into_iter().find(|(_, value)| value.is_some_and(field::given)) {
-        Some((name, _)) => Err(Refusal::unsupported(format!("messages[{at}].{name}"), "chat templates do not take it")),
-        None => Ok(()),
-    }
-}
-
-/// An assistant's may be absent: it called a function, or had nothing to say.
-fn content(at: usize, raw: Option<&RawValue>, may_be_absent: bool) -> Result<String, Refusal> {
-    let name = || format!("messages[{at}].content");
-    match raw.filter(|raw| field::given(raw)) {
-        None if may_be_absent => Ok(String::new()),
-        None => Err(Refusal::missing(&name())),
-        Some(raw) if raw.get().starts_with('[') => parts(at, field::read(&name(), raw)?),
-        Some(raw) if raw.get().starts_with('"') => field::read(&name(), raw),
-        Some(_) => Err(Refusal::wrong_type(name(), "expected a string or a list of content parts")),
-    }
-}
-
-fn parts(at: usize, parts: Vec<Part>) -> Result<String, Refusal> {
-    let name = || format!("messages[{at}].content");
-    let texts: Vec<String> = parts
-        .into_iter()
-        .map(|part| match (part.r#type.as_str(), part.text) {
-            ("text", Some(text)) => Ok(text),
-            ("text", None) => Err(Refusal::missing(&format!("{}.text", name()))),
-            (other, _) => Err(Refusal::unsupported(name(), &format!("a text model takes no `{other}` part"))),
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(texts.join("\n"))
 }
 
 /// OpenAI sends the arguments of a call as JSON text; templates print the value itself.
-fn opened(mut calls: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
+fn calls(name: Name<'_>, raw: &RawValue) -> Result<Value, Refusal> {
+    let mut calls: Vec<Map<String, Value>> = field::typed(&name, raw, "a list of calls")?;
     for call in &mut calls {
         let arguments = call.get_mut("function").and_then(|function| function.get_mut("arguments"));
         if let Some(arguments) = arguments
@@ -114,5 +145,9 @@ fn opened(mut calls: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
             *arguments = value;
         }
     }
-    calls
+    Ok(Value::Array(calls.into_iter().map(Value::Object).collect()))
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -2,17 +2,22 @@
 //! silently dropped. Intake reads with it what an engine will be asked, and every engine reads with it what it is asked.
 
 mod body;
+mod cut;
 mod endpoint;
-mod field;
+pub(crate) mod field;
+mod fields;
 mod format;
 mod message;
+mod part;
 mod prompt;
 mod refusal;
 mod sampling;
 mod tool;
 
 pub use body::{Body, Chat, Input};
+pub(crate) use cut::Cut;
 pub use endpoint::{Endpoint, UnknownEndpoint};
+pub use fields::{Taken, all as fields};
 pub use format::{Constraint, Grammar};
 pub use message::Message;
 pub use prompt::Prompt;

@@ -10,22 +10,29 @@ pub enum Prompt {
 }
 
 const NAME: &str = "prompt";
+const EXPECTED: &str = "a string, a list of strings, or token ids";
 
 pub fn read(raw: &RawValue) -> Result<Vec<Prompt>, Refusal> {
     let prompts = match first(raw.get()) {
-        ('"', _) => vec![Prompt::Text(field::read(NAME, raw)?)],
-        ('[', '"') => field::read::<Vec<String>>(NAME, raw)?.into_iter().map(Prompt::Text).collect(),
-        ('[', '[') => field::read::<Vec<Vec<u32>>>(NAME, raw)?.into_iter().map(Prompt::Tokens).collect(),
+        ('"', _) => vec![Prompt::Text(field::text(&NAME, raw)?)],
+        ('[', '"') => field::typed::<Vec<String>>(&NAME, raw, EXPECTED)?.into_iter().map(Prompt::Text).collect(),
+        ('[', '[') => lists(raw)?,
         ('[', ']') => Vec::new(),
-        ('[', _) => vec![Prompt::Tokens(field::read(NAME, raw)?)],
-        _ => return Err(Refusal::wrong_type(NAME, "expected a string, a list of strings, or token ids")),
+        ('[', '0'..='9' | '-') => vec![Prompt::Tokens(field::tokens(&NAME, raw)?)],
+        _ => return Err(Refusal::wrong_type(NAME, format!("expected {EXPECTED}"))),
     };
     match prompts.len() {
-        0 => Err(Refusal::invalid(NAME, "an empty list")),
+        0 => Err(Refusal::invalid(NAME, "it is an empty list")),
         n if n > CHOICES_MAX => Err(Refusal::invalid(NAME, format!("more than {CHOICES_MAX} prompts"))),
-        _ if prompts.iter().any(is_empty) => Err(Refusal::invalid(NAME, "a prompt is empty")),
+        _ if prompts.iter().any(is_empty) => Err(Refusal::invalid(NAME, "it is empty")),
         _ => Ok(prompts),
     }
+}
+
+fn lists(raw: &RawValue) -> Result<Vec<Prompt>, Refusal> {
+    let lists: Vec<&RawValue> = field::typed(&NAME, raw, EXPECTED)?;
+    let tokens = |(at, raw)| field::tokens(&format_args!("{NAME}[{at}]"), raw).map(Prompt::Tokens);
+    lists.into_iter().enumerate().map(tokens).collect()
 }
 
 /// The first two characters that are not blanks.

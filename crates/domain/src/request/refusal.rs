@@ -27,7 +27,7 @@ impl Refusal {
     }
 
     /// The body is not a JSON object.
-    pub fn json(error: &serde_json::Error) -> Self {
+    pub fn json(error: &dyn std::fmt::Display) -> Self {
         Self::new(Fault::Shape, None, "invalid_json", format!("The body is not a JSON object: {error}"))
     }
 
@@ -45,6 +45,7 @@ impl Refusal {
         Self::new(Fault::Shape, Some(param), "duplicate_parameter", message)
     }
 
+    /// A required field that is absent or null.
     pub fn missing(param: &str) -> Self {
         let message = format!("Missing required parameter: `{param}`");
         Self::new(Fault::Shape, Some(param.to_owned()), "missing_required_parameter", message)
@@ -64,8 +65,19 @@ impl Refusal {
         Self::new(Fault::Request, Some(param), "unsupported_parameter", message)
     }
 
+    /// Whether the whole input is refused for it.
+    pub fn is_shape(&self) -> bool {
+        self.fault == Fault::Shape
+    }
+
+    /// The same, told of the request alone.
+    pub fn alone(self) -> Self {
+        Self { fault: Fault::Request, ..self }
+    }
+
+    /// A field of no meaning here, which may have been meant to change the answer.
     pub fn unknown(param: &str) -> Self {
-        let message = format!("Unrecognized request argument supplied: {param}");
+        let message = format!("Unrecognized request argument supplied: `{param}`");
         Self::new(Fault::Request, Some(param.to_owned()), "unknown_parameter", message)
     }
 
@@ -75,5 +87,22 @@ impl Refusal {
              Shorten the prompt."
         );
         Self::new(Fault::Request, Some(param.to_owned()), "context_length_exceeded", message)
+    }
+
+    /// Keeps the first refusal of a request's own for later: what is wrong with the shape is told before it, wherever it
+    /// stands.
+    pub(super) fn into_first(self, first: &mut Option<Self>) -> Result<(), Self> {
+        match self.fault {
+            Fault::Shape => Err(self),
+            Fault::Request => {
+                first.get_or_insert(self);
+                Ok(())
+            }
+        }
+    }
+
+    /// Itself, unless the other is about the shape.
+    pub(super) fn or_shape(self, other: Self) -> Self {
+        if other.fault == Fault::Shape { other } else { self }
     }
 }

@@ -1,8 +1,10 @@
 //! How tokens are chosen, and where an answer ends.
-use super::{Refusal, field};
+use super::{
+    Refusal,
+    field::{self, Object},
+};
 use crate::limits::{BIAS_ENTRIES_MAX, STOP_BYTES_MAX, STOPS_MAX};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 
 /// OpenAI's defaults: temperature 1, and nothing else.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,18 +59,18 @@ impl Sampling {
     /// Reads the field if it is about sampling.
     pub(super) fn take(&mut self, name: &str, raw: &RawValue) -> Result<bool, Refusal> {
         match name {
-            "temperature" => self.temperature = field::number(name, raw, 0.0..=2.0)?,
-            "top_p" => self.top_p = Some(field::number(name, raw, 0.0..=1.0)?),
+            "temperature" => self.temperature = field::number(&name, raw, 0.0..=2.0)?,
+            "top_p" => self.top_p = Some(field::number(&name, raw, 0.0..=1.0)?),
             "top_k" => self.top_k = top_k(raw)?,
-            "min_p" => self.min_p = Some(field::number(name, raw, 0.0..=1.0)?),
+            "min_p" => self.min_p = Some(field::number(&name, raw, 0.0..=1.0)?),
             "seed" => self.seed = Some(seed(raw)?),
-            "min_tokens" => self.min_tokens = field::count(name, raw, 0..=u64::from(u32::MAX))?,
-            "ignore_eos" => self.ignore_eos = field::read(name, raw)?,
+            "min_tokens" => self.min_tokens = field::count(&name, raw, 0..=u64::from(u32::MAX))?,
+            "ignore_eos" => self.ignore_eos = field::flag(&name, raw)?,
             "stop" => self.stop = stop(raw)?,
             "stop_token_ids" => self.stop_token_ids = stop_tokens(raw)?,
-            "frequency_penalty" => self.frequency_penalty = field::number(name, raw, -2.0..=2.0)? as f32,
-            "presence_penalty" => self.presence_penalty = field::number(name, raw, -2.0..=2.0)? as f32,
-            "repetition_penalty" => self.repetition_penalty = field::number(name, raw, 0.01..=10.0)? as f32,
+            "frequency_penalty" => self.frequency_penalty = field::number(&name, raw, -2.0..=2.0)? as f32,
+            "presence_penalty" => self.presence_penalty = field::number(&name, raw, -2.0..=2.0)? as f32,
+            "repetition_penalty" => self.repetition_penalty = field::number(&name, raw, 0.01..=10.0)? as f32,
             "logit_bias" => self.bias = bias(raw)?,
             _ => return Ok(false),
         }
@@ -77,7 +79,7 @@ impl Sampling {
 
     /// `max_tokens` and `max_completion_tokens` are two names of one thing.
     pub(super) fn cap(&mut self, name: &str, raw: &RawValue) -> Result<(), Refusal> {
-        let tokens = field::count(name, raw, 1..=u64::from(u32::MAX))?;
+        let tokens = field::count(&name, raw, 1..=u64::from(u32::MAX))?;
         match self.max_tokens.replace(tokens) {
             Some(other) if other != tokens => {
                 Err(Refusal::invalid(name, "max_tokens and max_completion_tokens differ"))
@@ -95,7 +97,7 @@ impl Sampling {
 }
 
 fn top_k(raw: &RawValue) -> Result<Option<usize>, Refusal> {
-    match field::whole("top_k", raw)? {
+    match field::whole(&"top_k", raw)? {
         -1 | 0 => Ok(None),
         k => usize::try_from(k).map(Some).map_err(|_| Refusal::invalid("top_k", format!("{k} is negative"))),
     }
@@ -103,15 +105,16 @@ fn top_k(raw: &RawValue) -> Result<Option<usize>, Refusal> {
 
 /// Any integer of 64 bits, with a sign or without.
 fn seed(raw: &RawValue) -> Result<u64, Refusal> {
-    let seed = field::whole("seed", raw)?;
+    let seed = field::whole(&"seed", raw)?;
     let signed = || i64::try_from(seed).map(i64::cast_unsigned);
     u64::try_from(seed).or_else(|_| signed()).map_err(|_| Refusal::invalid("seed", "an integer of 64 bits is needed"))
 }
 
 fn stop(raw: &RawValue) -> Result<Vec<String>, Refusal> {
+    const EXPECTED: &str = "a string or a list of strings";
     let stops = match raw.get().starts_with('"') {
-        true => vec![field::read("stop", raw)?],
-        false => field::read::<Vec<String>>("stop", raw)?,
+        true => vec![field::text(&"stop", raw)?],
+        false => field::typed::<Vec<String>>(&"stop", raw, EXPECTED)?,
     };
     if stops.len() > STOPS_MAX {
         return Err(Refusal::invalid("stop", format!("more than {STOPS_MAX} strings")));
@@ -124,7 +127,7 @@ fn stop(raw: &RawValue) -> Result<Vec<String>, Refusal> {
 
 fn stop_tokens(raw: &RawValue) -> Result<Vec<u32>, Refusal> {
     const NAME: &str = "stop_token_ids";
-    let tokens: Vec<u32> = field::read(NAME, raw)?;
+    let tokens = field::tokens(&NAME, raw)?;
     match tokens.len() > BIAS_ENTRIES_MAX {
         true => Err(Refusal::invalid(NAME, format!("more than {BIAS_ENTRIES_MAX} tokens"))),
         false => Ok(tokens),
@@ -133,16 +136,15 @@ fn stop_tokens(raw: &RawValue) -> Result<Vec<u32>, Refusal> {
 
 fn bias(raw: &RawValue) -> Result<Vec<(u32, f32)>, Refusal> {
     const NAME: &str = "logit_bias";
-    let bias: BTreeMap<String, f32> = field::read(NAME, raw)?;
+    let Object(bias) = field::object(&NAME, raw)?;
     if bias.len() > BIAS_ENTRIES_MAX {
         return Err(Refusal::invalid(NAME, format!("more than {BIAS_ENTRIES_MAX} tokens")));
     }
     let mut tokens = Vec::with_capacity(bias.len());
-    for (token, value) in bias {
-        let id = token.parse().map_err(|_| Refusal::invalid(NAME, format!("`{token}` is not the id of a token")))?;
-        if !(-100.0..=100.0).contains(&value) {
-            return Err(Refusal::invalid(NAME, format!("{value} is not in -100..=100")));
-        }
+    for (token, raw) in bias {
+        let name = format!("{NAME}.{token}");
+        let value = field::number(&name, raw, -100.0..=100.0)? as f32;
+        let id = token.parse().map_err(|_| Refusal::invalid(name, "the key is not the id of a token"))?;
         tokens.push((id, value));
     }
     tokens.sort_unstable_by_key(|(token, _)| *token);

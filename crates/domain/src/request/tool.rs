@@ -1,6 +1,8 @@
 //! Functions that a model may call.
-use super::{Refusal, field};
-use serde::Deserialize;
+use super::{
+    Refusal,
+    field::{self, Object},
+};
 use serde_json::{Value, value::RawValue};
 
 /// A function, and the whole object as a chat template prints it.
@@ -24,58 +26,51 @@ pub enum Choice {
     Named(String),
 }
 
-#[derive(Deserialize)]
-struct Raw<'a> {
-    r#type: String,
-    #[serde(borrow)]
-    function: Function<'a>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    name: String,
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-}
-
 const NAME: &str = "tools";
 const CHOICE: &str = "tool_choice";
 
 pub fn read(raw: &RawValue) -> Result<Vec<Tool>, Refusal> {
-    let raws: Vec<&RawValue> = field::read(NAME, raw)?;
-    raws.into_iter().enumerate().map(|(at, raw)| tool(at, raw)).collect()
+    let raws: Vec<&RawValue> = field::typed(&NAME, raw, "a list of tools")?;
+    raws.into_iter().enumerate().map(|(at, raw)| tool(&format!("{NAME}[{at}]"), raw)).collect()
 }
 
-fn tool(at: usize, raw: &RawValue) -> Result<Tool, Refusal> {
-    let name = format!("{NAME}[{at}]");
-    let tool: Raw<'_> = field::read(&name, raw)?;
-    if tool.r#type != "function" {
-        return Err(Refusal::unsupported(format!("{name}.type"), "only functions can be called"));
+fn tool(name: &str, raw: &RawValue) -> Result<Tool, Refusal> {
+    let function = function(name, raw)?;
+    let below = |field: &str| format!("{name}.function.{field}");
+    let Object(fields) = field::object(&format!("{name}.function"), function)?;
+    let find = |key: &str| fields.iter().find(|(other, raw)| other == key && field::given(raw)).map(|(_, raw)| *raw);
+    let own = find("name").ok_or_else(|| Refusal::missing(&below("name")).alone())?;
+    let own = field::text(&below("name"), own)?;
+    if own.is_empty() {
+        return Err(Refusal::invalid(below("name"), "it is empty"));
     }
-    if tool.function.name.is_empty() {
-        return Err(Refusal::invalid(format!("{name}.function.name"), "it is empty"));
+    let parameters = find("parameters").map(|raw| raw.get().to_owned());
+    if parameters.as_ref().is_some_and(|schema| !schema.starts_with('{')) {
+        return Err(Refusal::wrong_type(below("parameters"), "a JSON schema is an object"));
     }
-    let parameters = tool.function.parameters.filter(|raw| field::given(raw));
-    if parameters.is_some_and(|raw| !raw.get().starts_with('{')) {
-        return Err(Refusal::wrong_type(format!("{name}.function.parameters"), "a JSON schema is an object"));
+    Ok(Tool { name: own, parameters, shown: field::typed(&name, raw, "an object")? })
+}
+
+/// The `function` of `{"type": "function", "function": {...}}`.
+fn function<'a>(name: &str, raw: &'a RawValue) -> Result<&'a RawValue, Refusal> {
+    let Object(fields) = field::object(&name, raw)?;
+    let find = |key: &str| fields.iter().find(|(other, raw)| other == key && field::given(raw)).map(|(_, raw)| *raw);
+    let missing = |key: &str| Refusal::missing(&format!("{name}.{key}")).alone();
+    let kind = field::text(&format_args!("{name}.type"), find("type").ok_or_else(|| missing("type"))?)?;
+    match kind.as_str() {
+        "function" => find("function").ok_or_else(|| missing("function")),
+        _ => Err(Refusal::unsupported(format!("{name}.type"), "only functions can be called")),
     }
-    let parameters = parameters.map(|raw| raw.get().to_owned());
-    Ok(Tool { name: tool.function.name, parameters, shown: field::read(&name, raw)? })
 }
 
 pub fn choice(raw: &RawValue) -> Result<Choice, Refusal> {
-    #[derive(Deserialize)]
-    struct Named {
-        function: Name,
-    }
-    #[derive(Deserialize)]
-    struct Name {
-        name: String,
-    }
     if raw.get().starts_with('{') {
-        return field::read::<Named>(CHOICE, raw).map(|named| Choice::Named(named.function.name));
+        let Object(fields) = field::object(&"tool_choice.function", function(CHOICE, raw)?)?;
+        let name = fields.into_iter().find(|(key, _)| key == "name");
+        let (_, name) = name.ok_or_else(|| Refusal::missing("tool_choice.function.name").alone())?;
+        return field::text(&"tool_choice.function.name", name).map(Choice::Named);
     }
-    match field::read::<String>(CHOICE, raw)?.as_str() {
+    match field::typed::<String>(&CHOICE, raw, "a string or an object")?.as_str() {
         "none" => Ok(Choice::None),
         "auto" => Ok(Choice::Auto),
         "required" => Ok(Choice::Required),

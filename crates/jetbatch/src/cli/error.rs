@@ -1,4 +1,5 @@
 //! What a command can end with: a code for scripts, a line for people.
+use super::text::plural;
 use domain::status::State;
 use std::{
     error::Error as StdError,
@@ -17,6 +18,7 @@ Exit codes:
   3  the job ended without being completed: its input failed validation, it expired, or it was cancelled
   4  the server cannot be reached
   5  the server refused: no such job, a conflict, a request it does not take
+  6  the job was completed, and each of its requests was answered with an error
 
 Environment:
   JETBATCH_URL               address of the server for client commands (default http://127.0.0.1:8800)
@@ -37,6 +39,8 @@ pub enum Error {
     Strange { url: String, why: String },
     #[error("job {id} was not completed: it is {}", state.as_str())]
     Ended { id: String, state: State },
+    #[error("job {id} was completed without one good answer: its {} failed; see `jetbatch errors {id}`", plural(*.requests, "request"))]
+    AllFailed { id: String, requests: u64 },
     #[error("cannot {verb} {}: {source}", path.display())]
     File { verb: &'static str, path: PathBuf, source: io::Error },
     /// The server cannot do it now, and says that this passes.
@@ -64,6 +68,7 @@ impl Error {
             Self::Ended { .. } => 3,
             Self::Unreachable { .. } | Self::NoNats(_) => 4,
             Self::Refused { .. } => 5,
+            Self::AllFailed { .. } => 6,
         }
     }
 
@@ -108,7 +113,9 @@ mod tests {
     #[test]
     fn every_code_is_in_the_help() {
         let refused = Error::Refused { status: 404, message: String::new() };
-        for error in [Error::Failed(String::new()), Error::Usage(String::new()), refused] {
+        let all_failed = Error::AllFailed { id: "x".to_owned(), requests: 2 };
+        assert!(all_failed.to_string().contains("its 2 requests failed"));
+        for error in [Error::Failed(String::new()), Error::Usage(String::new()), refused, all_failed] {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", error.number())));
         }
     }

@@ -1,8 +1,9 @@
 //! A job as the server tells it.
 use super::text;
 use domain::{
-    event::LineError,
+    event::{Code, LineError},
     status::{Counts, State},
+    warning::Warning,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -43,6 +44,8 @@ pub struct Job {
     pub errors: Vec<LineError>,
     #[serde(default)]
     pub errors_total: u64,
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
     #[serde(default)]
     pub output: Option<File>,
     #[serde(default)]
@@ -97,14 +100,27 @@ impl Job {
         for (name, value) in self.rows(now) {
             let _ = writeln!(page, "{name:<10} {value}");
         }
+        for warning in &self.warnings {
+            let _ = writeln!(page, "warning    {}", warned(warning));
+        }
         for error in &self.errors {
             let _ = writeln!(page, "error      {}", line(error));
         }
-        let hidden = self.errors_total.saturating_sub(self.errors.len() as u64);
-        if hidden > 0 {
-            let _ = writeln!(page, "           and {}", text::plural(hidden, "more error"));
+        if let Some(more) = self.more_errors(self.errors.len()) {
+            let _ = writeln!(page, "           {more}");
         }
         page
+    }
+
+    /// What is said where so many errors are shown, and there are more.
+    pub fn more_errors(&self, shown: usize) -> Option<String> {
+        let hidden = self.errors_total.saturating_sub(shown as u64);
+        (hidden > 0).then(|| format!("and {}", text::plural(hidden, "more error")))
+    }
+
+    /// Whether it completed without one good answer.
+    pub fn is_all_failed(&self) -> bool {
+        self.state == State::Completed && self.requests.total > 0 && self.requests.failed == self.requests.total
     }
 
     fn rows(&self, now: u64) -> Vec<(&'static str, String)> {
@@ -171,10 +187,25 @@ impl File {
 /// `line 17: body.temperature: must be a number (invalid_type)`.
 pub fn line(error: &LineError) -> String {
     let at = error.line.map(|line| format!("line {line}: ")).unwrap_or_default();
-    let param = error.param.as_ref().map(|param| format!("{param}: ")).unwrap_or_default();
-    let code = serde_json::to_value(error.code).ok();
+    format!("{at}{}", said(error.param.as_deref(), &error.message, error.code))
+}
+
+/// `line 17 and 3 more: Unsupported parameter: ...`.
+pub fn warned(warning: &Warning) -> String {
+    let more = match warning.count {
+        0 | 1 => String::new(),
+        count => format!(" and {} more", text::count(count - 1)),
+    };
+    format!("line {}{more}: {}", warning.line, said(warning.param.as_deref(), &warning.message, warning.code))
+}
+
+/// The field is said once, in the message or before it.
+fn said(param: Option<&str>, message: &str, code: Code) -> String {
+    let is_named = |param: &str| message.contains(param.strip_prefix("body.").unwrap_or(param));
+    let param = param.filter(|param| !is_named(param)).map(|param| format!("{param}: ")).unwrap_or_default();
+    let code = serde_json::to_value(code).ok();
     let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("unknown");
-    format!("{at}{param}{} ({code})", error.message)
+    format!("{param}{message} ({code})")
 }
 
 #[cfg(test)]
@@ -193,6 +224,34 @@ mod tests {
         assert!(page.contains("error      line 17: body.n: must be a number (invalid_type)"), "{page}");
         assert!(page.contains("and 2 more errors"), "{page}");
         assert!(page.contains("deadline   1970-01-01T00:00:10Z (in 10 s)"), "{page}");
+    }
+
+    #[test]
+    fn a_field_is_named_once() {
+        let error = |param: &str, message: &str| {
+            line(&LineError {
+                code: Code::InvalidType,
+                line: Some(1),
+                param: Some(param.into()),
+                message: message.into(),
+            })
+        };
+        let message = "Invalid type for `top_k`: expected an integer, got a list";
+        assert_eq!(error("body.top_k", message), format!("line 1: {message} (invalid_type)"));
+        assert_eq!(error("custom_id", "it stands twice"), "line 1: custom_id: it stands twice (invalid_type)");
+    }
+
+    #[test]
+    fn a_warning_tells_how_many() {
+        let job: Job = serde_json::from_value(serde_json::json!({
+            "id": "x", "state": "in_progress",
+            "warnings": [{"code": "unsupported_parameter", "param": "body.stream", "count": 1200, "line": 7,
+                "message": "Unsupported parameter: `stream`: no"}],
+        }))
+        .unwrap();
+        let page = job.page(0);
+        let want = "warning    line 7 and 1,199 more: Unsupported parameter: `stream`: no (unsupported_parameter)";
+        assert!(page.contains(want), "{page}");
     }
 
     #[test]

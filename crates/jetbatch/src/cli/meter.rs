@@ -118,6 +118,10 @@ fn plain(job: &Job) -> String {
 fn message(job: &Job) -> String {
     let now = clock::now().get();
     let eta = job.eta.as_ref().map(|eta| format!("ETA {}", text::span(eta.p50.ms().saturating_sub(now))));
-    let failed = (job.requests.failed > 0).then(|| format!("{} failed", text::count(job.requests.failed)));
+    let failed = match job.requests.failed {
+        0 => None,
+        failed if failed == job.requests.total => Some(format!("all {} failed", text::count(failed))),
+        failed => Some(format!("{} failed", text::count(failed))),
+    };
     [job.rates(), failed, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -150,7 +150,7 @@ mod tests {
         for line in [
             "jetbatch demo --engine echo",
             "jetbatch serve --roles worker --config x.toml",
-            "jetbatch submit - --model m --window 2h --priority high --metadata a=b --metadata c=d=e --key k --watch",
+            "jetbatch submit - --model m --window 2h --priority high --metadata a=b --metadata c=d=e --key k --strict --watch",
             "jetbatch jobs --state in_progress --json",
             "jetbatch pause 018f4e2a-7c1b-7000-8000-0123456789ab",
             "jetbatch deadline 018f4e2a-7c1b-7000-8000-0123456789ab 48h",

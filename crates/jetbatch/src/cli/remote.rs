@@ -5,7 +5,7 @@ use super::{
     job::Job,
     meter::Meter,
     out, text,
-    watch::{verdict, watch},
+    watch::{errors, verdict, watch},
 };
 use crate::clock;
 use clap::Args;
@@ -31,7 +31,7 @@ pub struct Server {
 pub struct Status {
     /// The job's id
     id: JobId,
-    /// Follow it to its end; exit code 3 unless it completes
+    /// Follow it to its end; exit code 3 unless it completes, 6 if each of its requests fails
     #[arg(long, short)]
     watch: bool,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct One {
 pub struct Retry {
     /// The job's id
     id: JobId,
-    /// Follow the new job to its end; exit code 3 unless it completes
+    /// Follow the new job to its end; exit code 3 unless it completes, 6 if each of its requests fails
     #[arg(long, short)]
     watch: bool,
     #[command(flatten)]
@@ -217,45 +217,52 @@ pub async fn delete(args: One) -> Result<(), Error> {
 pub async fn download(args: Download, which: &str) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     let id = args.id.to_string();
-    let state = match &args.output {
-        Some(path) => save(&client, &id, which, path, args.server.json).await,
-        None => copy(&client, &id, which, &mut out::sink()?, &Meter::Quiet, Path::new("standard output")).await,
+    let response = client.file(&id, which).await?;
+    let state = state_of(&response);
+    if state == Some(State::Failed) {
+        return never_ran(&client, &id).await;
+    }
+    match &args.output {
+        Some(path) => save(&client, response, path, args.server.json).await,
+        None => copy(&client, response, &mut out::sink()?, &Meter::Quiet, Path::new("standard output")).await,
     }?;
     hint(&client, &id, state).await
 }
 
+/// A job whose input failed validation has neither answers nor error lines, which must not look like none of either.
+async fn never_ran(client: &Client, id: &str) -> Result<(), Error> {
+    let job = client.job(id).await?;
+    errors(&job).iter().for_each(|line| eprintln!("{line}"));
+    verdict(&job)
+}
+
 /// Under another name first: a file that bears its name is whole.
-async fn save(client: &Client, id: &str, which: &str, path: &Path, is_quiet: bool) -> Result<Option<State>, Error> {
+async fn save(client: &Client, response: Response, path: &Path, is_quiet: bool) -> Result<(), Error> {
     let part = PathBuf::from(format!("{}.part", path.display()));
     let mut file = tokio::fs::File::create(&part).await.map_err(Error::file("create", &part))?;
     let meter = Meter::bytes(is_quiet, "download", None);
-    let state = copy(client, id, which, &mut file, &meter, &part).await?;
+    copy(client, response, &mut file, &meter, &part).await?;
     meter.clear();
     file.sync_all().await.map_err(Error::file("write", &part))?;
-    tokio::fs::rename(&part, path).await.map_err(Error::file("write", path))?;
-    Ok(state)
+    tokio::fs::rename(&part, path).await.map_err(Error::file("write", path))
 }
 
-/// Gives the state that the job was in when its lines were read.
 async fn copy(
     client: &Client,
-    id: &str,
-    which: &str,
+    mut response: Response,
     to: &mut (impl AsyncWrite + Unpin),
     meter: &Meter,
     name: &Path,
-) -> Result<Option<State>, Error> {
-    let mut response = client.file(id, which).await?;
-    let state = state_of(&response);
+) -> Result<(), Error> {
     let pulse = meter.pulse();
     while let Some(piece) = client.piece(&mut response).await? {
         to.write_all(&piece).await.map_err(Error::file("write", name))?;
         pulse.inc(piece.len() as u64);
     }
-    to.flush().await.map_err(Error::file("write", name))?;
-    Ok(state)
+    to.flush().await.map_err(Error::file("write", name))
 }
 
+/// The state that the job was in when its lines were read.
 fn state_of(response: &Response) -> Option<State> {
     state(response.headers().get("Jetbatch-State")?.to_str().ok()?).ok()
 }

@@ -5,8 +5,10 @@ use super::{
     meter::Meter,
     out,
     remote::{Server, follow},
+    watch::{errors, validated, verdict, warnings},
 };
 use clap::Args;
+use domain::status::State;
 use futures::TryStreamExt;
 use reqwest::{
     Body, Method, RequestBuilder,
@@ -45,7 +47,10 @@ pub struct Submit {
     /// Idempotency key: the same key and file again is the same job
     #[arg(long)]
     key: Option<String>,
-    /// Follow the job to its end; exit code 3 unless it completes
+    /// Refuse the whole job where a request would be answered with an error
+    #[arg(long)]
+    strict: bool,
+    /// Follow the job to its end; exit code 3 unless it completes, 6 if each of its requests fails
     #[arg(long, short)]
     watch: bool,
     #[command(flatten)]
@@ -62,12 +67,26 @@ pub async fn submit(args: Submit) -> Result<(), Error> {
     let accepted = send(&client, &args).await?;
     let Accepted { id } = client.read(&accepted)?;
     match (args.watch, args.server.json) {
-        (false, true) => return out::line(accepted),
-        (false, false) => return out::line(id),
+        (false, true) => out::line(accepted)?,
+        (false, false) => out::line(&id)?,
         (true, true) => {}
         (true, false) => eprintln!("job {id}"),
     }
-    follow(&client, &id, args.server.json).await
+    if args.watch { follow(&client, &id, args.server.json).await } else { tell(&client, &id).await }
+}
+
+/// What validation finds within seconds is said at once. A job that failed it is an exit code of its own.
+async fn tell(client: &Client, id: &str) -> Result<(), Error> {
+    let Some(job) = validated(client, id).await else {
+        eprintln!("the input is still being validated; `jetbatch status {id}` tells what is found");
+        return Ok(());
+    };
+    if job.state == State::Failed {
+        errors(&job).iter().for_each(|line| eprintln!("{line}"));
+        return verdict(&job);
+    }
+    warnings(&job).iter().for_each(|line| eprintln!("{line}"));
+    Ok(())
 }
 
 async fn send(client: &Client, args: &Submit) -> Result<Raw, Error> {
@@ -134,6 +153,7 @@ impl Submit {
             ("endpoint", self.endpoint.clone()),
             ("completion_window", self.window.clone()),
             ("priority", self.priority.clone()),
+            ("strict", self.strict.then(|| "true".to_owned())),
         ];
         options.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
@@ -146,6 +166,9 @@ impl Submit {
     fn body(&self, input: &str) -> Value {
         let mut body: Map<String, Value> =
             self.options().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        if self.strict {
+            body.insert("strict".to_owned(), true.into());
+        }
         body.insert("input".to_owned(), input.into());
         let metadata: Map<String, Value> =
             self.metadata.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();

@@ -2,8 +2,9 @@
 use super::{
     client::{Client, Raw},
     error::Error,
-    job::Job,
+    job::{Job, line, warned},
     meter::Meter,
+    text,
 };
 use domain::status::State;
 use std::time::{Duration, Instant};
@@ -12,6 +13,10 @@ use std::time::{Duration, Instant};
 const EVERY: Duration = Duration::from_millis(100);
 /// How long a server may be away before a watch gives up: it may be starting again.
 const AWAY_MAX: Duration = Duration::from_secs(60);
+
+/// How long a submission waits for what validation finds: millions of lines take longer.
+const VALIDATED_WITHIN: Duration = Duration::from_secs(10);
+const ERRORS_SHOWN: usize = 10;
 
 /// How often to look, and who else looks.
 pub struct Pace<F> {
@@ -30,10 +35,15 @@ pub async fn follow(
     meter: &mut Meter,
     mut pace: Pace<impl FnMut(&Job)>,
 ) -> Result<(Raw, Job), Error> {
+    let mut is_warned = false;
     loop {
         let status = patient(client, id, meter).await?;
         let job: Job = client.read(&status)?;
         (pace.look)(&job);
+        if !is_warned && job.state != State::Validating {
+            is_warned = true;
+            warnings(&job).iter().for_each(|line| meter.say(line));
+        }
         meter.show(&job);
         if job.state.is_terminal() {
             return Ok((status, job));
@@ -59,9 +69,44 @@ async fn patient(client: &Client, id: &str, meter: &Meter) -> Result<Raw, Error>
     }
 }
 
-/// A watched job that ended otherwise than completed is an exit code of its own.
+/// The job as it is once its input is validated; None where that takes longer than a caller waits.
+pub async fn validated(client: &Client, id: &str) -> Option<Job> {
+    let since = Instant::now();
+    while since.elapsed() < VALIDATED_WITHIN {
+        match client.job(id).await {
+            Ok(job) if job.state != State::Validating => return Some(job),
+            // The job is taken: what is not known yet is no failure of the submission.
+            Ok(_) | Err(_) => tokio::time::sleep(EVERY).await,
+        }
+    }
+    None
+}
+
+/// What is said of requests that will be answered with an error.
+pub fn warnings(job: &Job) -> Vec<String> {
+    let count: u64 = job.warnings.iter().map(|warning| warning.count).sum();
+    if count == 0 {
+        return Vec::new();
+    }
+    let total = text::plural(job.requests.total, "request");
+    let heading = format!("warning: {} of {total} will be answered with an error", text::count(count));
+    std::iter::once(heading).chain(job.warnings.iter().map(|warning| format!("  {}", warned(warning)))).collect()
+}
+
+/// What is said of an input that failed validation.
+pub fn errors(job: &Job) -> Vec<String> {
+    let shown = job.errors.iter().take(ERRORS_SHOWN).map(|error| format!("  {}", line(error)));
+    let heading = format!("the input of job {} failed validation, and nothing of it ran:", job.id);
+    let more = job.more_errors(job.errors.len().min(ERRORS_SHOWN)).map(|more| format!("  {more}"));
+    std::iter::once(heading).chain(shown).chain(more).collect()
+}
+
+/// A watched job that ended otherwise than completed, or without one good answer, is an exit code of its own.
 pub fn verdict(job: &Job) -> Result<(), Error> {
     match job.state {
+        State::Completed if job.is_all_failed() => {
+            Err(Error::AllFailed { id: job.id.clone(), requests: job.requests.total })
+        }
         State::Completed => Ok(()),
         state => Err(Error::Ended { id: job.id.clone(), state }),
     }

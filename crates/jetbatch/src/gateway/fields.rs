@@ -19,10 +19,11 @@ impl Fields {
     }
 
     pub fn add(&mut self, name: &str, value: String) -> Result<(), Refusal> {
-        let is_known = matches!(name, "id" | "model" | "endpoint" | "completion_window" | "priority")
+        let is_known = matches!(name, "id" | "model" | "endpoint" | "completion_window" | "priority" | "strict")
             || name.strip_prefix(METADATA).is_some_and(|key| !key.is_empty());
         if !is_known {
-            let message = "is not known; use id, model, endpoint, completion_window, priority or metadata.<key>";
+            let message =
+                "is not known; use id, model, endpoint, completion_window, priority, strict or metadata.<key>";
             return Err(Refusal::invalid(format!("'{}' {message}", clipped(name))).param(clipped(name)));
         }
         if self.0.len() >= limits::FIELDS_MAX {
@@ -49,6 +50,7 @@ impl Fields {
             endpoint: text("endpoint"),
             completion_window: text("completion_window"),
             priority: self.0.get("priority").map(|word| priority(word)).transpose()?,
+            strict: self.0.get("strict").map(|word| flag(word)).transpose()?.unwrap_or_default(),
             metadata: metadata.collect(),
             input: Some(input),
             ..Submission::default()
@@ -77,6 +79,14 @@ fn priority(word: &str) -> Result<Priority, Refusal> {
     }
 }
 
+fn flag(word: &str) -> Result<bool, Refusal> {
+    match word {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::invalid("'strict' must be true or false").param("strict")),
+    }
+}
+
 pub fn clipped(name: &str) -> String {
     name.chars().take(64).collect()
 }
@@ -93,6 +103,9 @@ mod tests {
         assert_eq!(submission.check(), Ok(7_200_000));
         assert_eq!(submission.priority, Some(Priority::High));
         assert_eq!(submission.metadata["team"], "a b");
+        assert!(!submission.strict);
+        let strict = |query| Fields::query(Some(query)).unwrap().submission("upload://x".into()).unwrap().strict;
+        assert_eq!((strict("strict=true"), strict("strict=false")), (true, false));
         assert!(Fields::query(None).unwrap().submission("upload://x".into()).is_ok());
     }
 
@@ -107,6 +120,7 @@ mod tests {
         assert_eq!(param("metadata.=x"), "metadata.");
         assert_eq!(param("priority=urgent"), "priority");
         assert_eq!(param("completion_window=soon"), "completion_window");
+        assert_eq!(param("strict=yes"), "strict");
         assert_eq!(param("id=7"), "id");
     }
 

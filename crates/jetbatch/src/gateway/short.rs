@@ -6,7 +6,12 @@ use super::{
     submit::{self, Offer},
 };
 use axum::extract::{Request, State};
-use domain::{JobId, event::Priority, line::URLS, submission::Submission};
+use domain::{
+    JobId,
+    event::Priority,
+    line::URLS,
+    submission::{Submission, absent},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
@@ -36,7 +41,9 @@ struct Start {
     completion_window: Option<String>,
     #[serde(default)]
     priority: Option<Priority>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "absent")]
+    strict: bool,
+    #[serde(default, deserialize_with = "absent")]
     metadata: BTreeMap<String, String>,
 }
 
@@ -70,6 +77,7 @@ impl Start {
             endpoint: Some(URLS[0].to_owned()),
             completion_window: self.completion_window,
             priority: self.priority,
+            strict: self.strict,
             metadata: self.metadata,
             requests: Some(requests),
             ..Submission::default()

@@ -4,6 +4,7 @@ use domain::{
     eta::Sla,
     event::{File, LineError, Priority},
     status::{Counts, State},
+    warning::Warning,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub struct View<'a> {
     sla: Option<Sla>,
     errors: &'a [LineError],
     errors_total: u64,
+    warnings: &'a [Warning],
     output: Option<&'a File>,
     error_file: Option<&'a File>,
     trace_id: Option<&'a str>,
@@ -111,6 +113,7 @@ impl<'a> View<'a> {
             sla: live.sla,
             errors: &status.errors,
             errors_total: status.errors_total,
+            warnings: &status.warnings,
             output: status.output.as_ref(),
             error_file: status.error_file.as_ref(),
             trace_id: status.trace.as_deref().and_then(trace_id),
@@ -163,6 +166,7 @@ pub mod tests {
             archived_prefix: 0,
             errors: Vec::new(),
             errors_total: 0,
+            warnings: Vec::new(),
             output: None,
             error_file: None,
             trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),

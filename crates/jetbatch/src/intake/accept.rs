@@ -101,6 +101,7 @@ async fn accept(
         trace,
         packing: shared.config.packing(),
         retries: shared.config.retries(),
+        strict: submission.strict,
     };
     if !submit(shared, id, submitted).await? {
         return Ok(());
@@ -152,11 +153,16 @@ async fn plan(shared: &Shared, id: JobId, submission: Submission) -> Result<(), 
         verdict => verdict?,
     };
     match verdict {
-        Verdict::Good { input, requests, segments, bytes } => {
-            shared.metrics.submission("planned");
-            let planned = Planned { at: clock::now(), input: input.clone(), requests, segments, bytes };
+        Verdict::Good { input, requests, segments, bytes, warnings } => {
+            let is_refused = submitted.strict && !warnings.is_empty();
+            shared.metrics.submission(if is_refused { "rejected" } else { "planned" });
+            let planned = Planned { at: clock::now(), input: input.clone(), requests, segments, bytes, warnings };
             settle(shared, id, Command::Plan(planned)).await?;
-            if copied { drop_unused(shared, id, &input).await } else { Ok(()) }
+            match copied {
+                true if is_refused => drop_copy(shared, id).await,
+                true => drop_unused(shared, id, &input).await,
+                false => Ok(()),
+            }
         }
         Verdict::Bad { errors, total } => {
             reject(shared, id, errors, total).await?;
@@ -210,6 +216,7 @@ async fn refuse(
         trace,
         packing: shared.config.packing(),
         retries: shared.config.retries(),
+        strict: false,
     };
     if submit(shared, id, submitted).await? {
         let error = LineError { code: Code::InvalidSubmission, line: None, param: None, message: why };

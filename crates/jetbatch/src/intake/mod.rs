@@ -1,6 +1,8 @@
 //! Intake: takes submissions off `jobs.submit`, validates the input once while it streams by, and appends what it
 //! found as facts. It owns a job's events until `JobPlanned` or `JobRejected`; it never runs or sends work.
 mod accept;
+mod check;
+mod constraints;
 pub(crate) mod scan;
 mod source;
 mod validate;

@@ -1,26 +1,17 @@
-//! Validates an input in one pass: lines, ids, pools, and the cut into segments and chunks.
-use super::{
-    accept::Error,
-    scan::{Line, Lines},
-    source::Source,
-};
+//! Validates an input in one pass: lines, ids, pools, requests that will be refused, and the cut into segments and chunks.
+use super::{accept::Error, check::Check, scan::Lines, source::Source};
 use crate::{shared::Shared, store::Writer};
-use bytes::Bytes;
 use domain::{
     Event, JobId,
-    dedup::{Candidates, Seen},
+    dedup::Candidates,
     event::{Code, LineError, SegmentPlan, Submitted},
-    limits::{ERRORS_REPORTED_MAX, REASON_CHARS_MAX},
-    line,
-    pack::Packer,
-    routes::Routes,
+    warning::Warning,
 };
 use futures::StreamExt;
-use std::sync::Arc;
 use wire::envelope;
 
 pub enum Verdict {
-    Good { input: String, requests: u64, segments: u32, bytes: u64 },
+    Good { input: String, requests: u64, segments: u32, bytes: u64, warnings: Vec<Warning> },
     Bad { errors: Vec<LineError>, total: u64 },
 }
 
@@ -71,7 +62,7 @@ async fn decide(
     }
     let seen = std::mem::take(&mut check.seen);
     let candidates = blocking(move || seen.candidates()).await;
-    if !candidates.is_empty() {
+    if !candidates.is_empty() && !check.is_other {
         check = duplicates(shared, path, bytes, check, candidates).await?;
     }
     let requests = check.packer.requests();
@@ -80,7 +71,8 @@ async fn decide(
     }
     shared.metrics.intake(requests, check.total);
     if check.total == 0 {
-        return Ok(Verdict::Good { input: path.to_owned(), requests, segments: check.packer.segments(), bytes });
+        let (input, segments, warnings) = (path.to_owned(), check.packer.segments(), check.warnings.list());
+        return Ok(Verdict::Good { input, requests, segments, bytes, warnings });
     }
     check.errors.sort_by_key(|error| error.line);
     Ok(Verdict::Bad { errors: check.errors, total: check.total })
@@ -119,139 +111,4 @@ fn fact(id: JobId, plan: SegmentPlan) -> wire::Message {
 /// Parsing is CPU work: off the threads that serve others.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("validation does not panic")
-}
-
-struct Check {
-    lines: Lines,
-    packer: Packer,
-    seen: Seen,
-    routes: Arc<Routes>,
-    endpoint: Option<String>,
-    model: Option<String>,
-    lines_max: u64,
-    line_bytes_max: usize,
-    errors: Vec<LineError>,
-    total: u64,
-}
-
-impl Check {
-    fn new(shared: &Shared, submitted: &Submitted) -> Self {
-        let intake = &shared.config.intake;
-        Self {
-            lines: Lines::new(intake.line_bytes_max),
-            packer: Packer::new(submitted.packing.clone()),
-            seen: Seen::default(),
-            routes: Arc::new(shared.config.routes()),
-            endpoint: submitted.endpoint.clone(),
-            model: submitted.model.clone(),
-            lines_max: intake.input_lines_max,
-            line_bytes_max: intake.line_bytes_max,
-            errors: Vec::new(),
-            total: 0,
-        }
-    }
-
-    /// More lines than are taken: the rest is not read.
-    fn is_hopeless(&self) -> bool {
-        self.packer.requests() > self.lines_max
-    }
-
-    fn feed(mut self, block: Bytes) -> (Self, Vec<SegmentPlan>) {
-        let mut plans = Vec::new();
-        let mut lines = std::mem::replace(&mut self.lines, Lines::new(0));
-        lines.feed(&block, |line| plans.extend(self.line(line)));
-        self.lines = lines;
-        (self, plans)
-    }
-
-    /// The last segments: a last line without line end may close one and open another.
-    fn finish(mut self) -> (Self, Vec<SegmentPlan>) {
-        let mut plans = Vec::new();
-        let mut lines = std::mem::replace(&mut self.lines, Lines::new(0));
-        lines.finish(|line| plans.extend(self.line(line)));
-        plans.extend(self.packer.finish());
-        (self, plans)
-    }
-
-    fn line(&mut self, line: Line<'_>) -> Option<SegmentPlan> {
-        let (number, offset, bytes, text) = match line {
-            Line::TooLong { number } => {
-                let message = format!("the line is longer than {} bytes (intake.line_bytes_max)", self.line_bytes_max);
-                self.error(Code::LineTooLong, Some(number), message);
-                return None;
-            }
-            Line::Text { number, offset, bytes, text } => (number, offset, bytes, text),
-        };
-        let request = match line::check(text, number, self.endpoint.as_deref()) {
-            Ok(request) => request,
-            Err(error) => {
-                self.keep(error);
-                return None;
-            }
-        };
-        let routes = Arc::clone(&self.routes);
-        let Some(pool) = routes.pool(request.model.as_deref(), self.model.as_deref()) else {
-            let error = self.no_pool(number, request.model.as_deref());
-            self.keep(error);
-            return None;
-        };
-        if self.packer.requests() == self.lines_max {
-            let message = format!("the input holds more than {} requests (intake.input_lines_max)", self.lines_max);
-            self.error(Code::TooManyTasks, Some(number), message);
-        }
-        self.seen.add(&request.custom_id);
-        self.packer.push(offset, bytes, pool)
-    }
-
-    fn again(&mut self, line: Line<'_>, candidates: &mut Candidates) {
-        let Line::Text { number, text, .. } = line else { return };
-        let Ok(request) = line::check(text, number, self.endpoint.as_deref()) else { return };
-        if let Some(first) = candidates.check(&request.custom_id, number) {
-            let message = format!("custom_id stands on line {first} too; give each request its own");
-            let code = Code::DuplicateCustomId;
-            self.keep(LineError { code, line: Some(number), param: Some("custom_id".to_owned()), message });
-        }
-    }
-
-    fn no_pool(&self, number: u64, model: Option<&str>) -> LineError {
-        let served = served(&self.routes);
-        let message = match model.or(self.model.as_deref()) {
-            Some(model) => {
-                let model: String = model.chars().take(100).collect();
-                format!("no pool serves the model '{model}'; served are: {served}")
-            }
-            None => format!("the request names no model, and there is no default pool; served are: {served}"),
-        };
-        let param = Some("body.model".to_owned());
-        LineError { code: Code::ModelMismatch, line: Some(number), param, message }
-    }
-
-    fn error(&mut self, code: Code, line: Option<u64>, message: String) {
-        self.keep(LineError { code, line, param: None, message });
-    }
-
-    fn keep(&mut self, error: LineError) {
-        self.total += 1;
-        if self.errors.len() < ERRORS_REPORTED_MAX {
-            self.errors.push(error);
-        }
-    }
-}
-
-/// The models that are served, as many as an error has room for.
-fn served(routes: &Routes) -> String {
-    routes.models().join(", ").chars().take(REASON_CHARS_MAX).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_names_as_many_models_as_it_has_room_for() {
-        let pool: domain::Pool = "a".parse().unwrap();
-        let routes = |count: u32| Routes::new((0..count).map(|n| (format!("model-{n}"), pool.clone())), None);
-        assert_eq!(served(&routes(2)), "model-0, model-1");
-        assert_eq!(served(&routes(9_999)).chars().count(), REASON_CHARS_MAX);
-    }
 }

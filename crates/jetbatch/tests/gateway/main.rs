@@ -137,6 +137,7 @@ fn status(id: JobId, state: State) -> Status {
         archived_prefix: 0,
         errors: Vec::new(),
         errors_total: 0,
+        warnings: Vec::new(),
         output: None,
         error_file: None,
         trace: None,

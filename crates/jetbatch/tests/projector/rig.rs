@@ -171,6 +171,7 @@ pub fn within(window_ms: u64) -> Event {
         trace: None,
         packing: Packing::default(),
         retries: Default::default(),
+        strict: false,
     })
 }
 
@@ -191,7 +192,14 @@ pub fn plan(segment: u32) -> Event {
 
 pub fn planned(segments: u32) -> Event {
     let requests = u64::from(segments * 10 * CHUNK);
-    Event::JobPlanned(Planned { at: clock::now(), input: "in".into(), requests, segments, bytes: 1_000 })
+    Event::JobPlanned(Planned {
+        at: clock::now(),
+        input: "in".into(),
+        requests,
+        segments,
+        bytes: 1_000,
+        warnings: vec![],
+    })
 }
 
 pub fn tally(requests: u32) -> Tally {

@@ -92,7 +92,14 @@ fn segment(env: &mut Env, job: Number, at: usize) -> Option<Stage> {
         Command::Reject { at: now, errors: Vec::new(), total: 1 }
     } else {
         let (requests, segments) = (spec.natures.len() as u64, spec.plans.len() as u32);
-        Command::Plan(Planned { at: now, input: "input".into(), requests, segments, bytes: requests * 10 })
+        Command::Plan(Planned {
+            at: now,
+            input: "input".into(),
+            requests,
+            segments,
+            bytes: requests * 10,
+            warnings: vec![],
+        })
     };
     Some(Stage::Settle(Order::new(job, command)))
 }

@@ -61,6 +61,7 @@ impl Spec {
             trace: None,
             packing,
             retries: retries(env),
+            strict: false,
         };
         let bad = env.strikes(12);
         Self { id: JobId::keyed("default", &number.to_string()), natures, submitted, plans, bad }

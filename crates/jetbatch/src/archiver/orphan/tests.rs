@@ -44,6 +44,7 @@ fn submitted(input: Input) -> Event {
         trace: None,
         packing: Packing::default(),
         retries: Default::default(),
+        strict: false,
     })
 }
 
@@ -73,7 +74,7 @@ impl Scene {
             chunks: Vec::new(),
         };
         [0, 1].into_iter().for_each(|segment| running.evolve(&Event::SegmentPlanned(plan(segment))));
-        let planned = Planned { at: NOW, input: String::new(), requests: 2, segments: 2, bytes: 2 };
+        let planned = Planned { at: NOW, input: String::new(), requests: 2, segments: 2, bytes: 2, warnings: vec![] };
         running.evolve(&Event::JobPlanned(planned));
         running.open.remove(&0);
         self.active.insert(job(name), running);

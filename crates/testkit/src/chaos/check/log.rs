@@ -226,6 +226,7 @@ pub mod tests {
             trace: None,
             packing: Packing::default(),
             retries: Default::default(),
+            strict: false,
         })
     }
 
