@@ -126,10 +126,11 @@ fn json_holds_few_blanks() {
     for blank in [b' ', b'\n'] {
         let (text, finish, _) = matched(schema.clone(), greedy(), 999, &[blank; 999]);
         assert_eq!(finish, Finish::Stop);
-        assert!(text.len() < 200, "{text:?}");
+        assert!(text.len() < 20, "{text:?}");
     }
-    let pretty = "{\n    \"a\": 1\n}";
-    assert_eq!(matched(schema, greedy(), 99, pretty.as_bytes()).0, pretty);
+    for text in ["{\"a\":1}", "{\"a\": 1}"] {
+        assert_eq!(matched(schema.clone(), greedy(), 99, text.as_bytes()).0, text);
+    }
 }
 
 #[test]

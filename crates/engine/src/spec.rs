@@ -155,7 +155,8 @@ pub enum PagedAttention {
     Off,
 }
 
-/// What a special token is that stands in a message's text, such as `<|im_end|>`.
+/// What a special token is that stands in a message's text, such as `<|im_end|>`. In a prompt of /v1/completions, which
+/// is all that the model sees, it is the token in either case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpecialTokens {

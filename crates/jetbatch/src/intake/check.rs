@@ -44,8 +44,7 @@ impl Check {
             packer: Packer::new(submitted.packing.clone()),
             seen: Seen::default(),
             routes: Arc::new(shared.config.routes()),
-            // A worker's answer is the first word on a constraint until engines offer one that needs no model.
-            constraints: Constraints::new(|_| Ok(())),
+            constraints: Constraints::new(engine::grammar::check),
             endpoint: submitted.endpoint.clone(),
             model: submitted.model.clone(),
             lines_max: intake.input_lines_max,
