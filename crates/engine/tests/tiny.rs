@@ -84,6 +84,9 @@ async fn stops_where_told() {
         assert_eq!((content(&body), &body["choices"][0]["finish_reason"]), (expected, &json!("stop")));
         assert_eq!(body["model"], "m");
     }
+    // Token 0, which ends no answer of this model by itself.
+    let other = json!({"stop": "<|endoftext|>", "logit_bias": {"0": 100, "2": -100}});
+    assert_eq!(ask(&engine, PARIS, other).await["choices"][0]["finish_reason"], "stop");
     let body = ask(&engine, PARIS, json!({"max_tokens": 1})).await;
     assert_eq!(body["choices"][0]["finish_reason"], "length");
     assert_eq!(body["usage"]["completion_tokens"], 1);

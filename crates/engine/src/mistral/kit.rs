@@ -90,8 +90,11 @@ pub struct Task {
 }
 
 impl Task {
-    pub async fn new(kit: &Arc<Kit>, body: Body, place: Key) -> Result<Self, Miss> {
+    pub async fn new(kit: &Arc<Kit>, mut body: Body, place: Key) -> Result<Self, Miss> {
         kit.check(&body)?;
+        // No text holds a special token, so its name as a stop string means the token.
+        let specials = body.sampling.stop.iter().filter_map(|stop| kit.vocabulary.special(stop));
+        body.sampling.stop_token_ids.extend(specials.collect::<Vec<_>>());
         let key = body.sampling.seed.map_or(place, Key::seeded);
         let (form, forced) = match &body.input {
             Input::Chat(chat) => (kit.form(chat)?, force(kit, chat)?),
