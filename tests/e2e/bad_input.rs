@@ -33,7 +33,7 @@ fn cases() -> Vec<(Vec<u8>, Want)> {
     vec![
         (
             with(17, "{\"custom_id\": \"r17\", "),
-            ("invalid_json_line", json!(17), Value::Null, "column 21: the line is cut off"),
+            ("invalid_json_line", json!(17), Value::Null, "column 20: the line is cut off"),
         ),
         (
             with(17, "hello"),

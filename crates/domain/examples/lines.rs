@@ -1,4 +1,4 @@
-//! How fast intake reads lines: `cargo run -p jetbatch-domain --release --example lines`.
+//! How fast intake reads lines: `cargo run -p jetbatch-domain --release --example lines [plain|full|long]`.
 use domain::line::check;
 use std::time::Instant;
 
@@ -17,7 +17,9 @@ fn main() {
         r#"{{"custom_id":"request-0000000001","method":"POST","url":"/v1/completions","body":{{"prompt":"{}","max_tokens":64}}}}"#,
         words.repeat(40)
     );
-    for (name, line) in [("plain", plain), ("full", full), ("long", long)] {
+    let only = std::env::args().nth(1);
+    let kinds = [("plain", plain), ("full", full), ("long", long)];
+    for (name, line) in kinds.into_iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
         let best = (0..ROUNDS).map(|_| nanos(&line)).min().unwrap_or_default();
         println!("{name:<6} {:>5} bytes {best:>6} ns a line", line.len());
     }

@@ -9,6 +9,7 @@ use domain::{
     retry::Policies,
     schedule::{self, Room},
     status::{State, Status},
+    warning::Warning,
 };
 use proptest::prelude::*;
 
@@ -356,6 +357,31 @@ fn a_cancel_before_the_plan_ends_with_nothing() {
     let planned =
         Planned { at: Millis::new(2_000), input: "x".into(), requests: 9, segments: 1, bytes: 9, warnings: vec![] };
     assert_eq!(decide(Some(&job), Command::Plan(planned)), Err(Refusal::Validated));
+}
+
+/// What is decided of a plan in which requests will be refused.
+fn planned_with_warnings(strict: bool) -> Job {
+    let mut job = Job::begin(id(), &Event::JobSubmitted(Submitted { strict, ..submitted() })).unwrap();
+    let warning = Warning {
+        code: Code::UnsupportedParameter,
+        param: Some("body.stream".into()),
+        count: 3,
+        line: 5,
+        message: "no".into(),
+    };
+    let warnings = vec![warning];
+    let planned = Planned { at: Millis::new(2_000), input: "x".into(), requests: 9, segments: 1, bytes: 9, warnings };
+    job.evolve(&decide(Some(&job), Command::Plan(planned)).unwrap()[0]);
+    job
+}
+
+#[test]
+fn requests_that_will_be_refused_refuse_a_strict_job_alone() {
+    let lenient = Status::of(&planned_with_warnings(false));
+    assert_eq!((lenient.state, lenient.warnings[0].count, lenient.errors_total), (State::InProgress, 3, 0));
+    let strict = Status::of(&planned_with_warnings(true));
+    assert_eq!((strict.state, strict.warnings.len(), strict.errors_total), (State::Failed, 0, 3));
+    assert_eq!((strict.errors[0].line, strict.errors[0].param.as_deref()), (Some(5), Some("body.stream")));
 }
 
 #[test]

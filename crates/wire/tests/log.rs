@@ -7,6 +7,7 @@ use domain::{
     event::{self, *},
     pack::Packing,
     status::Status,
+    warning::Warning,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,7 +34,12 @@ impl Teller {
     }
 
     fn submit(&mut self, job: &str) {
-        let submitted = Submitted {
+        let submitted = self.submitted(job);
+        self.tell(job, Event::JobSubmitted(submitted));
+    }
+
+    fn submitted(&self, job: &str) -> Submitted {
+        Submitted {
             at: self.at(),
             fingerprint: format!("hash of {job}"),
             input: Input::Stored(format!("uploads/{job}.jsonl")),
@@ -46,8 +52,7 @@ impl Teller {
             packing: Packing { chunk_requests: [(pool(), 4)].into(), ..Packing::default() },
             retries: Default::default(),
             strict: false,
-        };
-        self.tell(job, Event::JobSubmitted(submitted));
+        }
     }
 
     /// Segments of two chunks of four requests.
@@ -174,6 +179,29 @@ fn log() -> Vec<(String, Event)> {
     log.lines
 }
 
+/// Requests that will be refused: told with the plan, and what a strict job is rejected for.
+fn warned() -> Vec<(String, Event)> {
+    let mut log = Teller::default();
+    let message = "Unsupported parameter: `stream`: a batch has one answer for each request".to_owned();
+    let code = Code::UnsupportedParameter;
+    let warning = Warning { code, param: Some("body.stream".into()), count: 3, line: 5, message };
+    log.submit("warned");
+    log.plan("warned", 1);
+    if let Some((_, Event::JobPlanned(planned))) = log.lines.last_mut() {
+        planned.warnings = vec![warning.clone()];
+    }
+    let submitted = Submitted { strict: true, ..log.submitted("strict") };
+    log.tell("strict", Event::JobSubmitted(submitted));
+    let rejected = Rejected { at: log.at(), errors: vec![warning.error()], errors_total: 3 };
+    log.tell("strict", Event::JobRejected(rejected));
+    log.lines
+}
+
+/// Each log with its file.
+fn logs() -> [(&'static str, Vec<(String, Event)>); 2] {
+    [("events.txt", log()), ("warnings.txt", warned())]
+}
+
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log").join(name)
 }
@@ -210,14 +238,14 @@ fn read(line: &str) -> (JobId, Event) {
 
 #[test]
 fn todays_log_is_encoded_as_ever() {
-    golden("events.txt", &lines(&log()));
+    logs().iter().for_each(|(name, log)| golden(name, &lines(log)));
 }
 
 #[test]
 fn todays_log_folds_as_ever() {
     let mut jobs = BTreeMap::<JobId, Job>::new();
-    let log = fs::read_to_string(file("events.txt")).unwrap();
-    for (id, event) in log.lines().map(read) {
+    let logs = logs().map(|(name, _)| fs::read_to_string(file(name)).unwrap());
+    for (id, event) in logs.iter().flat_map(|log| log.lines()).map(read) {
         match jobs.get_mut(&id) {
             Some(job) => job.evolve(&event),
             None => drop(jobs.insert(id, Job::begin(id, &event).unwrap())),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::request::{Fault, fields};
+use crate::request::{Fault, Taken, fields};
 use serde_json::json;
 
 fn read(endpoint: Endpoint, mut body: Value, extra: &Value) -> Result<Body, Refusal> {
@@ -253,5 +253,24 @@ fn tools_are_read() {
     ] {
         let refusal = chat(extra).unwrap_err();
         assert_eq!((refusal.fault, refusal.param.as_deref()), (Fault::Request, Some(param)));
+    }
+}
+
+/// A value that no field takes: what is honoured refuses it, what is harmless does not look at it.
+#[test]
+fn every_field_is_taken_as_it_is_listed() {
+    for (name, of, taken) in fields().into_iter().filter(|(name, ..)| !name.contains('[')) {
+        for endpoint in of.map_or(Endpoint::ALL.to_vec(), |endpoint| vec![endpoint]) {
+            let body = match endpoint {
+                Endpoint::Chat => json!({"messages": [{"role": "user", "content": "hi"}]}),
+                Endpoint::Completions => json!({"prompt": "hi"}),
+            };
+            let code = read(endpoint, body, &json!({ name.as_str(): [[{}]] })).err().and_then(|refusal| refusal.code);
+            match taken {
+                Taken::Honoured => assert!(code.is_some_and(|code| code != "unknown_parameter"), "{name}"),
+                Taken::Harmless => assert_eq!(code, None, "{name}"),
+                Taken::Refused { .. } => assert_eq!(code, Some("unsupported_parameter"), "{name}"),
+            }
+        }
     }
 }

@@ -7,6 +7,9 @@ use serde::{
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt};
 
+/// Fields that most bodies have no more of.
+const FIELDS_USUAL: usize = 16;
+
 /// The fields of a body that is an object.
 pub struct Cut<'a>(pub(super) Vec<(Cow<'a, str>, Piece<'a>)>);
 
@@ -43,7 +46,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Cut<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cut<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(field::USUAL);
+                let mut fields = Vec::with_capacity(FIELDS_USUAL);
                 while let Some(Key(name)) = map.next_key()? {
                     let piece = match &*name {
                         "messages" => Piece::Messages(map.next_value()?),

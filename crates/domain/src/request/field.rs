@@ -89,9 +89,14 @@ pub fn text(name: &dyn Display, raw: &RawValue) -> Result<String, Refusal> {
 
 /// As [`text`], borrowed where it can be.
 pub fn words<'a>(name: &dyn Display, raw: &'a RawValue) -> Result<Cow<'a, str>, Refusal> {
+    string(name, raw, "a string")
+}
+
+/// A string where other types are taken, too.
+pub fn string<'a>(name: &dyn Display, raw: &'a RawValue, expected: &str) -> Result<Cow<'a, str>, Refusal> {
     match plain(raw.get()) {
         Some(text) => Ok(text.into()),
-        None => typed(name, raw, "a string").map(|Key(text)| text),
+        None => typed(name, raw, expected).map(|Key(text)| text),
     }
 }
 

@@ -5,6 +5,7 @@ use super::{
     field::{self, Object},
 };
 use serde_json::value::RawValue;
+use std::{borrow::Cow, fmt::Display};
 
 /// One rule, and the field that it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,7 +61,7 @@ fn named(raw: &RawValue) -> Result<Grammar, Refusal> {
     for (key, raw) in given(NAME, raw)? {
         let name = format_args!("{NAME}.{key}");
         match &*key {
-            "schema" => schema = Some(object(&name.to_string(), raw)?),
+            "schema" => schema = Some(object(&name, raw)?),
             "name" | "description" => drop(field::text(&name, raw)?),
             "strict" => drop(field::flag(&name, raw)?),
             _ => return Err(Refusal::unknown(&name.to_string())),
@@ -86,7 +87,7 @@ pub fn grammar(raw: &RawValue) -> Result<Option<Grammar>, Refusal> {
     Ok(Some(match kind.as_str() {
         "regex" => Grammar::Regex(text(VALUE, value)?),
         "lark" => Grammar::Lark(text(VALUE, value)?),
-        "json_schema" => object(VALUE, value)?,
+        "json_schema" => object(&VALUE, value)?,
         other => return Err(Refusal::invalid("grammar.type", format!("`{other}` is not regex, lark or json_schema"))),
     }))
 }
@@ -112,9 +113,9 @@ fn rule(name: &str, kind: &str, raw: &RawValue) -> Result<Option<Grammar>, Refus
         "json" if raw.get().starts_with('"') => {
             let text = text(name, raw)?;
             let inner: &RawValue = serde_json::from_str(&text).map_err(|error| Refusal::invalid(name, error))?;
-            object(name, inner)?
+            object(&name, inner)?
         }
-        "json" => object(name, raw)?,
+        "json" => object(&name, raw)?,
         "json_object" => return Ok(field::flag(&name, raw)?.then_some(Grammar::Object)),
         "regex" => Grammar::Regex(text(name, raw)?),
         "grammar" => Grammar::Lark(text(name, raw)?),
@@ -132,10 +133,7 @@ fn choice(name: &str, raw: &RawValue) -> Result<Grammar, Refusal> {
 }
 
 /// The fields of an object that are not null.
-fn given<'a>(
-    name: &str,
-    raw: &'a RawValue,
-) -> Result<impl Iterator<Item = (std::borrow::Cow<'a, str>, &'a RawValue)>, Refusal> {
+fn given<'a>(name: &str, raw: &'a RawValue) -> Result<impl Iterator<Item = (Cow<'a, str>, &'a RawValue)>, Refusal> {
     let Object(fields) = field::object(&name, raw)?;
     Ok(fields.into_iter().filter(|(_, raw)| field::given(raw)))
 }
@@ -145,9 +143,9 @@ fn text(name: &str, raw: &RawValue) -> Result<String, Refusal> {
     if text.is_empty() { Err(Refusal::invalid(name, "it is empty")) } else { Ok(text) }
 }
 
-fn object(name: &str, raw: &RawValue) -> Result<Grammar, Refusal> {
+fn object(name: &dyn Display, raw: &RawValue) -> Result<Grammar, Refusal> {
     match raw.get().starts_with('{') {
         true => Ok(Grammar::Schema(raw.get().to_owned())),
-        false => Err(Refusal::invalid(name, "a JSON schema is an object")),
+        false => Err(Refusal::invalid(name.to_string(), "a JSON schema is an object")),
     }
 }

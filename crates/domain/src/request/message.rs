@@ -31,7 +31,14 @@ pub fn all(objects: Vec<Object<'_>>) -> Result<Vec<Message>, Refusal> {
     if objects.is_empty() {
         return Err(Refusal::missing("messages"));
     }
-    objects.into_iter().enumerate().map(|(at, object)| message(at, object)).collect()
+    let (mut messages, mut wrong) = (Vec::with_capacity(objects.len()), None);
+    for (at, object) in objects.into_iter().enumerate() {
+        match message(at, object) {
+            Ok(message) => messages.push(message),
+            Err(refusal) => refusal.into_first(&mut wrong)?,
+        }
+    }
+    wrong.map_or(Ok(messages), Err)
 }
 
 /// What is wrong with messages that are no list of objects.

@@ -108,3 +108,10 @@ fn each_refusal_names_the_message_and_its_field() {
         assert_eq!(found, (fault, Some(param), Some(code)), "{message}: {}", refusal.message);
     }
 }
+
+#[test]
+fn a_wrong_shape_is_told_before_what_is_refused() {
+    let list = r#"[{"role":"robot","content":"x"},{"role":"user","content":5},{"role":"user","id":1,"content":"x"}]"#;
+    let refusal = read(list).unwrap_err();
+    assert_eq!((refusal.fault, refusal.param.as_deref()), (Fault::Shape, Some("messages[1].content")));
+}

@@ -5,12 +5,13 @@ use super::{
     message::Name,
 };
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 pub fn content(at: usize, raw: &RawValue) -> Result<String, Refusal> {
     const EXPECTED: &str = "a string or a list of content parts";
     let name = Name(at, "content");
     if !raw.get().starts_with('[') {
-        return field::typed(&name, raw, EXPECTED);
+        return field::string(&name, raw, EXPECTED).map(Cow::into_owned);
     }
     let parts: Vec<&RawValue> = field::typed(&name, raw, EXPECTED)?;
     let texts: Vec<String> = parts

@@ -201,11 +201,17 @@ pub fn warned(warning: &Warning) -> String {
 
 /// The field is said once, in the message or before it.
 fn said(param: Option<&str>, message: &str, code: Code) -> String {
-    let is_named = |param: &str| message.contains(param.strip_prefix("body.").unwrap_or(param));
-    let param = param.filter(|param| !is_named(param)).map(|param| format!("{param}: ")).unwrap_or_default();
+    let param = param.filter(|param| !is_named(param, message)).map(|param| format!("{param}: ")).unwrap_or_default();
     let code = serde_json::to_value(code).ok();
     let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("unknown");
     format!("{param}{message} ({code})")
+}
+
+/// Whether the message has the field's name as a word.
+fn is_named(param: &str, message: &str) -> bool {
+    let own = param.strip_prefix("body.").unwrap_or(param);
+    let words = message.split(|c: char| !c.is_alphanumeric() && !"_[].".contains(c));
+    words.map(|word| word.trim_end_matches('.')).any(|word| word == own || word == param)
 }
 
 #[cfg(test)]
@@ -238,6 +244,8 @@ mod tests {
         };
         let message = "Invalid type for `top_k`: expected an integer, got a list";
         assert_eq!(error("body.top_k", message), format!("line 1: {message} (invalid_type)"));
+        let message = "no pool serves the model 'x'; served are: tiny";
+        assert_eq!(error("body.model", message), format!("line 1: {message} (invalid_type)"));
         assert_eq!(error("custom_id", "it stands twice"), "line 1: custom_id: it stands twice (invalid_type)");
     }
 

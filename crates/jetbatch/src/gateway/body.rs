@@ -67,23 +67,26 @@ pub async fn whole<E: fmt::Display>(
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     // serde would take an array for an object, its items for the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(wrong("the body must be a JSON object"));
+        return Err(Refusal::invalid("the body must be a JSON object, and this one is a list"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         // Of broken JSON the path is no more than where the reader stood.
         match error.inner().classify() {
-            Category::Data if path != "." => wrong(format!("'{path}' is not valid: {}", error.inner())).param(path),
-            _ => wrong(format!("the body is not valid: {}", error.inner())),
+            Category::Data if path != "." => {
+                Refusal::invalid(format!("'{path}' is not valid: {}", error.inner())).param(path)
+            }
+            Category::Data => Refusal::invalid(format!("the body is not what is expected: {}", error.inner())),
+            _ => broken(error.inner()),
         }
     })?;
-    json.end().map_err(|error| wrong(error.to_string()))?;
+    json.end().map_err(|error| broken(&error))?;
     Ok(value)
 }
 
-fn wrong(message: impl Into<String>) -> Refusal {
-    Refusal { code: "invalid_json", ..Refusal::invalid(message) }
+fn broken(error: &serde_json::Error) -> Refusal {
+    Refusal { code: "invalid_json", ..Refusal::invalid(format!("the body is not valid JSON: {error}")) }
 }
 
 #[cfg(test)]
@@ -98,8 +101,15 @@ mod tests {
         assert!(refusal.message.contains("line 2"), "{}", refusal.message);
         let refusal = parse::<Submission>(b"{\"inputs\": \"x\"}").unwrap_err();
         assert!(refusal.message.contains("inputs"), "{}", refusal.message);
-        for bad in ["", "{", "[]", "{} {}", "\u{1}"] {
-            assert_eq!(parse::<Submission>(bad.as_bytes()).unwrap_err().code, "invalid_json", "{bad}");
+        for (bad, code) in [
+            ("", "invalid_json"),
+            ("{", "invalid_json"),
+            ("{} {}", "invalid_json"),
+            ("\u{1}", "invalid_json"),
+            ("[]", "invalid_request"),
+            ("7", "invalid_request"),
+        ] {
+            assert_eq!(parse::<Submission>(bad.as_bytes()).unwrap_err().code, code, "{bad}");
         }
         assert!(parse::<Submission>(b"\xff").is_err());
     }

@@ -7,12 +7,12 @@ use super::{
 };
 use axum::extract::{Request, State};
 use domain::{
-    JobId,
+    Endpoint, JobId,
     event::Priority,
-    line::URLS,
+    request::{Body, Refusal as Refused},
     submission::{Submission, absent},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,16 +23,17 @@ struct Start {
     /// Said to the model before each prompt.
     #[serde(default)]
     system: Option<String>,
+    // Read as those of any request are.
     #[serde(default)]
-    max_tokens: Option<u64>,
+    max_tokens: Value,
     #[serde(default)]
-    temperature: Option<f64>,
+    temperature: Value,
     #[serde(default)]
-    top_p: Option<f64>,
+    top_p: Value,
     #[serde(default)]
-    seed: Option<i64>,
+    seed: Value,
     #[serde(default)]
-    stop: Option<Stop>,
+    stop: Value,
     #[serde(default)]
     id: Option<JobId>,
     #[serde(default)]
@@ -47,13 +48,6 @@ struct Start {
     metadata: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(untagged)]
-enum Stop {
-    One(String),
-    Many(Vec<String>),
-}
-
 pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     let (parts, sent) = request.into_parts();
     let key = submit::key(&parts.headers)?;
@@ -65,7 +59,22 @@ pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     if value.prompts.is_empty() {
         return Err(Refusal::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
     }
-    submit::place(&desk, key, Offer { submission: value.submission(), fingerprint, upload: None }).await
+    let submission = value.submission();
+    check(&submission)?;
+    submit::place(&desk, key, Offer { submission, fingerprint, upload: None }).await
+}
+
+/// The settings are the same for all prompts, so the first request tells whether an engine will take them.
+fn check(submission: &Submission) -> Result<(), Refusal> {
+    let first = submission.requests.as_ref().and_then(|requests| requests.first());
+    let body = first.map(|request| request["body"].to_string()).unwrap_or_default();
+    match Body::read(Endpoint::Chat, body.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(refusal) => {
+            let Refused { message, param, .. } = refusal;
+            Err(Refusal { param, ..Refusal::invalid(message) })
+        }
+    }
 }
 
 impl Start {
@@ -74,7 +83,7 @@ impl Start {
         Submission {
             id: self.id,
             model: self.model,
-            endpoint: Some(URLS[0].to_owned()),
+            endpoint: Some(Endpoint::Chat.url().to_owned()),
             completion_window: self.completion_window,
             priority: self.priority,
             strict: self.strict,
@@ -115,6 +124,23 @@ mod tests {
         let wanted = json!({"custom_id": "prompt-2", "body": {"max_tokens": 5, "messages": [
             {"role": "system", "content": "s"}, {"role": "user", "content": "b"}]}});
         assert_eq!(submission.requests.unwrap()[1], wanted);
+    }
+
+    #[test]
+    fn settings_are_read_as_those_of_any_request() {
+        let check = |settings: &str| {
+            let start: Start = body::parse(format!(r#"{{"prompts":["a"],{settings}}}"#).as_bytes()).unwrap();
+            check(&start.submission()).map_err(|refusal| refusal.param.unwrap_or_default())
+        };
+        assert_eq!(check(r#""max_tokens":16.0,"seed":18446744073709551615,"stop":["x"],"top_p":null"#), Ok(()));
+        for (settings, param) in [
+            (r#""max_tokens":0"#, "max_tokens"),
+            (r#""temperature":"hot""#, "temperature"),
+            (r#""temperature":3"#, "temperature"),
+            (r#""stop":5"#, "stop"),
+        ] {
+            assert_eq!(check(settings), Err(param.to_owned()));
+        }
     }
 
     #[test]

@@ -103,9 +103,12 @@ async fn mistakes_are_refused_and_nothing_goes_out() {
     let some = |s: &str| Some(s.to_owned());
     for (request, wanted) in [
         (text("application/json", "{"), (400, "invalid_json".to_owned(), None)),
-        (text("application/json", r#"{"requests":[{}],"modle":"x"}"#), (400, "invalid_json".to_owned(), some("modle"))),
+        (
+            text("application/json", r#"{"requests":[{}],"modle":"x"}"#),
+            (400, "invalid_request".to_owned(), some("modle")),
+        ),
         (text("application/json", r#"{"requests":[]}"#), (400, "invalid_request".to_owned(), some("requests"))),
-        (text("application/json", r#"{"requests":[{}],"id":"7"}"#), (400, "invalid_json".to_owned(), some("id"))),
+        (text("application/json", r#"{"requests":[{}],"id":"7"}"#), (400, "invalid_request".to_owned(), some("id"))),
         (text("text/plain", "x"), (415, "unsupported_media_type".to_owned(), some("Content-Type"))),
         (
             text("application/x-ndjson", "x").query(&[("modle", "x")]),
