@@ -37,7 +37,9 @@ impl CustomLogitsProcessor for Hook {
     fn apply(&self, logits: &Tensor, context: &[u32]) -> mistralrs::Result<Tensor> {
         self.beats.fetch_add(1, Ordering::Relaxed);
         let mut draft = lock(&self.draft);
-        if self.left.load(Ordering::Relaxed) || draft.broken.is_some() || draft.strayed {
+        // mistral.rs can ask once more after the token that ended an answer.
+        let is_over = draft.generation.is_over() || draft.broken.is_some() || draft.strayed;
+        if is_over || self.left.load(Ordering::Relaxed) {
             return self.end(logits);
         }
         if context.len() != self.prompt + draft.generation.len() || strayed(&draft.generation, context) {

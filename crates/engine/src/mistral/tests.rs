@@ -1,14 +1,17 @@
 //! What happens when mistral.rs's thread dies, and to sequences that nobody waits for.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Mutex};
 
 use bytes::Bytes;
 use futures::future::join_all;
-use mistralrs::{NormalRequest, Request, RequestMessage, SamplingParams};
+use mistralrs::{CustomLogitsProcessor, Device, NormalRequest, Request, RequestMessage, SamplingParams, Tensor};
 use serde_json::json;
 use tokio::sync::mpsc::channel;
 
-use super::*;
+use super::{
+    hook::{Draft, lock},
+    *,
+};
 use crate::{Endpoint, Key, Spec};
 
 async fn tiny() -> Mistral {
@@ -169,4 +172,30 @@ async fn the_long_way_gives_the_tokens_of_the_short_one() {
             {"role": "assistant", "content": "  x "}, {"role": "user", "content": "What is the capital of France?"}]);
         assert_eq!(tokens(&kit, messages.clone(), false), tokens(&kit, messages, true), "{text:?}");
     }
+
+/// An answer that ends otherwise than the model would is ended by a token that is not in it. mistral.rs can ask once more
+/// after that, before the answer is read.
+#[tokio::test]
+async fn a_look_after_the_end_spoils_no_answer() {
+    const STOP: u32 = 27;
+    let Mistral { kit, .. } = &tiny().await;
+    let body = json!({"messages": [{"role": "user", "content": "2"}], "temperature": 0, "stop_token_ids": [STOP]});
+    let body = Body::read(Endpoint::Chat, body.to_string().as_bytes()).expect("a body");
+    let prompt = kit.prompts(&body).expect("a prompt").remove(0);
+    let task = Task::new(kit, body, Key::seeded(0)).await.ok().expect("a task");
+    let generation = task.generation(kit, &prompt, 16, 0).expect("no grammar");
+    let draft = Arc::new(Mutex::new(Draft { generation, broken: None, strayed: false }));
+    let (beats, left) = Default::default();
+    let hook = hook::Hook { kit: kit.clone(), draft: draft.clone(), prompt: prompt.tokens.len(), beats, left };
+    let mut logits = vec![0_f32; kit.vocabulary.size()];
+    logits[STOP as usize] = 1.0;
+    let logits = Tensor::from_vec(logits, kit.vocabulary.size(), &Device::Cpu).expect("a row");
+    let mut context = prompt.tokens;
+    for _ in 0..2 {
+        let told = hook.apply(&logits, &context).and_then(|told| told.to_vec1::<f32>()).expect("a row");
+        context.push(crate::sampler::argmax(&told).expect("a token"));
+    }
+    let draft = lock(&draft);
+    assert!(draft.generation.is_over() && !draft.strayed);
+    assert_eq!(context[context.len() - 2..], [kit.vocabulary.ends()[0]; 2]);
 }
