@@ -64,7 +64,9 @@ fn errors(expected: &Value, found: &Value) -> Option<String> {
 fn warnings(expected: &Value, found: &Value) -> Option<String> {
     let found: Vec<Value> = list(found)
         .iter()
-        .map(|warning| Value::Array(vec![warning["code"].clone(), warning["count"].clone(), warning["first_line"].clone()]))
+        .map(|warning| {
+            Value::Array(vec![warning["code"].clone(), warning["count"].clone(), warning["first_line"].clone()])
+        })
         .collect();
     (list(expected) != found).then(|| format!("its warnings are {found:?}, not {expected}"))
 }
@@ -91,7 +93,8 @@ fn answers(rows: &Map<String, Value>, outcome: &Outcome, are_distinct: bool) -> 
 }
 
 pub fn texts(body: &Value) -> Vec<String> {
-    let text = |choice: &Value| choice["message"]["content"].as_str().or(choice["text"].as_str()).unwrap_or("").to_owned();
+    let text =
+        |choice: &Value| choice["message"]["content"].as_str().or(choice["text"].as_str()).unwrap_or("").to_owned();
     list(&body["choices"]).iter().map(text).collect()
 }
 

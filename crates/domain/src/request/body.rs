@@ -162,7 +162,7 @@ impl Draft {
             "tool_choice" => self.chat.choice = tool::choice(raw)?,
             "parallel_tool_calls" => self.single_calls = !field::flag(&name, raw)?,
             "max_completion_tokens" => self.sampling.cap(name, raw)?,
-            "logprobs" => self.wants_logprobs = field::flag(&name, raw)?,
+            "logprobs" => self.wants_logprobs = wants_logprobs(raw)?,
             "top_logprobs" => self.top_logprobs = Some(field::count(&name, raw, 0..=TOP_LOGPROBS_MAX)?),
             _ => return Ok(false),
         }
@@ -230,6 +230,15 @@ const fn input(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Chat => "messages",
         Endpoint::Completions => "prompt",
+    }
+}
+
+/// A number is right in completions, so here it is this request's mistake and no other's.
+fn wants_logprobs(raw: &RawValue) -> Result<bool, Refusal> {
+    const NAME: &str = "logprobs";
+    match raw.get().parse::<f64>() {
+        Ok(_) => Err(Refusal::invalid(NAME, "a chat takes true or false; `top_logprobs` says how many")),
+        Err(_) => field::flag(&NAME, raw),
     }
 }
 

@@ -45,6 +45,9 @@ const HARMLESS: &[&str] = &[
     "prompt_cache_key",
     "prompt_cache_retention",
     "stream_options",
+    "request_id",
+    "priority",
+    "guided_decoding_backend",
 ];
 
 /// With what is harmless about them as JSON text.
@@ -60,6 +63,12 @@ const REFUSED: &[(&str, &[&str], &str)] = &[
     ("echo", &["false"], "the prompt is not repeated"),
     ("suffix", &["\"\""], "there is no insertion"),
     ("best_of", &["1"], "use `n`"),
+    ("use_beam_search", &["false"], "there is no beam search"),
+    ("skip_special_tokens", &["true"], "special tokens are no text"),
+    ("spaces_between_special_tokens", &["true"], "special tokens are no text"),
+    ("include_stop_str_in_output", &["false"], "a stop string is left out"),
+    ("add_generation_prompt", &["true"], "an answer begins anew"),
+    ("continue_final_message", &["false"], "an answer begins anew"),
 ];
 
 const SERVED: &[&str] = &[

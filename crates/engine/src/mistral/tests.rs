@@ -172,6 +172,7 @@ async fn the_long_way_gives_the_tokens_of_the_short_one() {
             {"role": "assistant", "content": "  x "}, {"role": "user", "content": "What is the capital of France?"}]);
         assert_eq!(tokens(&kit, messages.clone(), false), tokens(&kit, messages, true), "{text:?}");
     }
+}
 
 /// An answer that ends otherwise than the model would is ended by a token that is not in it. mistral.rs can ask once more
 /// after that, before the answer is read.
