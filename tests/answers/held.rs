@@ -126,7 +126,7 @@ fn fits(row: &Value, texts: &[String], finish: &Value, body: &Value) -> bool {
         && wanted("tokens", &|most| body["usage"]["completion_tokens"].as_u64() <= most.as_u64())
         && wanted("json", &|_| texts.iter().all(|text| serde_json::from_str::<Value>(text).is_ok()))
         && wanted("pattern", &|shape| texts.iter().all(|text| is_shaped(text, shape.as_str().unwrap_or_default())))
-        && !body.to_string().contains('\u{fffd}')
+        && wanted("prompt", &|tokens| body["usage"]["prompt_tokens"] == *tokens)
 }
 
 fn is_shaped(text: &str, shape: &str) -> bool {

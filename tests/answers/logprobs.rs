@@ -1,6 +1,6 @@
 //! Log probabilities as they are read: real bytes, no end, the likeliest first.
-use super::{folder, held, plan};
-use crate::support::{is_echo, lines, skip};
+use super::{folder, held};
+use crate::support::{Plan, is_echo, lines, skip};
 use serde_json::Value;
 
 #[tokio::test]
@@ -8,7 +8,7 @@ async fn a_tokens_bytes_are_its_own() {
     if is_echo() {
         return skip("log probabilities", "the echo engine stands in for the bundled model");
     }
-    let stand = plan(1).start().await;
+    let stand = Plan::tiny().start().await;
     let file = std::fs::read_to_string(folder().join("cases/53_logprobs.jsonl")).unwrap();
     let good: String = file.lines().take(2).map(|line| format!("{line}\n")).collect();
     let ids: Vec<String> = lines(&good).iter().map(|line| line["custom_id"].as_str().unwrap().to_owned()).collect();

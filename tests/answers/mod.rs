@@ -6,7 +6,7 @@
 //! - `errors`: those of a job that failed, each with `line`, `code`, `param` and a part of its `message`;
 //! - `warnings`: those of the status, as `[code, count, first line]`;
 //! - `lines`: by `custom_id`, the answer's text, which is complete; or an object with `text` or `texts`, `finish`,
-//!   `tokens` (the most), `json` (it parses), `pattern` (`d` a digit), or with `param`, `code` and a part of `says` of the
+//!   `tokens` (the most), `prompt` (its tokens), `json` (it parses), `pattern` (`d` a digit), or with `param`, `code` and a part of `says` of the
 //!   error that stands for an answer;
 //! - `distinct`: every text of the job differs from the others; `same`: these lines have the same log probabilities.
 use crate::support::{Plan, Stand, is_echo, root, skip};
