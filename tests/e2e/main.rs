@@ -10,6 +10,7 @@
 mod bad_input;
 mod boundaries;
 mod caches;
+mod check;
 mod cli;
 mod crashes;
 mod dead;
