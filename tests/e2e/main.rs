@@ -12,6 +12,7 @@ mod answers;
 mod bad_input;
 mod boundaries;
 mod caches;
+mod check;
 mod cli;
 mod crashes;
 mod dead;

@@ -5,7 +5,10 @@
 use std::{
     borrow::Cow,
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,12 +32,20 @@ pub struct Parrot {
     model: String,
     slots: usize,
     beats: AtomicU64,
+    /// What was asked last.
+    last: Mutex<Option<Call>>,
 }
 
 impl Parrot {
     pub fn new(spec: &Spec) -> Self {
         let model = spec.name.clone().unwrap_or_else(|| "echo".to_owned());
-        Self { echo: spec.echo.clone(), model, slots: spec.slots.unwrap_or(SLOTS), beats: AtomicU64::new(0) }
+        Self {
+            echo: spec.echo.clone(),
+            model,
+            slots: spec.slots.unwrap_or(SLOTS),
+            beats: AtomicU64::new(0),
+            last: Mutex::default(),
+        }
     }
 
     /// None: it never comes.
@@ -64,6 +75,16 @@ impl Parrot {
         }
     }
 
+    fn keep(&self, call: &Call) {
+        if self.echo.mix {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.clone());
+        }
+    }
+
+    fn mixed(&self, call: Call) -> Call {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or(call)
+    }
+
     fn act_up(&self, words: &str) -> Result<(), Fault> {
         if holds(words, self.echo.die_containing.as_deref()) {
             std::process::abort();
@@ -83,8 +104,9 @@ impl Engine for Parrot {
         match self.echo.delay_ms {
             0 => in_time(self.answer(&call)),
             delay => async move {
+                self.keep(&call);
                 self.dawdle(delay).await;
-                in_time(self.answer(&call)).await
+                in_time(self.answer(&self.mixed(call))).await
             }
             .boxed(),
         }

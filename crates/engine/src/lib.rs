@@ -6,6 +6,7 @@
 
 #[cfg(feature = "mistralrs")]
 mod calls;
+pub mod check;
 mod echo;
 mod fault;
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
@@ -44,7 +45,7 @@ pub use fault::{Fault, LoadError};
 pub use key::Key;
 #[cfg(feature = "mistralrs")]
 pub use mistral::Bare;
-pub use spec::{Device, Dtype, Echo, Kind, PagedAttention, Source, Spec, SpecialTokens};
+pub use spec::{Check, Device, Dtype, Echo, Kind, PagedAttention, Source, Spec, SpecialTokens};
 
 /// One request: the JSON text of its `body`.
 #[derive(Debug, Clone)]
@@ -135,8 +136,8 @@ pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
     mistral::bare(spec).await
 }
 
-/// mistral.rs with one copy of the model for all slots, on a CPU, too, where it mixes them up: to prove that a check finds
-/// it.
+/// mistral.rs with one copy of the model for all slots, on a CPU, too, where it mixes them up: to prove that the
+/// [`check`] finds it.
 #[cfg(feature = "mistralrs")]
 pub async fn load_mixing(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
     Ok(Arc::new(mistral::load_mixing(spec).await?))

@@ -20,6 +20,7 @@
 //! paged_attention = "on"
 //! paged_memory_mib = 20000
 //! paged_block_tokens = 32
+//! check = "on"
 //! ```
 //!
 //! GGUF files, in a folder or on the hub:
@@ -86,6 +87,9 @@ pub struct Spec {
     /// Default: `text`.
     #[serde(default)]
     pub special_tokens: SpecialTokens,
+    /// Default: `off`.
+    #[serde(default)]
+    pub check: Check,
     /// What the echo engine does.
     #[serde(default)]
     pub echo: Echo,
@@ -167,6 +171,15 @@ pub enum SpecialTokens {
     Allow,
 }
 
+/// Whether a worker, before it takes work, has its engine [checked](crate::check) for sequences that it mixes up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    #[default]
+    Off,
+    On,
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Echo {
@@ -182,6 +195,8 @@ pub struct Echo {
     pub hang_containing: Option<String>,
     /// Answer with an error, status 400, where it contains this.
     pub refuse_containing: Option<String>,
+    /// Mix up what runs together: with a delay, every answer is to the question that came last. Default: false.
+    pub mix: bool,
 }
 
 impl Kind {
@@ -222,6 +237,7 @@ impl Spec {
             paged_block_tokens: None,
             call_seconds_max: None,
             special_tokens: SpecialTokens::default(),
+            check: Check::default(),
             echo: Echo::default(),
         }
     }
@@ -249,7 +265,7 @@ mod tests {
         let specs: Vec<Spec> = examples().iter().map(|toml| parse(toml).expect(toml)).collect();
         assert_eq!(specs.len(), 5);
         assert_eq!(specs[0], Spec::folder("models/tiny"));
-        assert_eq!(specs[1].paged_attention, PagedAttention::On);
+        assert_eq!((specs[1].paged_attention, specs[1].check), (PagedAttention::On, Check::On));
         assert_eq!(specs[2].model.as_ref().expect("a model").files, ["qwen-q4_k_m.gguf"]);
         assert_eq!(specs[4].echo.delay_ms, 5);
     }
@@ -262,6 +278,7 @@ mod tests {
             "kind = \"mistralrs\"\nmodel = { path = \"x\" }",
             "kind = \"vllm\"",
             "kind = \"mistralrs\"\ndevice = \"tpu\"",
+            "kind = \"echo\"\ncheck = true",
             "slots = 1",
         ] {
             assert!(parse(toml).is_err(), "{toml}");

@@ -1,9 +1,11 @@
 //! Starts rooms in one process, and stops them in an order that hands everything on.
 mod descriptors;
+mod engines;
 mod role;
 mod start;
 mod stop;
 
+pub use engines::{check, load};
 pub use role::{Role, Roles};
 pub use start::{connect, nats, pools, start};
 
@@ -42,6 +44,8 @@ pub enum Error {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("pool '{pool}' has no engine")]
     Engine { pool: Pool, source: Cause },
+    #[error("pool '{pool}' takes no work, because its engine did not pass the check")]
+    Unfit { pool: Pool, source: engine::check::Error },
     #[error("the {role} failed")]
     Room { role: Role, source: Cause },
     #[error("the {role} ended by itself")]

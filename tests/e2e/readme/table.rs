@@ -20,7 +20,7 @@ const fn names(begins: &'static str, says: &'static str) -> Run {
 
 pub const SERVE: &str = "jetbatch serve --config config/jetbatch.toml";
 
-pub const RUNS: [Run; 31] = [
+pub const RUNS: [Run; 32] = [
     names("jetbatch submit models/sample.jsonl --watch", "778 completed"),
     run("jetbatch status <id>", "completed"),
     run("jetbatch results <id> -o answers.jsonl", ""),
@@ -51,6 +51,7 @@ pub const RUNS: [Run; 31] = [
     run("curl localhost:8800/readyz", r#""nats":"nats://127.0.0.1:"#),
     run("curl localhost:8800/metrics", "jetbatch_http_requests_total"),
     run("jetbatch doctor", "sync_interval"),
+    run("jetbatch doctor --engine", "sequences are kept apart"),
     run("nats -s nats://127.0.0.1:4222 kv get leases scheduler", "scheduler"),
 ];
 

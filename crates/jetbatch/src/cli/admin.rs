@@ -1,6 +1,6 @@
 //! The commands that talk to NATS: `streams`, `rebuild`, `doctor`.
 use super::{
-    config,
+    config, engines,
     error::{Error, chain},
     out, text,
 };
@@ -43,6 +43,10 @@ pub struct Rebuild {
 
 #[derive(Debug, Args)]
 pub struct Doctor {
+    /// Look at engines in place of NATS: load each pool's, as its worker would, and compare what it answers to 64 prompts
+    /// alone and together; exit code 1 if any mixes them up
+    #[arg(long)]
+    engine: bool,
     #[command(flatten)]
     config: config::File,
     /// Print JSON for scripts
@@ -138,6 +142,9 @@ fn tell(found: &projector::Comparison) -> Result<(), Error> {
 }
 
 pub async fn doctor(args: Doctor) -> Result<(), Error> {
+    if args.engine {
+        return engines::doctor(&args.config, args.json).await;
+    }
     let link = Link::open(&args.config).await?;
     let facts = doctor::gather(&link.bus, &link.config.nats, &link.pools()).await.map_err(Error::failed);
     let closed = link.close().await;

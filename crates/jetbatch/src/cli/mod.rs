@@ -1,11 +1,12 @@
 //! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
-//! `streams`, `rebuild` and `doctor` talk to NATS.
+//! `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
 mod admin;
 mod bench;
 mod client;
 mod config;
 mod dead;
 mod demo;
+mod engines;
 mod error;
 mod job;
 mod local;
@@ -69,7 +70,7 @@ enum Command {
     Rebuild(admin::Rebuild),
     /// Measure
     Bench(bench::Bench),
-    /// Say what of the NATS set-up endangers data, and how to mend it
+    /// Say what of the NATS set-up endangers data, and how to mend it; or whether engines answer as they should
     Doctor(admin::Doctor),
     /// Look at a configuration
     Config(config::Config),
@@ -162,6 +163,7 @@ mod tests {
             "jetbatch dead replay 17 18",
             "jetbatch dead drop 17",
             "jetbatch streams check",
+            "jetbatch doctor --engine --json",
             "jetbatch rebuild --compare --keep",
             "jetbatch bench throughput --requests 10 --json",
             "jetbatch bench memory --requests 1,2",

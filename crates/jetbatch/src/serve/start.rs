@@ -1,11 +1,9 @@
-use super::{Cause, Error, Role, Roles, Running};
+use super::{Error, Role, Roles, Running, engines};
 use crate::{
     archiver,
     bus::{self, Bus, server::Server},
     config::{Config, PoolConfig},
-    gateway,
-    host::{self, Hosted},
-    intake, lease,
+    gateway, intake, lease,
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
@@ -13,7 +11,6 @@ use crate::{
     worker,
 };
 use domain::Pool;
-use engine::Engine;
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -171,21 +168,11 @@ impl Running {
 
 async fn work(shared: Shared, pool: Pool, settings: PoolConfig, stop: CancellationToken) -> Result<(), Error> {
     let engine = tokio::select! {
-        engine = load(&shared, &pool, settings.engine) => engine.map_err(|source| Error::Engine { pool: pool.clone(), source })?,
+        engine = engines::open(&shared, &pool, settings.engine) => engine?,
         () = stop.cancelled() => return Ok(()),
     };
     let about = engine.about();
     tracing::info!(%pool, model = about.model, device = about.device, slots = about.slots, "the engine is loaded");
     let role = Role::Worker;
     worker::run(shared, pool, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
-}
-
-/// Here, or in a process of its own.
-async fn load(shared: &Shared, pool: &Pool, spec: engine::Spec) -> Result<Arc<dyn Engine>, Cause> {
-    let config = &shared.config;
-    if !config.worker.isolates(spec.kind) {
-        return Ok(engine::load(&spec).await?);
-    }
-    let settings = host::Settings::new(&config.worker, spec, config.telemetry.clone());
-    Ok(Arc::new(Hosted::start(pool, settings, shared.metrics.clone()).await?))
 }
