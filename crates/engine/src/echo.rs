@@ -19,7 +19,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use domain::request::Refusal;
+use domain::request::{Body, Refusal};
 
 use crate::{About, Answer, Call, Echo, Endpoint, Engine, Fault, Spec, Usage, stamp};
 
@@ -50,7 +50,8 @@ impl Parrot {
 
     /// None: it never comes.
     fn answer(&self, call: &Call) -> Option<Result<Answer, Fault>> {
-        match hear(&call.body) {
+        // It repeats what it finds, and refuses what every engine refuses.
+        match Body::read(call.endpoint, &call.body).and_then(|_| hear(&call.body)) {
             Ok((_, words)) if holds(&words, self.echo.hang_containing.as_deref()) => None,
             Ok((model, words)) => Some(self.reply(call.endpoint, model, &words)),
             Err(refusal) => Some(Ok(refusal.into())),

@@ -10,7 +10,7 @@ use llguidance::Matcher;
 use crate::{
     Key,
     logprob::{self, Chance},
-    sampler::{Allowed, Failed, Look, Sampler, Tally},
+    sampler::{Allowed, Failed, Look, Pick, Sampler, Tally},
 };
 
 /// What a token stands for.
@@ -107,7 +107,7 @@ impl Generation {
         if self.is_over() {
             return Ok(Step::Over);
         }
-        let Some((token, changed)) = self.pick(logits, tokens)? else {
+        let Some(Pick { token, changed }) = self.pick(logits, tokens)? else {
             self.finish = Some(Finish::Stop);
             return Ok(Step::Over);
         };
@@ -123,26 +123,25 @@ impl Generation {
     }
 
     /// None: the grammar allows nothing more.
-    fn pick(&mut self, logits: &[f32], tokens: &impl Tokens) -> Result<Option<(u32, Option<Vec<f32>>)>, Broken> {
+    fn pick(&mut self, logits: &[f32], tokens: &impl Tokens) -> Result<Option<Pick>, Broken> {
         let barred = self.barred(tokens);
         let (key, position) = (self.rules.key, self.taken.len());
         let look = Look { logits, tally: &self.tally, allowed: None, barred: &barred };
         let Some(matcher) = &mut self.matcher else {
-            let pick = self.sampler.pick(look, || key.draw(position)).map_err(Broken::Failed)?;
-            return Ok(Some((pick.token, pick.changed)));
+            return self.sampler.pick(look, || key.draw(position)).map(Some).map_err(Broken::Failed);
         };
         // The mask of a large vocabulary costs much, and the most likely token often fits.
         if self.sampler.greedy() {
             let pick = self.sampler.pick(look, || 0.0).map_err(Broken::Failed)?;
             if !tokens.ends().contains(&pick.token) && matcher.validate_tokens(&[pick.token]).is_ok_and(|fit| fit == 1)
             {
-                return Ok(Some((pick.token, pick.changed)));
+                return Ok(Some(pick));
             }
         }
         let mask = matcher.compute_mask_or_eos().map_err(|error| Broken::Grammar(error.to_string()))?;
         let look = Look { allowed: Some(Allowed(mask.as_slice())), ..look };
         match self.sampler.pick(look, || key.draw(position)) {
-            Ok(pick) => Ok(Some((pick.token, pick.changed))),
+            Ok(pick) => Ok(Some(pick)),
             Err(Failed::Nothing) => Ok(None),
             Err(failed) => Err(Broken::Failed(failed)),
         }
