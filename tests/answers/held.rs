@@ -64,9 +64,7 @@ fn errors(expected: &Value, found: &Value) -> Option<String> {
 fn warnings(expected: &Value, found: &Value) -> Option<String> {
     let found: Vec<Value> = list(found)
         .iter()
-        .map(|warning| {
-            Value::Array(vec![warning["code"].clone(), warning["count"].clone(), warning["first_line"].clone()])
-        })
+        .map(|warning| Value::Array(vec![warning["code"].clone(), warning["count"].clone(), warning["line"].clone()]))
         .collect();
     (list(expected) != found).then(|| format!("its warnings are {found:?}, not {expected}"))
 }
