@@ -260,7 +260,8 @@ mod tests {
 
     #[tokio::test]
     async fn says_parts_and_prompts() {
-        let parts = br#"{"messages":[{"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
+        let parts =
+            br#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
         let call = Call { endpoint: Endpoint::Chat, body: Bytes::from_static(parts), key: Key::seeded(0) };
         let (_, body) = run(&parrot(Echo::default()), call).await;
         assert_eq!(body["choices"][0]["message"]["content"], "a\nb");

@@ -97,7 +97,7 @@ fn refuses_the_request_and_names_the_field() {
         (json!({"max_tokens": 0}), "max_tokens", "invalid_value"),
         (json!({"max_tokens": -1}), "max_tokens", "invalid_value"),
         (json!({"max_tokens": 16.5}), "max_tokens", "invalid_value"),
-        (json!({"max_tokens": 1, "max_completion_tokens": 2}), "max_tokens", "invalid_value"),
+        (json!({"max_tokens": 1, "max_completion_tokens": 2}), "max_completion_tokens", "invalid_value"),
         (json!({"n": 0}), "n", "invalid_value"),
         (json!({"stop": [""]}), "stop", "invalid_value"),
         (json!({"top_logprobs": 2}), "top_logprobs", "invalid_value"),

@@ -82,7 +82,7 @@ impl Sampling {
         let tokens = field::count(&name, raw, 1..=u64::from(u32::MAX))?;
         match self.max_tokens.replace(tokens) {
             Some(other) if other != tokens => {
-                Err(Refusal::invalid(name, "max_tokens and max_completion_tokens differ"))
+                Err(Refusal::invalid("max_completion_tokens", "it differs from max_tokens"))
             }
             _ => Ok(()),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::request::{Body, Chat, Constraint, Grammar, Input, Refusal};
 use llguidance::Matcher;
+use mistralrs::core::{ChatTemplate, Pipeline};
 
 use super::{Miss, param};
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
     generation::{Generation, Rules, Tokens},
     grammar::Grammars,
     prompt::{Prompts, Ready},
-    template::Template,
+    template::{Marks, Template},
     vocabulary::Vocabulary,
 };
 
@@ -37,6 +38,18 @@ impl Tokens for Vocabulary {
 }
 
 impl Kit {
+    /// What a pipeline knows beside its weights.
+    pub fn of(pipeline: &dyn Pipeline) -> Result<Self, String> {
+        let metadata = pipeline.get_metadata();
+        let tokenizer = pipeline.tokenizer().ok_or("the model has no tokenizer")?;
+        let env = metadata.tok_env().ok_or("the model has no tokens")?;
+        let vocabulary = Vocabulary::new(tokenizer, env, &metadata.eos_tok)?;
+        let grammars = Grammars::new(vocabulary.env(), vocabulary.ends())?;
+        let template = pipeline.get_chat_template().and_then(|found| template(&found)).transpose();
+        let template = template.map_err(|why| format!("its chat template: {why}"))?;
+        Ok(Self { vocabulary, template, grammars, allow: false, context: metadata.max_seq_len })
+    }
+
     pub fn prompts(&self, body: &Body) -> Result<Vec<Ready>, Refusal> {
         let prompts = Prompts { vocabulary: &self.vocabulary, template: self.template.as_ref(), allow: self.allow };
         match &body.input {
@@ -77,6 +90,23 @@ impl Kit {
         let form = self.template.as_ref().and_then(Form::of);
         let unknown = || Refusal::unsupported("tools", "the form in which this model writes calls is not known");
         form.map(Some).ok_or_else(unknown)
+    }
+}
+
+fn template(found: &ChatTemplate) -> Option<Result<Template, String>> {
+    let marks = Marks { bos: found.bos_tok(), eos: found.eos_tok(), unk: found.unk_tok() };
+    let sources = match &found.chat_template.as_ref()?.0 {
+        either::Either::Left(source) => vec![("default".to_owned(), source.clone())],
+        either::Either::Right(named) => named.iter().flat_map(named_templates).collect(),
+    };
+    Some(Template::new(sources, marks))
+}
+
+/// `{"name": ..., "template": ...}`, or a name and its template.
+fn named_templates(named: &std::collections::HashMap<String, String>) -> Vec<(String, String)> {
+    match (named.get("name"), named.get("template")) {
+        (Some(name), Some(source)) => vec![(name.clone(), source.clone())],
+        _ => named.iter().map(|(name, source)| (name.clone(), source.clone())).collect(),
     }
 }
 

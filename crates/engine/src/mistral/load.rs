@@ -5,19 +5,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use mistralrs::{
     GgufModelBuilder, IsqType, MemoryGpuConfig, Model, ModelDType, PagedAttentionConfig, PagedAttentionMetaBuilder,
     TextModelBuilder, UqffTextModelBuilder,
-    core::{ChatTemplate, Pipeline},
     model_builder_trait::{build_gguf_pipeline, build_model_from_pipeline, build_text_pipeline},
     parse_isq_value,
 };
 
 use super::{Bare, Mistral, kit::Kit, lanes::Lanes, tokenizer};
-use crate::{
-    About, Device, Dtype, LoadError, PagedAttention, Source, Spec, SpecialTokens,
-    grammar::Grammars,
-    limits,
-    template::{Marks, Template},
-    vocabulary::Vocabulary,
-};
+use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, SpecialTokens, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
 const PAGED_SHARE: f32 = 0.85;
@@ -90,35 +83,6 @@ async fn build(name: &str, builder: Builder, copies: usize) -> Result<(Vec<Model
     }
     let kit = kit.ok_or_else(|| wrong("slots", "at least 1"))?;
     Ok((models, kit))
-}
-
-/// What a pipeline knows beside its weights.
-fn kit(pipeline: &dyn Pipeline) -> Result<Kit, String> {
-    let metadata = pipeline.get_metadata();
-    let tokenizer = pipeline.tokenizer().ok_or("the model has no tokenizer")?;
-    let env = metadata.tok_env().ok_or("the model has no tokens")?;
-    let vocabulary = Vocabulary::new(tokenizer, env, &metadata.eos_tok)?;
-    let grammars = Grammars::new(vocabulary.env(), vocabulary.ends())?;
-    let template = pipeline.get_chat_template().and_then(|found| template(&found)).transpose();
-    let template = template.map_err(|why| format!("its chat template: {why}"))?;
-    Ok(Kit { vocabulary, template, grammars, allow: false, context: metadata.max_seq_len })
-}
-
-fn template(found: &ChatTemplate) -> Option<Result<Template, String>> {
-    let marks = Marks { bos: found.bos_tok(), eos: found.eos_tok(), unk: found.unk_tok() };
-    let sources = match &found.chat_template.as_ref()?.0 {
-        either::Either::Left(source) => vec![("default".to_owned(), source.clone())],
-        either::Either::Right(named) => named.iter().flat_map(named_templates).collect(),
-    };
-    Some(Template::new(sources, marks))
-}
-
-/// `{"name": ..., "template": ...}`, or a name and its template.
-fn named_templates(named: &std::collections::HashMap<String, String>) -> Vec<(String, String)> {
-    match (named.get("name"), named.get("template")) {
-        (Some(name), Some(source)) => vec![(name.clone(), source.clone())],
-        _ => named.iter().map(|(name, source)| (name.clone(), source.clone())).collect(),
-    }
 }
 
 fn wrong(field: &'static str, why: impl Into<String>) -> LoadError {
@@ -278,7 +242,7 @@ impl Builder {
             Self::Gguf(builder) => build_gguf_pipeline(*builder).await,
         };
         let (pipeline, scheduler, rest) = built.map_err(|error| format!("{error:#}"))?;
-        let kit = kit(&*pipeline.lock().await)?;
+        let kit = Kit::of(&*pipeline.lock().await)?;
         Ok((build_model_from_pipeline(pipeline, scheduler, rest).await, kit))
     }
 }
