@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{future::pending, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use wire::{bucket, work::Lease};
+use wire::{bucket, work};
 
 /// Before a failed write is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -25,13 +25,13 @@ pub enum Loss {
 }
 
 #[derive(Clone)]
-pub struct Seat {
+pub struct Lease {
     bucket: Bucket,
     role: &'static str,
     holder: String,
 }
 
-impl Seat {
+impl Lease {
     pub fn new(bus: &Bus, role: &'static str, holder: &str) -> Self {
         Self { bucket: bus.bucket(bucket::LEASES), role, holder: holder.to_owned() }
     }
@@ -115,7 +115,7 @@ impl Seat {
     }
 
     async fn put(&self, rev: u64) -> Result<Append, PublishError> {
-        let lease = Lease { holder: self.holder.clone(), at: clock::now() };
+        let lease = work::Lease { holder: self.holder.clone(), at: clock::now() };
         let lease = serde_json::to_vec(&lease).expect("a lease is plain JSON");
         let mend = async {
             sleep(MEND_AFTER).await;
@@ -151,7 +151,7 @@ impl Seat {
 /// A value that is no lease is somebody's all the same, until it is forgotten.
 fn standing(entry: Entry) -> Standing {
     let Entry { rev, op, value, .. } = entry;
-    match (op, serde_json::from_slice::<Lease>(&value)) {
+    match (op, serde_json::from_slice::<work::Lease>(&value)) {
         (Op::Delete, _) => Standing::Released { rev },
         (Op::Put, Ok(lease)) => Standing::Held { rev, holder: lease.holder },
         (Op::Put, Err(_)) => Standing::Held { rev, holder: "unknown".to_owned() },

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// Two jobs may name one upload: it goes with the last of them. A job that was rejected names its upload, too, but does
 /// not hold it.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct UploadRefs {
     claims: HashMap<JobId, Claim>,
     /// How many jobs hold an upload.
     held: HashMap<Uuid, u32>,
@@ -26,7 +26,7 @@ struct Claim {
     holds: bool,
 }
 
-impl Ledger {
+impl UploadRefs {
     /// Takes in an event that is legal for its job.
     pub fn note(&mut self, job: JobId, event: &Event) {
         match event {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct Retention {
     /// A job that ended so long ago is deleted.
     pub jobs: Age,
     /// An uploaded file that no job took by then is removed.
@@ -50,13 +50,13 @@ impl Age {
     }
 }
 
-impl Settings {
+impl Retention {
     pub fn sweep(&self) -> Duration {
         Duration::from_secs(self.sweep_s.max(1))
     }
 }
 
-impl Default for Settings {
+impl Default for Retention {
     fn default() -> Self {
         const DAY_MS: u64 = 86_400_000;
         let days = |days| Age::Ms(days * DAY_MS);

@@ -1,9 +1,9 @@
 //! Jobs that ended long ago are deleted as `DELETE /jobs/<id>` would: a fact first, and what follows from it.
-use super::policy::Age;
 use crate::{
     bus::{Bus, ReadError},
     clock,
     command::{self, execute},
+    config::Age,
     shared::Shared,
 };
 use domain::{JobId, Millis, decide::Command};

@@ -12,12 +12,12 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
-pub struct Turns {
+pub struct Ownership {
     /// Pieces of others, and since when they are owed.
     waiting: HashMap<Piece, Instant>,
 }
 
-impl Turns {
+impl Ownership {
     pub fn may_begin(&mut self, piece: Piece, is_own: bool, now: Instant) -> bool {
         if is_own {
             self.waiting.remove(&piece);
@@ -54,19 +54,19 @@ mod tests {
 
     #[test]
     fn a_piece_of_another_is_begun_when_it_stays_undone() {
-        let (mut turns, start) = (Turns::default(), Instant::now());
+        let (mut ownership, start) = (Ownership::default(), Instant::now());
         let job = JobId::keyed("t", "a");
         let (own, other) = ((job, Some(1)), (job, Some(2)));
-        assert!(turns.may_begin(own, true, start));
-        assert!(!turns.is_waiting());
-        assert!(!turns.may_begin(other, false, start));
-        assert!(!turns.may_begin(other, false, start + PATIENCE - Duration::from_millis(1)));
-        assert!(turns.may_begin(other, false, start + PATIENCE));
-        turns.settled(&other);
-        assert!(!turns.may_begin(other, false, start + PATIENCE), "owed anew");
-        assert!(turns.may_begin(other, true, start + PATIENCE), "its owner is gone");
-        assert!(!turns.may_begin((job, None), false, start));
-        turns.forget_job(job);
-        assert!(!turns.is_waiting());
+        assert!(ownership.may_begin(own, true, start));
+        assert!(!ownership.is_waiting());
+        assert!(!ownership.may_begin(other, false, start));
+        assert!(!ownership.may_begin(other, false, start + PATIENCE - Duration::from_millis(1)));
+        assert!(ownership.may_begin(other, false, start + PATIENCE));
+        ownership.settled(&other);
+        assert!(!ownership.may_begin(other, false, start + PATIENCE), "owed anew");
+        assert!(ownership.may_begin(other, true, start + PATIENCE), "its owner is gone");
+        assert!(!ownership.may_begin((job, None), false, start));
+        ownership.forget_job(job);
+        assert!(!ownership.is_waiting());
     }
 }
