@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use engine::{
-    Device, LoadError, Spec,
+    Device, LoadError, Mistralrs,
     check::{self, Manner, TOLERANCE, kept_apart},
 };
 
-fn tiny(slots: usize) -> Spec {
+fn tiny(slots: usize) -> Mistralrs {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
-    Spec { slots: Some(slots), device: Device::Cpu, ..Spec::folder(folder.to_string_lossy()) }
+    Mistralrs { slots: Some(slots), device: Device::Cpu, ..Mistralrs::folder(folder.to_string_lossy()) }
 }
 
 async fn mixed(manner: Manner) -> check::Error {
