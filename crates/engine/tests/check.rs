@@ -32,7 +32,7 @@ async fn a_mixed_batch_is_found_by_its_log_probabilities() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_keep_sequences_apart() -> Result<(), LoadError> {
-    let engine = engine::load(&tiny(2)).await?;
+    let engine = engine::load(&tiny(2).into()).await?;
     assert_eq!(Manner::of(&engine.about()), Manner::Exact);
     for manner in [Manner::Exact, Manner::Within(1e-4)] {
         let report = kept_apart(&*engine, manner).await.unwrap_or_else(|error| panic!("{manner:?}: {error:?}"));
