@@ -50,6 +50,7 @@ mod given;
 mod mistralrs;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 pub use echo::{Behaviour, Echo};
 pub use given::Misplaced;
@@ -63,8 +64,9 @@ pub enum Spec {
     Echo(Echo),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Kind {
     Mistralrs,
     Echo,
@@ -81,10 +83,7 @@ pub enum Check {
 
 impl Kind {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mistralrs => "mistralrs",
-            Self::Echo => "echo",
-        }
+        self.into_str()
     }
 }
 
@@ -214,7 +213,8 @@ mod tests {
             let mut keys: Vec<&str> = written.as_object().expect("an object").keys().map(String::as_str).collect();
             let mut takes = given::takes(spec.kind()).to_vec();
             takes.push("kind");
-            (keys.sort_unstable(), takes.sort_unstable());
+            keys.sort_unstable();
+            takes.sort_unstable();
             assert_eq!(keys, takes);
             assert_eq!(serde_json::from_value::<Spec>(written).expect("a spec"), spec);
         }
