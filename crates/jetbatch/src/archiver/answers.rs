@@ -7,7 +7,7 @@ use domain::{
     event::{Cause, FaultClass},
     job::{Chunk, Phase},
 };
-use wire::{Subject, envelope, stream, work::Results};
+use wire::{Subject, envelope, work::Results};
 
 /// What is known of a chunk when its segment is archived.
 pub enum Answers {
@@ -55,7 +55,7 @@ pub async fn of(shared: &Shared, job: &Job, id: ChunkId) -> Result<Answers, Pass
         Some(Chunk::Done) => {}
     }
     let subject = Subject::Result { job: job.id, chunk: id };
-    let raw = shared.bus.direct(stream::RESULTS, &subject.to_string()).await?.ok_or(Passing::Missing(id))?;
+    let raw = shared.bus.direct(&subject).await?.ok_or(Passing::Missing(id))?;
     let results = envelope::decode("result", &raw.payload)?;
     Ok(Answers::Lines(whole(shared, job, id, results).await?))
 }
@@ -77,7 +77,7 @@ async fn whole(shared: &Shared, job: &Job, chunk: ChunkId, mut results: Results)
     let mut lines = BytesMut::new();
     for part in 0..results.parts {
         let subject = Subject::ResultPart { job: job.id, chunk, tag: results.tag, part };
-        let raw = shared.bus.direct(stream::RESULTS, &subject.to_string()).await?;
+        let raw = shared.bus.direct(&subject).await?;
         lines.extend_from_slice(&raw.ok_or(Passing::Missing(chunk))?.payload);
     }
     results.lines = Bytes::from(lines);

@@ -5,6 +5,7 @@ use crate::{
     shared::Shared,
     store::{StoreError, paths},
 };
+use bus::Stream;
 use domain::JobId;
 use wire::{Filter, stream};
 
@@ -44,8 +45,8 @@ pub async fn segment(shared: &Shared, job: JobId, segment: u32) -> Result<(), Er
 }
 
 /// A stream that is gone holds nothing.
-async fn purge(shared: &Shared, stream: &str, filter: Filter) -> Result<(), Error> {
-    match shared.bus.purge(stream, &filter.to_string()).await {
+async fn purge(shared: &Shared, stream: Stream, filter: Filter) -> Result<(), Error> {
+    match shared.bus.purge(stream, &filter).await {
         Ok(_) | Err(ReadError::NoStream { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }

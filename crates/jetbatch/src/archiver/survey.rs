@@ -11,7 +11,11 @@ use crate::{
 };
 use domain::Millis;
 use futures::{StreamExt, pin_mut};
+use std::time::{Duration, UNIX_EPOCH};
 use wire::{Filter, Subject, stream};
+
+/// Whose objects are looked at.
+const FOLDERS: [&str; 2] = [paths::UPLOADS, paths::JOBS];
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,7 +39,7 @@ pub async fn look(shared: &Shared) -> Result<Found, Error> {
 }
 
 async fn tidy(store: &Store, before: Millis) -> Result<(), StoreError> {
-    let files = store.tidy(before).await?;
+    let files = store.tidy(&FOLDERS, UNIX_EPOCH + Duration::from_millis(before.get())).await?;
     if files > 0 {
         tracing::info!(files, "writes that were never finished were removed");
     }
@@ -50,11 +54,12 @@ async fn began(bus: &Bus) -> Result<Millis, ReadError> {
 }
 
 async fn store(store: &Store, since: Millis, found: &mut Found) -> Result<(), StoreError> {
-    for folder in [paths::UPLOADS, paths::JOBS] {
+    for folder in FOLDERS {
         let objects = store.walk(folder)?;
         pin_mut!(objects);
         while let Some(object) = objects.next().await {
             let (path, written) = object?;
+            let written = clock::millis(written);
             match paths::place(&path).filter(|_| written >= since) {
                 Some(Place::Upload(upload)) => drop(found.uploads.insert(upload, written)),
                 Some(Place::Part(job)) => found.of(job).parts = true,
@@ -71,7 +76,7 @@ async fn streams(bus: &Bus, found: &mut Found) -> Result<(), ReadError> {
     for (stream, filter) in
         [(stream::RESULTS, Filter::Results), (stream::RESULTS, Filter::Inputs), (stream::DEAD, Filter::AllDead)]
     {
-        for subject in bus.subjects(stream, &filter.to_string()).await?.into_keys() {
+        for subject in bus.subjects(stream, &filter).await?.into_keys() {
             match subject.parse() {
                 Ok(Subject::Result { job, chunk } | Subject::ResultPart { job, chunk, .. }) => {
                     found.of(job).segments.insert(chunk.segment);
