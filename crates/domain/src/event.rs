@@ -100,7 +100,7 @@ pub struct Submitted {
     pub window_ms: u64,
     pub metadata: BTreeMap<String, String>,
     pub priority: Priority,
-    /// W3C `traceparent` of the span that all of the job hangs under.
+    /// W3C context of the span that all of the job hangs under: `traceparent`, and after a blank `tracestate`, if any.
     pub trace: Option<String>,
     /// How the input is cut. It stands in the log so that an intake that starts again cuts at the same places.
     pub packing: Packing,

@@ -173,7 +173,8 @@ impl Runner {
     }
 
     async fn begin(&self, work: &Work, delivery: &Delivery, turns: Vec<Turn<'_>>) -> Result<(), Error> {
-        let trace = delivery.header(envelope::TRACEPARENT);
+        let trace = wire::trace::read(|name| delivery.header(name));
+        let trace = trace.as_deref();
         spans::queued(work, trace);
         let waited_ms = clock::now().since(work.sent);
         self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
