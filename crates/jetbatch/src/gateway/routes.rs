@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub fn routes(desk: Arc<Desk>) -> Router {
-    let orders = Order::ALL.into_iter().filter(|order| *order != Order::Delete);
+    let orders = Order::ALL.iter().copied().filter(|order| *order != Order::Delete);
     let orders = orders.fold(Router::new(), |router, order| {
         let give = move |State(desk), Path(job), headers, body| orders::give(order, desk, job, headers, body);
         router.route(&orders::path(order), post(give))
