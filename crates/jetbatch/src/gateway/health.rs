@@ -48,7 +48,7 @@ pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
 
 async fn look(desk: &Desk) -> Vec<String> {
     let bus = &desk.shared.bus;
-    if bus.client().connection_state() != async_nats::connection::State::Connected {
+    if !desk.is_connected() {
         return vec!["there is no connection to NATS".to_owned()];
     }
     let streams = join_all(STREAMS.map(|name| async move { reason(&format!("stream {name}"), bus.state(name)).await }));

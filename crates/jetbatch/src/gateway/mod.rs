@@ -21,6 +21,7 @@ mod prefix;
 mod range;
 mod retry;
 mod routes;
+mod row;
 mod short;
 mod submit;
 mod upload;
