@@ -11,6 +11,7 @@ pub struct Eta {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Sla {
     OnTrack,
     /// With more than one chance in ten it misses the deadline.

@@ -141,6 +141,7 @@ impl Submitted {
 /// A class of urgency: a higher one is served before any deadline of a lower one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Priority {
     High,
     #[default]
@@ -159,6 +160,7 @@ pub struct Rejected {
 
 /// One mistake in an input, in the words of the OpenAI batch object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LineError {
     pub code: Code,
     /// 1-based; absent when the mistake is the file's.
@@ -170,6 +172,8 @@ pub struct LineError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = LineErrorCode))]
 pub enum Code {
     InvalidJsonLine,
     InvalidUtf8,
@@ -351,6 +355,7 @@ pub struct ChunkFailed {
 /// Why an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FaultClass {
     /// The engine does not take the request. By default that is its answer, and no failure.
     Refused,
@@ -423,6 +428,7 @@ pub struct OutputWritten {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct File {
     pub path: String,
     pub bytes: u64,
