@@ -1,5 +1,5 @@
 use super::*;
-use crate::gateway::view::tests::stored;
+use crate::gateway::row::tests::stored;
 
 fn job(n: u64) -> JobId {
     JobId::keyed("t", &n.to_string())

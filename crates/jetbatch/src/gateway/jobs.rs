@@ -5,8 +5,8 @@ use super::{
     fields::clipped,
     index::{Kept, Query},
     limits, row,
-    view::View,
 };
+use api::{Job, JobPage};
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
@@ -14,7 +14,6 @@ use axum::{
 };
 use domain::{JobId, status::State as Phase};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::json;
 use std::{str::FromStr, sync::Arc};
 use tokio::time::timeout;
 use url::form_urlencoded;
@@ -28,7 +27,7 @@ pub fn id(text: &str) -> Result<JobId, Refusal> {
 /// `GET /jobs/{id}`.
 pub async fn one(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
     let stored = desk.job(id(&job)?).await?;
-    Ok(Json(View::of(&stored)).into_response())
+    Ok(Json(shown(stored)).into_response())
 }
 
 /// `GET /jobs`.
@@ -44,9 +43,13 @@ pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> An
     let page = page.ok_or_else(no_such)?;
     let next = page.jobs.last().map(|(job, _)| *job).filter(|_| page.has_more);
     let read = stream::iter(page.jobs).map(|(job, kept)| row(&desk, job, kept)).buffered(limits::PAGE_READS);
-    let found: Vec<StoredStatus> = read.try_filter_map(|found| std::future::ready(Ok(found))).try_collect().await?;
-    let data: Vec<View<'_>> = found.iter().map(View::of).collect();
-    Ok(Json(json!({"object": "list", "data": data, "has_more": page.has_more, "next": next})).into_response())
+    let data = read.try_filter_map(|found| std::future::ready(Ok(found.map(shown)))).try_collect().await?;
+    Ok(Json(JobPage::new(data, page.has_more, next)).into_response())
+}
+
+/// A job as a client sees it.
+pub fn shown(stored: StoredStatus) -> Job {
+    Job::new(stored.status, stored.live)
 }
 
 /// What is shown of a job in a list. One whose status was deleted meanwhile is left out until it is rebuilt.

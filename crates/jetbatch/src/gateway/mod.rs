@@ -25,7 +25,6 @@ mod row;
 mod short;
 mod submit;
 mod upload;
-mod view;
 
 use crate::shared::Shared;
 use desk::Desk;

@@ -114,10 +114,47 @@ impl Row {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
-    use crate::gateway::view::tests::stored;
-    use domain::event::Code;
+    use domain::{
+        eta::{Eta, Sla},
+        event::Code,
+    };
+
+    /// A job half way, as the projector would store it.
+    pub fn stored(state: State) -> StoredStatus {
+        let status = Status {
+            id: JobId::keyed("t", "a"),
+            state,
+            fingerprint: "f".into(),
+            model: Some("tiny".into()),
+            endpoint: None,
+            priority: Priority::Normal,
+            metadata: BTreeMap::from([("team".into(), "a".into())]),
+            requests: Counts { total: 10, completed: 4, failed: 1, unanswered: 0, remaining: 5 },
+            usage: Usage { prompt: 40, completion: 20, cached: 0 },
+            attempts: 3,
+            retries: 1,
+            submitted_at: Millis::new(1_700_000_000_000),
+            validated_at: Some(Millis::new(1_700_000_000_250)),
+            started_at: Some(Millis::new(1_700_000_001_000)),
+            closing_at: None,
+            ended_at: None,
+            deadline: Millis::new(1_700_086_400_000),
+            segments: 1,
+            archived_prefix: 0,
+            errors: Vec::new(),
+            errors_total: 0,
+            warnings: Vec::new(),
+            output: None,
+            error_file: None,
+            trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        };
+        let at = Millis::new(1_700_000_060_000);
+        let eta = Some(Eta { p50: at, p90: at.plus(1_500) });
+        let live = Live { requests_per_s: Some(1.0 / 3.0), tokens_per_s: None, eta, sla: Some(Sla::OnTrack) };
+        StoredStatus { v: 1, seq: 7, status, live }
+    }
 
     #[test]
     fn a_row_shows_what_the_status_shows() {
