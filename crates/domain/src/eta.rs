@@ -13,6 +13,7 @@ pub struct Eta {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Sla {
     OnTrack,
     /// With more than one chance in ten it misses the deadline.

@@ -128,6 +128,7 @@ impl Submitted {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Priority {
     High,
     #[default]
@@ -146,6 +147,7 @@ pub struct Rejected {
 
 /// One mistake in an input, in the words of the OpenAI batch object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LineError {
     pub code: Code,
     /// 1-based; absent when the mistake is the file's.
@@ -157,6 +159,8 @@ pub struct LineError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = LineErrorCode))]
 pub enum Code {
     InvalidJsonLine,
     InvalidUtf8,
@@ -353,6 +357,7 @@ pub struct ChunkFailed {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", const_into_str)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FaultClass {
     /// The engine does not take the request. By default that is its answer, and no failure.
     Refused,
@@ -401,6 +406,7 @@ pub struct OutputWritten {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct File {
     pub path: String,
     pub bytes: u64,

@@ -17,6 +17,7 @@ use strum::{IntoStaticStr, VariantArray};
 /// A job as a client describes it. Exactly one of `requests` and `input` is given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Submission {
     /// The client's own UUID for the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +38,7 @@ pub struct Submission {
     pub strict: bool,
     /// Input lines, inline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Vec<Object>>))]
     pub requests: Option<Vec<serde_json::Value>>,
     /// `upload://<id>`, `file:///...` under an allowed root, or an object's URL under an allowed prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,9 +1,10 @@
 //! Around every handler: a span under the caller's, a measure, and a look at who sent it.
 use super::{desk::Desk, error::Refusal};
 use crate::telemetry::{self, names::kind};
+use api::ErrorCode;
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -65,7 +66,7 @@ fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 fn foreign() -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", "pages of other sites may not submit here").param("Origin")
+    Refusal::new(ErrorCode::ForeignOrigin, "pages of other sites may not submit here").param("Origin")
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use super::{
     fields::Fields,
     limits,
     upload::{self, Upload},
-    view::{Links, rfc3339},
 };
 use crate::{
     bus::PublishError,
@@ -16,6 +15,7 @@ use crate::{
         names::{self, kind, operation, span},
     },
 };
+use api::{Accepted, FORM, IDEMPOTENCY_KEY as KEY, JSON, NDJSON};
 use axum::{
     Json,
     extract::{Request, State},
@@ -29,13 +29,12 @@ use domain::{
     status::State as Phase,
     submission::Submission,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
 use wire::{Message, Subject, envelope, stream, work::StoredStatus};
 
-const KEY: &str = "Idempotency-Key";
 const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
 
 /// A submission that was checked, and all that belongs to it.
@@ -52,7 +51,7 @@ pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
     let key = key(&headers)?;
     match media(&headers).as_str() {
-        "application/json" => {
+        JSON => {
             if query.is_some() {
                 return Err(Refusal::invalid("a JSON submission has its settings in the body, not in the query"));
             }
@@ -60,13 +59,13 @@ pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
                 body::json(&desk, &headers, request.into_body()).await?;
             place(&desk, key, Offer { submission: value, fingerprint, upload: None }).await
         }
-        "application/x-ndjson" | "application/jsonl" => {
+        NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
             check(&fields)?;
             let file = upload::raw(&desk, request).await?;
             place(&desk, key, Offer::of_file(&fields, file)?).await
         }
-        upload::FORM => {
+        FORM => {
             let mut fields = Fields::query(query.as_deref())?;
             let file = upload::form(&desk, request, &mut fields, check).await?;
             place(&desk, key, Offer::of_file(&fields, file)?).await
@@ -203,18 +202,8 @@ fn existing(stored: &StoredStatus) -> Response {
 }
 
 pub fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Millis) -> Response {
-    let links = Links::of(id);
-    let location = links.itself.clone();
-    let body = json!({
-        "id": id,
-        "object": "job",
-        "state": state,
-        "status_url": links.itself,
-        "results_url": links.results,
-        "events_url": links.events,
-        "deadline": rfc3339(deadline),
-    });
-    (code, [(LOCATION, location)], Json(body)).into_response()
+    let accepted = Accepted::new(id, state, deadline);
+    (code, [(LOCATION, accepted.status_url.clone())], Json(accepted)).into_response()
 }
 
 #[cfg(test)]

@@ -61,6 +61,10 @@ impl Book {
         self.entries.get_mut(job)
     }
 
+    pub fn peek(&self, job: &JobId) -> Option<&Entry> {
+        self.entries.get(job)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&JobId, &Entry)> {
         self.entries.iter()
     }

@@ -136,3 +136,27 @@ async fn an_order_waits_for_an_input_that_is_being_validated() {
     let (answer, ()) = tokio::join!(stand.post(&path, &Value::Null), stand.put(status(id, State::InProgress)));
     assert_eq!(answer.status(), 202);
 }
+
+/// Every read of a key is heard on the subject it is asked for by.
+#[tokio::test]
+async fn a_list_reads_no_key() {
+    let stand = stand().await;
+    for name in ["a", "b"] {
+        stand.put(status(job(name), State::Completed)).await;
+    }
+    wait_for("both to be listed", WAIT, || async {
+        let page = json(stand.get("/jobs").await).await;
+        (page["data"].as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    let mut reads = stand.bus.client().subscribe("$JS.API.DIRECT.GET.KV_status.>").await.unwrap();
+    let one = async |name: &str| stand.get(&format!("/jobs/{}", job(name))).await;
+    let alone = json(one("a").await).await;
+    let page = json(stand.get("/jobs").await).await;
+    assert!(page["data"].as_array().unwrap().contains(&alone), "a row is the job as it is alone");
+    assert_eq!(one("b").await.status(), 200);
+    for name in ["a", "b"] {
+        let read = reads.next().await.unwrap();
+        assert!(read.subject.ends_with(&job(name).to_string()), "{}", read.subject);
+    }
+}

@@ -2,16 +2,15 @@
 use crate::cli::{demo::Sample, submit::upload};
 use crate::cli::{
     error::Error,
-    job::Job,
     local::Local,
     meter::Meter,
     text,
     watch::{Pace, follow, verdict},
 };
 use crate::{clock, config::Config};
+use api::{Job, Time};
 use bytes::Bytes;
 use clap::Args;
-use domain::Millis;
 use engine::{Bare, Spec};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -152,11 +151,11 @@ async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
     let job = local.beside(async {
         let id = upload(&client, file, None).await?;
         let pace = Pace { every: LOOK_EVERY, look: |_: &Job| {} };
-        follow(&client, &id, &mut Meter::Quiet, pace).await.map(|(_, job)| job)
+        follow(&client, id, &mut Meter::Quiet, pace).await.map(|(_, job)| job)
     });
     let job = job.await?;
     verdict(&job)?;
-    let ended = job.ended_at.as_ref().map_or_else(clock::now, |when| Millis::new(when.ms()));
+    let ended = job.ended_at.map_or_else(clock::now, |Time(at)| at);
     Ok(job.usage.completion_tokens as f64 * 1_000.0 / ended.since(begun) as f64)
 }
 
