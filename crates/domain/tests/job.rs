@@ -7,7 +7,7 @@ use domain::{
     job::{Chunk, Phase},
     pack::{Packer, Packing},
     retry::Policies,
-    schedule::{self, Room},
+    schedule::{self, Capacity},
     status::{State, Status},
     warning::Warning,
 };
@@ -390,9 +390,8 @@ fn the_most_urgent_job_is_sent_first() {
     let mut soon = running(6);
     soon.id = JobId::keyed("default", "soon");
     soon.deadline = Millis::new(61_000);
-    let mut jobs = [&late, &soon];
-    jobs.sort_by_key(|job| schedule::Urgency::of(job));
-    let room = Room { chunks: 4, requests: 100 };
+    let jobs = schedule::order([&late, &soon].into_iter());
+    let room = Capacity { chunks: 4, requests: 100 };
     let sends = schedule::next(jobs.into_iter(), &pool(), room, |_, chunk| chunk.index == 0, Millis::new(9_000));
     let sent: Vec<_> = sends.iter().map(|send| (send.job == soon.id, send.chunk.index)).collect();
     assert_eq!(sent, [(true, 1), (true, 2), (false, 1), (false, 2)]);
