@@ -9,11 +9,12 @@ use axum::extract::{Request, State};
 use domain::{
     Endpoint, JobId,
     event::Priority,
+    raw::RawRequest,
     request::{Body, Refusal as Refused},
     submission::{Submission, absent},
 };
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
 use std::{collections::BTreeMap, sync::Arc};
 
 #[derive(Debug, Deserialize)]
@@ -66,8 +67,8 @@ pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
 
 /// The settings are the same for all prompts, so the first request tells whether an engine will take them.
 fn check(submission: &Submission) -> Result<(), Refusal> {
-    let first = submission.requests.as_ref().and_then(|requests| requests.first());
-    let body = first.map(|request| request["body"].to_string()).unwrap_or_default();
+    let Some(first) = submission.requests.as_ref().and_then(|requests| requests.first()) else { return Ok(()) };
+    let body = serde_json::from_str::<Asked<'_>>(first.as_str()).map(|asked| asked.body.get()).unwrap_or_default();
     match Body::read(Endpoint::Chat, body.as_bytes()) {
         Ok(_) => Ok(()),
         Err(refusal) => {
@@ -93,22 +94,52 @@ impl Start {
         }
     }
 
-    fn request(&self, number: usize, prompt: &str) -> Value {
-        let system = self.system.iter().map(|text| json!({"role": "system", "content": text}));
-        let messages: Vec<Value> = system.chain([json!({"role": "user", "content": prompt})]).collect();
-        let mut body = json!({
-            "messages": messages,
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": self.seed,
-            "stop": self.stop,
-        });
-        if let Value::Object(fields) = &mut body {
-            fields.retain(|_, value| !value.is_null());
-        }
-        json!({"custom_id": format!("prompt-{number}"), "body": body})
+    fn request(&self, number: usize, prompt: &str) -> RawRequest {
+        let system = self.system.iter().map(|content| Said { role: "system", content });
+        let body = Settings {
+            messages: system.chain([Said { role: "user", content: prompt }]).collect(),
+            max_tokens: &self.max_tokens,
+            temperature: &self.temperature,
+            top_p: &self.top_p,
+            seed: &self.seed,
+            stop: &self.stop,
+        };
+        let request = Prompt { custom_id: format!("prompt-{number}"), body };
+        RawRequest::of(&request).expect("texts and JSON are JSON")
     }
+}
+
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+#[derive(Serialize)]
+struct Prompt<'a> {
+    custom_id: String,
+    body: Settings<'a>,
+}
+
+#[derive(Serialize)]
+struct Settings<'a> {
+    messages: Vec<Said<'a>>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    max_tokens: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    temperature: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    top_p: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    seed: &'a Value,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    stop: &'a Value,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    role: &'static str,
+    content: &'a str,
 }
 
 #[cfg(test)]
@@ -121,9 +152,9 @@ mod tests {
         let submission = start.submission();
         assert!(submission.check().is_ok());
         assert_eq!(submission.model.as_deref(), Some("tiny"));
-        let wanted = json!({"custom_id": "prompt-2", "body": {"max_tokens": 5, "messages": [
-            {"role": "system", "content": "s"}, {"role": "user", "content": "b"}]}});
-        assert_eq!(submission.requests.unwrap()[1], wanted);
+        let messages = r#"[{"role":"system","content":"s"},{"role":"user","content":"b"}]"#;
+        let wanted = format!(r#"{{"custom_id":"prompt-2","body":{{"messages":{messages},"max_tokens":5}}}}"#);
+        assert_eq!(submission.requests.unwrap()[1].as_str(), wanted);
     }
 
     #[test]
