@@ -161,7 +161,7 @@ mod tests {
     fn every_route_is_there_once() {
         let seen: HashSet<_> = Route::ALL.iter().map(|route| (route.method(), route.path())).collect();
         assert_eq!(seen.len(), Route::ALL.len());
-        for order in Order::ALL.into_iter().filter(|order| *order != Order::Delete) {
+        for order in Order::ALL.iter().copied().filter(|order| *order != Order::Delete) {
             let route = Route::order(order);
             assert_eq!((route.method(), route.path()), (Method::Post, &*format!("/jobs/{{id}}/{}", order.as_str())));
         }
