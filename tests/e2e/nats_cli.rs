@@ -21,7 +21,7 @@ async fn the_nats_command_submits_a_job() {
     let job = json!({"requests": [{"custom_id": "a", "body": body}]}).to_string();
     let subject = Subject::Submit.to_string();
     publish(Path::new(&nats), &stand.nats.url(), &[&subject, &job]).await;
-    stand.answered(JobId::sequenced(stream::SUBMIT, 1), std::slice::from_ref(&ask)).await;
+    stand.answered(JobId::sequenced(stream::SUBMIT.as_str(), 1), std::slice::from_ref(&ask)).await;
 
     let keyed = ["-H", "Nats-Msg-Id:tuesday", &subject, &job];
     for _ in 0..2 {

@@ -1,7 +1,10 @@
 //! Settings: a TOML file, then environment variables `JETBATCH__SECTION__KEY` over it. Unknown keys are errors.
 mod bounds;
+mod retention;
 
-use crate::{archiver, bus, store, telemetry};
+pub use retention::{Age, Retention};
+
+use crate::{bus, store, telemetry};
 use domain::{
     Pool,
     event::FaultClass,
@@ -29,7 +32,7 @@ pub struct Config {
     pub worker: Worker,
     pub archiver: Archiver,
     pub projector: Projector,
-    pub retention: archiver::Retention,
+    pub retention: Retention,
     pub telemetry: telemetry::Settings,
     /// What follows on failures, by class; what is left out is the class's default.
     pub retry: BTreeMap<FaultClass, Override>,

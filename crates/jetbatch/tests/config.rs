@@ -60,8 +60,8 @@ fn the_reference_names_every_key() {
     let text = reference();
     let sources = [
         include_str!("../src/config.rs"),
-        include_str!("../src/bus/settings.rs"),
-        include_str!("../src/store/settings.rs"),
+        include_str!("../../bus/src/settings.rs"),
+        include_str!("../../store/src/settings.rs"),
         include_str!("../../engine/src/spec.rs"),
     ];
     for key in sources.into_iter().flat_map(keys) {

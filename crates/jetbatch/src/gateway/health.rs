@@ -1,6 +1,6 @@
 //! Whether the door is alive, and whether all that it stands on is there.
 use super::{desk::Desk, error::Answer, limits};
-use crate::bus::redact;
+use crate::bus::{Stream, redact};
 use api::{Readiness, Ready};
 use axum::{
     Json,
@@ -20,7 +20,7 @@ use wire::stream;
 #[derive(Default)]
 pub struct Health(Mutex<Option<(Instant, Vec<String>)>>);
 
-const STREAMS: [&str; 4] = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS];
+const STREAMS: [Stream; 4] = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS];
 
 /// `GET /healthz`: who can answer is alive.
 pub async fn alive() -> &'static str {

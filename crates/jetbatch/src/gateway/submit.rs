@@ -135,7 +135,7 @@ pub async fn place(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer 
 
 fn span(job: JobId) -> Span {
     let span = info_span!("submit", otel.name = span::SUBMIT, otel.kind = kind::PRODUCER, %job);
-    telemetry::set(&span, || names::messaging(operation::SEND, stream::SUBMIT, "jobs.submit"));
+    telemetry::set(&span, || names::messaging(operation::SEND, stream::SUBMIT.as_str(), "jobs.submit"));
     span
 }
 

@@ -63,7 +63,7 @@ fn job_id(delivery: &Delivery, submission: Option<&Submission>) -> JobId {
     let key = delivery.id().filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
     let own = submission.and_then(|s| s.id);
     own.or_else(|| key.map(|key| JobId::keyed(TENANT, key)))
-        .unwrap_or_else(|| JobId::sequenced(stream::SUBMIT, delivery.seq))
+        .unwrap_or_else(|| JobId::sequenced(stream::SUBMIT.as_str(), delivery.seq))
 }
 
 fn read(delivery: &Delivery) -> Result<Submission, String> {

@@ -17,7 +17,7 @@ use domain::{
 };
 use futures::{StreamExt, stream::BoxStream};
 use std::collections::VecDeque;
-use wire::{Message, Subject, envelope, stream::EVENTS};
+use wire::{Message, Subject, envelope};
 
 const BLOCK_BYTES: u64 = 1 << 20;
 /// As much of an error line as holds its number.
@@ -51,7 +51,7 @@ pub async fn retry(shared: &Shared, of: JobId, trace: Option<&str>) -> Result<(J
     let status = Status::of(&job);
     again::check(status.state, status.requests)?;
     let id = again::id(of);
-    if shared.bus.last(EVENTS, &Subject::JobEvent(id).to_string()).await?.is_some() {
+    if shared.bus.last(&Subject::JobEvent(id)).await?.is_some() {
         return Ok((id, false));
     }
     match gather(shared, &job).await {

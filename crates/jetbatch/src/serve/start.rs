@@ -8,6 +8,7 @@ use crate::{
     projector, scheduler,
     shared::Shared,
     store::{self, Store, StoreError},
+    streams::DECLARED,
     worker,
 };
 use domain::Pool;
@@ -60,8 +61,8 @@ pub async fn nats(config: &Config) -> Result<(Option<Server>, bus::Settings), Er
 
 pub async fn connect(nats: &bus::Settings, name: &str, server: Option<&Server>) -> Result<Bus, bus::ConnectError> {
     match server {
-        Some(server) => Bus::connect_own(nats, name, server).await,
-        None => Bus::connect(nats, name).await,
+        Some(server) => Bus::connect_own(nats, &DECLARED, name, server).await,
+        None => Bus::connect(nats, &DECLARED, name).await,
     }
 }
 

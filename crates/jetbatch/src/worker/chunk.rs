@@ -29,7 +29,6 @@ use tracing::Instrument;
 use wire::{
     Subject,
     envelope::{self, DecodeError},
-    stream,
     work::{Results, Work},
 };
 
@@ -189,7 +188,7 @@ impl Runner {
         let mut lines = BytesMut::new();
         for part in 0..work.parts {
             let subject = Subject::InputPart { job: work.job, chunk: work.chunk, part };
-            let raw = self.shared.bus.last(stream::RESULTS, &subject.to_string()).await?;
+            let raw = self.shared.bus.last(&subject).await?;
             lines.extend_from_slice(&raw.ok_or(Error::Part { part })?.payload);
         }
         Ok(lines.freeze())

@@ -14,18 +14,18 @@ use domain::{
 use tracing::Instrument;
 use uuid::Uuid;
 use wire::{
-    Message, Subject, envelope, stream,
+    Message, Subject, envelope,
     work::{Results, Work},
 };
 
 /// The result that stands for a chunk, if there is one.
 async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    decode(bus.last(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?)
+    decode(bus.last(&Subject::Result { job, chunk }).await?)
 }
 
 /// The same for who only spares work by it: it may miss one that was stored a moment ago.
 pub async fn stored_near(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    decode(bus.last_near(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?)
+    decode(bus.last_near(&Subject::Result { job, chunk }).await?)
 }
 
 fn decode(raw: Option<Raw>) -> Result<Option<Results>, Error> {

@@ -3,7 +3,9 @@ use domain::submission::{Control, Order};
 use futures::StreamExt;
 use serde_json::json;
 use testkit::wait_for;
+use wire::Subject;
 use wire::bucket;
+use wire::stream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_status_is_deleted_is_gone() {
@@ -73,8 +75,8 @@ async fn a_cancel_is_sent_once() {
     stand.put(status(job("a"), State::InProgress)).await;
     assert_eq!(cancel("a").await.unwrap().status(), 202);
     assert_eq!(cancel("a").await.unwrap().status(), 202);
-    assert_eq!(stand.bus.state("SUBMIT").await.unwrap().messages, 1);
-    let raw = stand.bus.next_on("SUBMIT", "jobs.control", 1).await.unwrap().unwrap();
+    assert_eq!(stand.bus.state(stream::SUBMIT).await.unwrap().messages, 1);
+    let raw = stand.bus.next_on(&Subject::Control, 1).await.unwrap().unwrap();
     let control: Control = envelope::decode("control", &raw.payload).unwrap();
     assert_eq!(control, Control::new(Order::Cancel, job("a")));
     for (state, code) in [(State::Cancelled, 202), (State::Completed, 409), (State::Failed, 409), (State::Expired, 409)]

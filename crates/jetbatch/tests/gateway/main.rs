@@ -14,6 +14,7 @@ use domain::{
     status::{Counts, Live, State, Status},
     submission::Submission,
 };
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{Bus, Raw, Settings},
     config::Config,
@@ -33,6 +34,8 @@ use testkit::nats::Server;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::SubscriberInitExt;
+use wire::Subject;
+use wire::bucket;
 use wire::{envelope, work::StoredStatus};
 
 const WAIT: Duration = Duration::from_secs(20);
@@ -58,7 +61,7 @@ async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
     LOGS.call_once(|| tracing_subscriber::registry().init());
     let (server, folder) = (Server::start().await, TempDir::new().unwrap());
     let settings = Settings { url: Some(server.url()), ..Settings::default() };
-    let bus = Bus::connect(&settings, "test").await.unwrap();
+    let bus = Bus::connect(&settings, &DECLARED, "test").await.unwrap();
     bus.apply_streams(&[]).await.unwrap();
     let mut config = Config { nats: settings, ..Config::default() };
     set(&mut config);
@@ -87,7 +90,7 @@ impl Stand {
     /// The submissions that went out, with their messages.
     async fn submitted(&self) -> Vec<(Submission, Raw)> {
         let mut all = Vec::new();
-        while let Some(raw) = self.bus.next_on("SUBMIT", "jobs.submit", all.last().map_or(1, after)).await.unwrap() {
+        while let Some(raw) = self.bus.next_on(&Subject::Submit, all.last().map_or(1, after)).await.unwrap() {
             all.push((envelope::decode("submission", &raw.payload).unwrap(), raw));
         }
         all
@@ -96,7 +99,7 @@ impl Stand {
     async fn put(&self, status: Status) {
         let stored = StoredStatus { v: 1, seq: 1, status, live: Live::default() };
         let json = serde_json::to_vec(&stored).unwrap();
-        self.bus.bucket("status").put(&stored.status.id.to_string(), json).await.unwrap();
+        self.bus.bucket(bucket::STATUS).put(&stored.status.id.to_string(), json).await.unwrap();
     }
 
     async fn files(&self) -> Vec<String> {

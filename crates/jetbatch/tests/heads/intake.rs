@@ -1,6 +1,7 @@
 use super::rig::{LONG, Rig, id};
 use bytes::Bytes;
 use domain::{Event, JobId, event::SegmentPlan, submission::Submission};
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
     config::Config,
@@ -41,7 +42,7 @@ impl Drop for Head {
 
 async fn connect(url: &str) -> Bus {
     let settings = bus::Settings { ack_wait_s: 3, connect_s: 30, ..bus::Settings::default().with_url(url) };
-    Bus::connect(&settings, "intake").await.unwrap()
+    Bus::connect(&settings, &DECLARED, "intake").await.unwrap()
 }
 
 async fn submit(rig: &Rig, job: JobId) {
@@ -57,7 +58,7 @@ async fn submit(rig: &Rig, job: JobId) {
 }
 
 async fn events(rig: &Rig, job: JobId) -> Vec<Event> {
-    let mut reader = rig.bus.read(stream::EVENTS, vec![Filter::EventsOf(job).to_string()], 1).await.unwrap();
+    let mut reader = rig.bus.read(stream::EVENTS, &Filter::EventsOf(job), 1).await.unwrap();
     let mut found = Vec::new();
     while !reader.caught_up() {
         let raw = reader.next().await.unwrap();

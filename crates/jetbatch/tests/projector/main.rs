@@ -13,6 +13,7 @@ use domain::{
     event::{At, Cause, Closing, Ended, Outcome},
     status::State,
 };
+use jetbatch::bus::Stream;
 use jetbatch::{
     bus::Bus,
     clock,
@@ -21,10 +22,11 @@ use jetbatch::{
 use rig::{LONG, Rig, archived, done, id, plan, planned, within};
 use std::time::Duration;
 use testkit::wait_for;
+use wire::Filter;
 use wire::{Subject, bucket, stream, work::SlaAlert};
 
 async fn alerts(bus: &Bus, job: JobId) -> Vec<Sla> {
-    let mut reader = bus.read(stream::ALERTS, vec![Subject::SlaAlert(job).to_string()], 1).await.unwrap();
+    let mut reader = bus.read(stream::ALERTS, &Subject::SlaAlert(job), 1).await.unwrap();
     let mut found = Vec::new();
     while !reader.caught_up() {
         let raw = reader.next().await.unwrap();
@@ -98,7 +100,7 @@ async fn a_deleted_bucket_is_written_anew_while_jobs_run() {
     rig.agrees(active).await;
     rig.agrees(ended).await;
 
-    rig.bus.purge("KV_status", "$KV.status.>").await.unwrap();
+    rig.bus.purge(Stream::new("KV_status"), &Filter::All).await.unwrap();
     rig.agrees(ended).await;
     rig.agrees(active).await;
     rig.run(active, 1).await;
@@ -153,19 +155,19 @@ async fn a_comparison_names_what_differs_and_changes_nothing() {
     let value = String::from_utf8(value).unwrap().replace(r#""retries":0"#, r#""retries":1"#);
     statuses.put(&jobs[2].to_string(), value).await.unwrap();
     statuses.put(&id("stray").to_string(), rig.raw(jobs[0]).await.0).await.unwrap();
-    let before = rig.bus.last_seq("KV_status").await.unwrap();
+    let before = statuses.state().await.unwrap().last_seq;
     let mut found = compare(&rig.bus, true).await.unwrap();
     let mut want = [(jobs[1], Difference::Missing), (jobs[2], Difference::Differs), (id("stray"), Difference::Stray)];
     want.sort_by_key(|(job, _)| *job);
     found.differing.sort_by_key(|(job, _)| *job);
     assert_eq!((found.same, found.differing.as_slice()), (2, want.as_slice()));
-    assert_eq!(rig.bus.last_seq("KV_status").await.unwrap(), before, "nothing is written");
+    assert_eq!(statuses.state().await.unwrap().last_seq, before, "nothing is written");
     assert_eq!(rig.bus.bucket(bucket::STATUS_REBUILT).keys().await.unwrap().len(), 4);
     statuses.delete(&id("stray").to_string()).await.unwrap();
     rebuild(&rig.bus).await.unwrap();
     let found = compare(&rig.bus, false).await.unwrap();
     assert_eq!((found.same, found.differing), (4, vec![]));
-    assert!(rig.bus.state("KV_status_rebuilt").await.is_err(), "it is removed");
+    assert!(rig.bus.bucket(bucket::STATUS_REBUILT).state().await.is_err(), "it is removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

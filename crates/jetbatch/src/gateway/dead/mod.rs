@@ -73,7 +73,7 @@ pub async fn remove(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> An
     within(bus.delete(DEAD, seq)).await?;
     if dead.parts > 0 {
         let parts = Filter::DeadParts { pool, reason: dead.class, job: dead.job, chunk: dead.chunk };
-        within(bus.purge(DEAD, &parts.to_string())).await?;
+        within(bus.purge(DEAD, &parts)).await?;
     }
     tracing::info!(seq, job = %dead.job, chunk = %dead.chunk, "an entry of DEAD was dropped");
     Ok((StatusCode::OK, Json(DeadDropped::new(seq))).into_response())
@@ -89,7 +89,7 @@ impl Entry {
         for part in 0..dead.parts {
             let (pool, reason) = (self.pool.clone(), dead.class);
             let subject = Subject::DeadPart { pool, reason, job: dead.job, chunk: dead.chunk, part };
-            let raw = within(desk.shared.bus.last(DEAD, &subject.to_string())).await?;
+            let raw = within(desk.shared.bus.last(&subject)).await?;
             lines.extend_from_slice(&raw.ok_or_else(|| gone(self.seq))?.payload);
         }
         Ok(lines.freeze())
