@@ -123,7 +123,11 @@ async fn the_demo_runs_with_the_echo_engine() {
 #[tokio::test]
 async fn the_demo_runs_with_the_bundled_model() {
     if crate::support::is_echo() {
-        crate::support::skip("the_demo_runs_with_the_bundled_model", "JETBATCH_TEST_ENGINE is echo");
+        crate::support::skip(
+            crate::support::Need::Model,
+            "the_demo_runs_with_the_bundled_model",
+            "JETBATCH_TEST_ENGINE is echo",
+        );
         return;
     }
     demo(&[]).await;

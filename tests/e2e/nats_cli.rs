@@ -1,5 +1,5 @@
 //! The NATS door with the real `nats` command, as a person would use it.
-use crate::support::{Ask, Plan, skip};
+use crate::support::{Ask, Need, Plan, skip};
 use domain::JobId;
 use serde_json::json;
 use std::path::Path;
@@ -10,6 +10,7 @@ use wire::{Subject, stream};
 async fn the_nats_command_submits_a_job() {
     let Some(nats) = std::env::var_os("JETBATCH_TEST_NATS_CLI") else {
         skip(
+            Need::Nats,
             "the_nats_command_submits_a_job",
             "JETBATCH_TEST_NATS_CLI names no `nats`; sh tests/tools/build.sh nats makes one",
         );

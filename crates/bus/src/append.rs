@@ -27,7 +27,7 @@ impl Bus {
         let mut tries = Tries::start(self.inner.retry_for);
         loop {
             match self.try_once(&out, tries.patience(&out)).await {
-                Try::Stored(stored) => return Ok(Append::Stored(self.count(stored).seq)),
+                Try::Stored(stored) => return Ok(Append::Stored(stored.seq)),
                 Try::Conflict => return self.winner(&out, &id, expected).await,
                 Try::Again(why) => self.again(&out, &mut tries, why).await?,
                 other => return Err(out.failure(other, self)),

@@ -183,7 +183,7 @@ impl Bus {
 }
 
 fn check_version(found: &str, url: &str) -> Result<(), ConnectError> {
-    match Version::parse(found) {
+    match crate::version::parse(found) {
         Some(version) if version >= SERVER_VERSION_MIN => Ok(()),
         _ => {
             let found = if found.is_empty() { "unknown" } else { found }.to_owned();

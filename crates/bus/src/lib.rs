@@ -62,7 +62,6 @@ struct Inner {
 
 #[derive(Default)]
 struct Counters {
-    published: AtomicU64,
     retries: AtomicU64,
     reads_reopened: AtomicU64,
 }
@@ -70,7 +69,6 @@ struct Counters {
 /// What the bus counted since it was connected, for `/metrics`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    pub published: u64,
     pub publish_retries: u64,
     pub reads_reopened: u64,
     pub reconnects: u64,
@@ -93,7 +91,6 @@ impl Bus {
     pub fn counts(&self) -> Counts {
         let counts = &self.inner.counts;
         Counts {
-            published: counts.published.load(Ordering::Relaxed),
             publish_retries: counts.retries.load(Ordering::Relaxed),
             reads_reopened: counts.reads_reopened.load(Ordering::Relaxed),
             reconnects: self.inner.signals.connects().saturating_sub(1),

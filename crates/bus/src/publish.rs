@@ -103,16 +103,11 @@ impl Bus {
         let mut tries = Tries::start(self.inner.retry_for);
         loop {
             match self.try_once(out, tries.patience(out)).await {
-                Try::Stored(stored) => return Ok(self.count(stored)),
+                Try::Stored(stored) => return Ok(stored),
                 Try::Again(why) => self.again(out, &mut tries, why).await?,
                 other => return Err(out.failure(other, self)),
             }
         }
-    }
-
-    pub(super) fn count(&self, stored: Stored) -> Stored {
-        self.inner.counts.published.fetch_add(1, Ordering::Relaxed);
-        stored
     }
 
     /// One send and its answer. Who may repeat does not wait for an answer that a lost connection took along.

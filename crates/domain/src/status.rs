@@ -8,9 +8,25 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum State {
     Validating,
@@ -27,34 +43,14 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 9] = [
-        Self::Validating,
-        Self::Failed,
-        Self::InProgress,
-        Self::Paused,
-        Self::Finalizing,
-        Self::Completed,
-        Self::Expired,
-        Self::Cancelling,
-        Self::Cancelled,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Completed | Self::Expired | Self::Cancelled)
     }
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Validating => "validating",
-            Self::Failed => "failed",
-            Self::InProgress => "in_progress",
-            Self::Paused => "paused",
-            Self::Finalizing => "finalizing",
-            Self::Completed => "completed",
-            Self::Expired => "expired",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-        }
+        self.into_str()
     }
 
     pub fn of(job: &Job) -> Self {

@@ -5,7 +5,6 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod gateway;
-pub mod host;
 pub mod intake;
 pub mod lease;
 pub mod log;

@@ -70,7 +70,7 @@ pub struct Change {
     pub at_ms: u64,
     /// Whether it is the newest there is.
     pub caught_up: bool,
-    /// The `traceparent` it was written with.
+    /// The trace context it was written with.
     pub trace: Option<String>,
 }
 
@@ -251,7 +251,7 @@ pub async fn replay(
 
 fn change(raw: &Raw) -> Result<Change, LogError> {
     let (job, event) = decode(raw)?;
-    let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
+    let (caught_up, trace) = (raw.pending == 0, wire::trace::read(|name| raw.header(name)));
     Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
 }
 

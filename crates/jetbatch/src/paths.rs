@@ -1,9 +1,11 @@
 //! Every path of the store. No other file spells one.
 use domain::JobId;
+use strum::{EnumString, IntoStaticStr};
 use uuid::Uuid;
 
 /// Of the two files of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Kind {
     Output,
     Errors,
@@ -11,10 +13,7 @@ pub enum Kind {
 
 impl Kind {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Output => "output",
-            Self::Errors => "errors",
-        }
+        self.into_str()
     }
 }
 
@@ -49,8 +48,7 @@ pub fn part(job: JobId, segment: u32, kind: Kind) -> String {
 /// The segment and kind that a path of [`part`] names.
 pub fn parse_part(path: &str) -> Option<(u32, Kind)> {
     let (segment, rest) = path.rsplit('/').next()?.split_once('.')?;
-    let kind =
-        [Kind::Output, Kind::Errors].into_iter().find(|kind| rest.strip_suffix(".jsonl") == Some(kind.as_str()))?;
+    let kind = rest.strip_suffix(".jsonl")?.parse().ok()?;
     Some((segment.parse().ok()?, kind))
 }
 

@@ -63,13 +63,6 @@ impl Writer {
         Ok(self.bytes)
     }
 
-    pub async fn abort(mut self) -> Result<(), StoreError> {
-        match self.upload.as_mut().and_then(Guard::take) {
-            Some(upload) => upload.abort().await.map_err(|e| StoreError::new(&self.path, e)),
-            None => Ok(()),
-        }
-    }
-
     async fn send(&mut self, part: Bytes) -> Result<(), StoreError> {
         let upload = match &mut self.upload {
             Some(upload) => upload,

@@ -3,6 +3,7 @@ pub mod blob;
 mod declared;
 pub mod envelope;
 mod subject;
+pub mod trace;
 pub mod work;
 
 pub use address::{Address, BucketName, Message, Pattern, Stream};

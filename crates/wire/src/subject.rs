@@ -222,7 +222,7 @@ fn number(token: &str) -> Result<u32, Invalid> {
 }
 
 fn class(token: &str) -> Result<FaultClass, Invalid> {
-    FaultClass::ALL.into_iter().find(|class| class.as_str() == token).ok_or(UNKNOWN)
+    token.parse().map_err(|_| UNKNOWN)
 }
 
 fn chunk(segment: &str, index: &str) -> Result<ChunkId, Invalid> {

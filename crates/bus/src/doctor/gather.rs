@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ConsumerFact, DiskSync, Facts, StreamFact, Usage};
 use crate::create::SHRUNK_FROM;
 use crate::server;
-use crate::{ApplyError, Bus, Settings, Version};
+use crate::{ApplyError, Bus, Settings};
 
 const MONITOR_PORT: u16 = 8222;
 const MONITOR_TIMEOUT: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ pub async fn gather(bus: &Bus, settings: &Settings, pools: &[String]) -> Result<
     let jsz: Option<Value> = ask(&format!("{monitor}/jsz")).await;
     let account: Value = bus.api("INFO", &json!({})).await.unwrap_or_default();
     Ok(Facts {
-        version: Version::parse(&info.version),
+        version: crate::version::parse(&info.version),
         is_own,
         sync: jsz.as_ref().and_then(sync),
         servers: servers(jsz.as_ref(), info.cluster.is_none()),

@@ -22,8 +22,8 @@ fn version(facts: &Facts) -> Vec<Finding> {
     const WHY: &str = "Older releases can lose acknowledged messages when a disk write fails or a machine dies, even with \
                        sync_interval always (nats-server issues 8312, 8456, 8475).";
     let mend = format!("Upgrade every nats-server to {SERVER_VERSION_MIN} or newer.");
-    match facts.version {
-        Some(version) if version >= SERVER_VERSION_MIN => Vec::new(),
+    match &facts.version {
+        Some(version) if *version >= SERVER_VERSION_MIN => Vec::new(),
         Some(version) => vec![Finding::new(Danger, format!("nats-server is version {version}"), WHY, &mend)],
         None => vec![Finding::new(Warning, "the version of nats-server is unknown", WHY, &mend)],
     }

@@ -1,6 +1,6 @@
 use super::Severity::{self, Danger, Note, Warning};
 use super::{ConsumerFact, DiskSync, Facts, StreamFact, Usage, judge};
-use crate::{SERVER_VERSION_MIN, Version};
+use crate::SERVER_VERSION_MIN;
 
 /// Nothing to find fault with.
 fn sound() -> Facts {
@@ -34,7 +34,7 @@ fn each_danger_is_found_alone() {
     type Spoil = fn(&mut Facts);
     let cases: [(Spoil, Severity, &str); 15] = [
         (|f| f.streams[1].is_shrunk = true, Note, "SUBMIT is smaller"),
-        (|f| f.version = Version::parse("2.14.5"), Danger, "2.14.5"),
+        (|f| f.version = crate::version::parse("2.14.5"), Danger, "2.14.5"),
         (|f| f.sync = Some(DiskSync::Every { seconds: 120 }), Warning, "120 s"),
         (|f| f.sync = None, Note, "unknown"),
         (|f| f.replicas = 5, Danger, "5 replicas"),

@@ -25,7 +25,7 @@ fn found(tried: &[(PathBuf, Option<Version>)]) -> String {
 }
 
 fn version(found: &Option<Version>) -> String {
-    found.map(|version| format!(" (it is {version})")).unwrap_or_default()
+    found.as_ref().map(|version| format!(" (it is {version})")).unwrap_or_default()
 }
 
 /// The server to run: the configured one, else the first that is new enough on PATH and in the tools folders
@@ -55,7 +55,7 @@ fn candidates() -> impl Iterator<Item = PathBuf> {
 
 fn check(path: &Path) -> Result<(), Option<Version>> {
     let output = Command::new(path).arg("--version").output().map_err(|_| None)?;
-    match Version::parse(&String::from_utf8_lossy(&output.stdout)) {
+    match crate::version::parse(&String::from_utf8_lossy(&output.stdout)) {
         Some(version) if version >= SERVER_VERSION_MIN => Ok(()),
         found => Err(found),
     }

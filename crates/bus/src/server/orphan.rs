@@ -7,7 +7,7 @@ use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::{CONFIG, POLL, probe};
-use crate::{SERVER_VERSION_MIN, Version, limits};
+use crate::{SERVER_VERSION_MIN, limits};
 
 /// A server whose jetbatch is gone.
 pub struct Orphan {
@@ -25,7 +25,7 @@ pub async fn settle(dir: &Path, config: &str) -> Option<Orphan> {
     if let Some(running) = answering(dir).await
         && alive.contains(&running.pid)
         && fs::read_to_string(dir.join(CONFIG)).is_ok_and(|text| text == config)
-        && Version::parse(&running.version).is_some_and(|version| version >= SERVER_VERSION_MIN)
+        && crate::version::parse(&running.version).is_some_and(|version| version >= SERVER_VERSION_MIN)
     {
         return Some(Orphan { pid: running.pid, url: running.url });
     }

@@ -24,7 +24,7 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Transient> {
         let output = file(shared, job, Kind::Output, &parts).await?;
         let errors = file(shared, job, Kind::Errors, &parts).await?;
         let written = OutputWritten { at: clock::now(), output, errors };
-        let message = envelope::event(job.id, &Event::OutputWritten(written), telemetry::traceparent().as_deref());
+        let message = envelope::event(job.id, &Event::OutputWritten(written), telemetry::context().as_deref());
         shared.bus.publish(message.id(format!("{}:written", job.id))).await?;
         Ok(())
     }

@@ -38,7 +38,7 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Tran
         let fact = write(shared, job, segment).await?;
         shared.metrics.segment_archived(fact.output_bytes, fact.error_bytes);
         shared.metrics.unanswered(fact.tally.unanswered);
-        let trace = telemetry::traceparent();
+        let trace = telemetry::context();
         let message = envelope::event(job.id, &Event::SegmentArchived(fact), trace.as_deref());
         shared.bus.publish(message.id(format!("{}:archived:{number}", job.id))).await?;
         // The fact stands: whatever fails from here on is no reason to write the segment anew.

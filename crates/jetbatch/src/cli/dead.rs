@@ -69,8 +69,7 @@ struct Many {
 }
 
 fn class(text: &str) -> Result<FaultClass, String> {
-    let names = || FaultClass::ALL.map(FaultClass::as_str).join(", ");
-    FaultClass::ALL.into_iter().find(|class| class.as_str() == text).ok_or_else(|| format!("use one of {}", names()))
+    text.parse().map_err(|_| format!("use one of {}", text::words(FaultClass::ALL)))
 }
 
 pub async fn dead(args: Dead) -> Result<(), Error> {

@@ -133,7 +133,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Bench(args) => bench::bench(args).await,
         Command::Doctor(args) => admin::doctor(args).await,
         Command::Config(args) => config::config(&args),
-        Command::EngineHost => crate::host::inside::run().await.map_err(Error::failed),
+        Command::EngineHost => crate::serve::engine_host().await.map_err(Error::failed),
     }
 }
 

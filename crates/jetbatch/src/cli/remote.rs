@@ -115,8 +115,7 @@ pub fn priority_word() -> impl TypedValueParser<Value = event::Priority> {
 }
 
 fn state(text: &str) -> Result<State, String> {
-    let names = || State::ALL.map(State::as_str).join(", ");
-    State::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("use one of {}", names()))
+    text.parse().map_err(|_| format!("use one of {}", text::words(State::ALL)))
 }
 
 pub async fn status(args: Status) -> Result<(), Error> {

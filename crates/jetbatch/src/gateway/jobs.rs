@@ -80,8 +80,8 @@ fn query(text: Option<&str>) -> Result<Query, Refusal> {
 }
 
 fn state(word: &str) -> Result<Phase, String> {
-    let known = Phase::ALL.into_iter().find(|state| state.as_str() == word);
-    known.ok_or_else(|| format!("'state' must be one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+    let names = || Phase::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
+    word.parse().map_err(|_| format!("'state' must be one of {}", names()))
 }
 
 #[cfg(test)]

@@ -121,9 +121,7 @@ pub async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
     };
     let message = Message::new(Subject::Control, envelope::encode(control)).id(id);
     let mut message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = crate::telemetry::traceparent() {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
+    message = wire::trace::put(message, crate::telemetry::context().as_deref());
     desk.shared.bus.publish(message).await?;
     tracing::info!("an order was sent");
     Ok(())

@@ -142,12 +142,10 @@ fn span(job: JobId) -> Span {
 async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
     let payload = fit(desk, offer).await?;
     let bytes = payload.len();
-    let mut message = Message::new(Subject::Submit, payload)
+    let message = Message::new(Subject::Submit, payload)
         .id(format!("{id}:{}", offer.fingerprint))
         .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = telemetry::traceparent() {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
+    let message = wire::trace::put(message, telemetry::context().as_deref());
     // Kept before the publish: a client that goes away drops this future, and the message may be stored all the same.
     offer.upload.iter_mut().for_each(Upload::keep);
     let published = desk.shared.bus.publish(message).await;

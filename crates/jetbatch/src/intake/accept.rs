@@ -46,9 +46,10 @@ const TENANT: &str = "default";
 pub async fn submission(shared: &Shared, delivery: &Delivery) -> Result<(), Error> {
     let read = read(delivery);
     let id = job_id(delivery, read.as_ref().ok());
-    let span = spans::process(id, delivery.header(envelope::TRACEPARENT));
+    let trace = wire::trace::read(|name| delivery.header(name));
+    let span = spans::process(id, trace.as_deref());
     async move {
-        let trace = delivery.header(envelope::TRACEPARENT).map(str::to_owned).or_else(telemetry::traceparent);
+        let trace = trace.or_else(telemetry::context);
         match read {
             Ok(submission) => accept(shared, delivery, id, submission, trace).await,
             Err(why) => refuse(shared, delivery, id, why, trace).await,
@@ -233,7 +234,7 @@ async fn reject(shared: &Shared, id: JobId, errors: Vec<LineError>, total: u64) 
 
 /// A job that was cancelled or expired meanwhile needs no verdict.
 async fn settle(shared: &Shared, id: JobId, command: Command) -> Result<(), Error> {
-    let trace = telemetry::traceparent();
+    let trace = telemetry::context();
     match command::execute(&shared.bus, id, None, command, trace.as_deref()).await {
         Err(command::Error::Refused(Refusal::Unknown)) => Err(Error::Behind),
         Ok(_) | Err(command::Error::Refused(_)) => Ok(()),

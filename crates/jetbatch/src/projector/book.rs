@@ -104,7 +104,7 @@ impl Book {
     }
 
     pub fn show(&self, metrics: &Metrics) {
-        State::ALL.into_iter().for_each(|state| metrics.jobs(state, self.states[place(state)]));
+        State::ALL.iter().copied().for_each(|state| metrics.jobs(state, self.states[place(state)]));
     }
 }
 
@@ -121,5 +121,5 @@ impl Entry {
 }
 
 fn place(state: State) -> usize {
-    State::ALL.iter().position(|one| *one == state).expect("ALL has every state")
+    state as usize
 }

@@ -71,11 +71,8 @@ async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), E
     submission.input = Some(format!("upload://{}", id.uuid()));
     submission.fingerprint = Some(fingerprint.clone());
     let message = Message::new(Subject::Submit, envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
-    let mut message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = trace {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
-    shared.bus.publish(message).await?;
+    let message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
+    shared.bus.publish(wire::trace::put(message, trace)).await?;
     Ok(())
 }
 

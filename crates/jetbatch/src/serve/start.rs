@@ -30,7 +30,7 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     if config.pools.is_empty() {
         return Err(Error::NoPools);
     }
-    super::descriptors::raise();
+    super::rlimit::raise();
     let (server, nats) = nats(&config).await?;
     let config = Config { nats, ..config };
     // The address is taken before anything is promised to anyone.

@@ -8,9 +8,9 @@ mod snapshots;
 mod two;
 
 use domain::{
-    Event, JobId,
+    Event, JobId, Millis,
     eta::Sla,
-    event::{At, Cause, Closing, Ended, Outcome},
+    event::{At, Cause, ChunkDone, Closing, Ended, Outcome, Planned, Submitted},
     status::State,
 };
 use jetbatch::bus::Stream;
@@ -20,7 +20,6 @@ use jetbatch::{
     projector::{self, Difference, compare, rebuild},
 };
 use rig::{LONG, Rig, archived, done, id, plan, planned, within};
-use std::time::Duration;
 use testkit::wait_for;
 use wire::Filter;
 use wire::{Subject, bucket, stream, work::SlaAlert};
@@ -205,19 +204,30 @@ async fn jobs_have_an_eta_in_the_order_of_urgency() {
     let rig = Rig::start().await;
     let projector = rig.project();
     let (urgent, later) = (id("urgent"), id("later"));
+    let begun = Millis::new(clock::now().get() - 10_000);
     for (job, window) in [(later, 7_200_000), (urgent, 3_600_000)] {
-        rig.tell(job, &within(window)).await;
+        rig.tell(job, &at(begun, within(window))).await;
         rig.tell(job, &plan(0)).await;
-        rig.tell(job, &planned(1)).await;
+        rig.tell(job, &at(begun, planned(1))).await;
     }
     for chunk in 0..5 {
-        rig.tell(urgent, &done(0, chunk)).await;
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        let when = begun.plus(250 * u64::from(chunk + 1));
+        rig.tell(urgent, &at(when, done(0, chunk))).await;
     }
     let (first, second) = tokio::join!(eta(&rig, urgent), eta(&rig, later));
     assert!(first.1 == Some(Sla::OnTrack) && second.1 == Some(Sla::OnTrack));
     assert!(second.0 > first.0, "{first:?} {second:?}");
     projector.stop().await;
+}
+
+/// The event, as if it had come to pass then.
+fn at(when: Millis, event: Event) -> Event {
+    match event {
+        Event::JobSubmitted(event) => Event::JobSubmitted(Submitted { at: when, ..event }),
+        Event::JobPlanned(event) => Event::JobPlanned(Planned { at: when, ..event }),
+        Event::ChunkDone(event) => Event::ChunkDone(ChunkDone { at: when, started: when, ..event }),
+        other => other,
+    }
 }
 
 async fn eta(rig: &Rig, job: JobId) -> (u64, Option<Sla>) {

@@ -91,16 +91,19 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
 fn subject(args: &Bench) -> Result<(Spec, PathBuf), Error> {
     let Some(config) = &args.config else {
         let sample = Sample::find(args.model_dir.as_deref(), true)?;
-        let spec = Spec { slots: args.slots, ..Spec::folder(sample.model.to_string_lossy()) };
-        return Ok((spec, args.input.clone().unwrap_or(sample.file)));
+        let spec = Spec::folder(sample.model.to_string_lossy());
+        return Ok((slotted(spec, args.slots), args.input.clone().unwrap_or(sample.file)));
     };
     let config = Config::load(Some(config)).map_err(Error::failed)?;
     let mut pools = config.pools.into_values();
     let (Some(pool), None, Some(input)) = (pools.next(), pools.next(), args.input.clone()) else {
         return Err(Error::Failed("the configuration must hold exactly one pool".to_owned()));
     };
-    let slots = args.slots.or(pool.engine.slots);
-    Ok((Spec { slots, ..pool.engine }, input))
+    Ok((slotted(pool.engine, args.slots), input))
+}
+
+fn slotted(spec: Spec, slots: Option<usize>) -> Spec {
+    slots.map_or_else(|| spec.clone(), |slots| spec.clone().with_slots(slots))
 }
 
 async fn rounds(alone: &Bare, local: &mut Local, file: &Path, calls: &[Bytes], args: &Bench) -> Result<Report, Error> {

@@ -72,9 +72,8 @@ async fn window(bus: &Bus, filter: &Filter, range: Range<u64>) -> Result<Vec<u64
 }
 
 fn class(word: &str) -> Result<FaultClass, String> {
-    let known = FaultClass::ALL.into_iter().find(|class| class.as_str() == word);
-    let names: Vec<_> = FaultClass::ALL.iter().map(|class| class.as_str()).collect();
-    known.ok_or_else(|| format!("'reason' must be one of {}", names.join(", ")))
+    let names = || FaultClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
+    word.parse().map_err(|_| format!("'reason' must be one of {}", names()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! Every way a job can go, as one table. It decides nothing: [`Job::evolve`](crate::Job::evolve) and
-//! [`decide`](crate::decide::decide) do, and a test walks both and holds them to it.
-use crate::status::State;
+//! Every way a job can go, as one table. It decides nothing: [`Job::evolve`](domain::Job::evolve) and
+//! [`decide`](domain::decide::decide) do, and a test walks both and holds them to it.
+use domain::status::State;
 use std::fmt::Write as _;
 
 /// What moves a job on.
@@ -78,7 +78,7 @@ pub fn mermaid() -> String {
     for (from, cue, to) in TABLE {
         let _ = writeln!(text, "    {} --> {}: {}", from.as_str(), to.as_str(), cue.as_str());
     }
-    for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
+    for state in State::ALL.iter().filter(|state| state.is_terminal()) {
         let _ = writeln!(text, "    {} --> [*]", state.as_str());
     }
     text

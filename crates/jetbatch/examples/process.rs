@@ -1,29 +1,28 @@
 //! What a process of its own costs an engine that takes no time: calls a second, and processor time of both processes
 //! a call (which a busy machine does not change much), here and there. For Linux.
 //!
-//! `cargo build -p jetbatch --no-default-features && cargo run -p jetbatch --no-default-features --example host`
+//! `cargo build -p jetbatch --no-default-features && cargo run -p jetbatch --no-default-features --example process`
 //! (with `--release` both, for figures that mean something).
 use bytes::Bytes;
-use engine::{Call, Endpoint, Engine, Key, Spec};
-use futures::{StreamExt, TryStreamExt, stream};
-use jetbatch::{
-    config::Worker,
-    host::{Hosted, Program, Settings},
-    metrics::Metrics,
+use engine::{
+    Call, Endpoint, Engine, Key, Spec,
+    process::{Hosted, Program},
 };
-use std::{error::Error, sync::Arc, time::Instant};
+use futures::{StreamExt, TryStreamExt, stream};
+use jetbatch::{config::Worker, serve, telemetry};
+use std::{error::Error, time::Instant};
 
 const CALLS: usize = 100_000;
 const BODY: &[u8] = br#"{"model":"echo","messages":[{"role":"system","content":"Answer in one word."},{"role":"user","content":"What is the capital of France? Say it twice if you are sure."}],"max_tokens":16,"temperature":0}"#;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut settings = Settings::new(&Worker::default(), Spec::echo(), jetbatch::telemetry::Settings::default());
+    let mut settings = serve::apart(&Worker::default(), Spec::echo(), &telemetry::Settings::default());
     // Beside the folder of examples.
     let here = std::env::current_exe()?;
     settings.program = Program::at(here.ancestors().nth(2).ok_or("no folder")?.join("jetbatch"));
     let direct = engine::load(&Spec::echo()).await?;
-    let hosted = Hosted::start(&"echo".parse()?, settings, Arc::new(Metrics::new())).await?;
+    let hosted = Hosted::start(&"echo".parse()?, settings, || ()).await?;
     let engines: [(&str, &dyn Engine); 2] = [("here", &*direct), ("there", &hosted)];
     for at_once in [1, 16, 256] {
         for (name, engine) in engines {

@@ -1,6 +1,6 @@
 //! Why there is no engine process any more, or none at all. One line each.
 use super::frame;
-use engine::{About, Fault};
+use crate::{About, Fault};
 use std::{io, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
 
 /// How an engine process ended.

@@ -2,17 +2,15 @@
 #![allow(clippy::unwrap_used)]
 use bytes::{Bytes, BytesMut};
 use domain::Pool;
-use engine::{Answer, Call, Echo, Endpoint, Engine, Fault, Key, Spec};
-use futures::future::join_all;
-use jetbatch::{
-    config::Worker,
-    host::{
+use engine::{
+    Answer, Behaviour, Call, Echo, Endpoint, Engine, Fault, Key, Spec, answer,
+    process::{
         Error, Hosted, Program, Settings,
-        frame::{self, Ask, Load, Ready, Tell},
+        frame::{self, Load, Ready, Request, Response},
     },
-    metrics::Metrics,
-    telemetry,
 };
+use futures::future::join_all;
+use jetbatch::{config::Worker, metrics::Metrics, serve, telemetry};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -30,21 +28,24 @@ use testkit::wait_for;
 const BINARY: &str = env!("CARGO_BIN_EXE_jetbatch");
 const WAIT: Duration = Duration::from_secs(60);
 
-fn echo() -> Echo {
+fn echo() -> Behaviour {
     let on = |word: &str| Some(word.to_owned());
-    Echo {
+    Behaviour {
         fail_containing: on("fail"),
         die_containing: on("die"),
         panic_containing: on("panic"),
         hang_containing: on("hang"),
-        ..Echo::default()
+        ..Behaviour::default()
     }
 }
 
-fn settings(echo: Echo) -> Settings {
-    let mut settings = Settings::new(&Worker::default(), Spec { echo, ..Spec::echo() }, quiet());
-    settings.program = Program::at(BINARY);
-    settings
+fn settings(behaviour: Behaviour) -> Settings {
+    let settings = serve::apart(&Worker::default(), spec(behaviour), &quiet());
+    Settings { program: Program::at(BINARY), ..settings }
+}
+
+fn spec(behaviour: Behaviour) -> Spec {
+    Echo { echo: behaviour, ..Echo::default() }.into()
 }
 
 fn quiet() -> telemetry::Settings {
@@ -59,7 +60,9 @@ struct Stand {
 impl Stand {
     async fn new(settings: Settings) -> Self {
         let metrics = Arc::new(Metrics::new());
-        let engine = Hosted::start(&pool(), settings, metrics.clone()).await.unwrap();
+        let counted = metrics.clone();
+        let restarted = move || counted.engine_restarted(&pool());
+        let engine = Hosted::start(&pool(), settings, restarted).await.unwrap();
         Self { engine, metrics }
     }
 
@@ -119,8 +122,8 @@ async fn it_answers_as_an_engine_does() {
         .run(Call { endpoint: Endpoint::Chat, body: Bytes::from_static(b"{"), key: Key::seeded(0) })
         .await
         .unwrap();
-    assert_eq!(refused.status, 400);
-    assert_eq!(stand.say("fail").await.unwrap_err().class(), "internal");
+    assert_eq!((refused.kind, refused.status), (answer::Kind::Refused, 400));
+    assert!(matches!(stand.say("fail").await, Err(Fault::Internal { .. })));
     assert_eq!(stand.engine.restarts(), 0);
 }
 
@@ -180,7 +183,7 @@ async fn a_hang_is_noticed() {
 /// A stopped process is as silent as one that hangs in its device.
 #[tokio::test]
 async fn a_long_answer_is_no_hang() {
-    let slow = Echo { delay_ms: 2_500, ..echo() };
+    let slow = Behaviour { delay_ms: 2_500, ..echo() };
     let stand = Stand::new(Settings { stall: Some(Duration::from_secs(1)), ..settings(slow) }).await;
     stand.answers("hello").await;
     assert_eq!(stand.engine.restarts(), 0);
@@ -199,7 +202,7 @@ async fn a_stopped_process_is_replaced() {
 /// The call that would end the process is given up before its time.
 #[tokio::test]
 async fn a_dropped_call_is_cancelled() {
-    let stand = Stand::new(settings(Echo { delay_ms: 500, ..echo() })).await;
+    let stand = Stand::new(settings(Behaviour { delay_ms: 500, ..echo() })).await;
     let first = stand.engine.pid().unwrap();
     let fatal = tokio::time::timeout(Duration::from_millis(100), stand.say("die")).await;
     assert!(fatal.is_err(), "it had no time to end");
@@ -231,8 +234,8 @@ async fn an_engine_that_comes_back_as_another_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let [program, other, ready] = ["jetbatch", "other", "ready"].map(|name| folder.path().join(name));
     let mut frame = BytesMut::new();
-    let tell = Tell::Ready(Ready { model: "echo".into(), slots: 1, device: "cpu".into() });
-    frame::append(&mut frame, &tell).unwrap();
+    let ready_now = Response::Ready(Ready { model: "echo".into(), slots: 1, device: "cpu".into() });
+    frame::append(&mut frame, &ready_now).unwrap();
     std::fs::write(&ready, &frame).unwrap();
     std::fs::write(&other, format!("#!/bin/sh\ncat {}\nexec cat >/dev/null\n", ready.display())).unwrap();
     std::fs::set_permissions(&other, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -241,7 +244,7 @@ async fn an_engine_that_comes_back_as_another_is_not_used() {
     let stand = Stand::new(Settings { program: Program::at(&program), wait, ..settings(echo()) }).await;
     point(&program, other.to_str().unwrap());
     stand.say("die").await.unwrap_err();
-    assert_eq!(stand.say("hello").await.unwrap_err().class(), "died");
+    assert!(matches!(stand.say("hello").await, Err(Fault::Died { .. })));
     assert_eq!(stand.engine.pid(), None);
     point(&program, BINARY);
     stand.engine.ready().await;
@@ -257,7 +260,7 @@ fn point(link: &Path, target: &str) {
 
 #[tokio::test]
 async fn an_engine_that_cannot_start_says_why() {
-    let start = |settings| async { Hosted::start(&pool(), settings, Arc::new(Metrics::new())).await.err().unwrap() };
+    let start = |settings| async { Hosted::start(&pool(), settings, || ()).await.err().unwrap() };
     let unloadable = Settings { engine: Spec::folder("/no/such/folder"), ..settings(echo()) };
     let error = start(unloadable).await;
     assert!(matches!(&error, Error::Load(why) if !why.contains('\n')), "{error}");
@@ -291,27 +294,27 @@ impl Raw {
         let mut command = Command::new(BINARY);
         command.arg("engine-host").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut raw = Self { child: command.spawn().unwrap(), read: BytesMut::new() };
-        let spec = Spec { echo: echo(), ..Spec::echo() };
-        raw.ask(&Ask::Load(Box::new(Load { spec, telemetry: quiet() })));
-        assert!(matches!(raw.tell(), Some(Tell::Ready(_))));
+        let spec = spec(echo());
+        raw.ask(&Request::Load(Box::new(Load { spec, setup: serde_json::to_string(&quiet()).unwrap() })));
+        assert!(matches!(raw.told(), Some(Response::Ready(_))));
         raw
     }
 
-    fn ask(&mut self, ask: &Ask) {
+    fn ask(&mut self, request: &Request) {
         let mut bytes = BytesMut::new();
-        frame::append(&mut bytes, ask).unwrap();
+        frame::append(&mut bytes, request).unwrap();
         self.child.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
     }
 
     fn call(&mut self, id: u64, words: &str) {
-        self.ask(&Ask::Call { id, endpoint: Endpoint::Completions, body: body(words), key: Key::seeded(0) });
+        self.ask(&Request::Call { id, endpoint: Endpoint::Completions, body: body(words), key: Key::seeded(0) });
     }
 
-    fn tell(&mut self) -> Option<Tell> {
+    fn told(&mut self) -> Option<Response> {
         let mut part = [0; 1024];
         loop {
-            if let Some(tell) = frame::take(&mut self.read).unwrap() {
-                return Some(tell);
+            if let Some(response) = frame::take(&mut self.read).unwrap() {
+                return Some(response);
             }
             let bytes = self.child.stdout.as_mut().unwrap().read(&mut part).unwrap();
             if bytes == 0 {
@@ -327,9 +330,9 @@ fn the_process_ends_with_its_stdin_whatever_it_does() {
     let mut raw = Raw::start();
     raw.call(1, "hang");
     raw.call(2, "hello");
-    assert!(matches!(raw.tell(), Some(Tell::Answer { id: 2, .. })));
+    assert!(matches!(raw.told(), Some(Response::Answer { id: 2, .. })));
     drop(raw.child.stdin.take());
-    assert_eq!(raw.tell(), None);
+    assert_eq!(raw.told(), None);
     assert!(raw.child.wait().unwrap().success());
 }
 
@@ -340,7 +343,7 @@ fn signals_to_stop_are_for_the_worker() {
     for (signal, id) in [(Signal::SIGINT, 1), (Signal::SIGTERM, 2)] {
         kill(pid, signal).unwrap();
         raw.call(id, "hello");
-        assert!(matches!(raw.tell(), Some(Tell::Answer { .. })));
+        assert!(matches!(raw.told(), Some(Response::Answer { .. })));
     }
     drop(raw.child.stdin.take());
     assert!(raw.child.wait().unwrap().success());
@@ -351,7 +354,7 @@ fn a_call_before_the_model_is_refused() {
     let mut command = Command::new(BINARY);
     let mut child = command.arg("engine-host").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut bytes = BytesMut::new();
-    frame::append(&mut bytes, &Ask::Cancel { id: 1 }).unwrap();
+    frame::append(&mut bytes, &Request::Cancel { id: 1 }).unwrap();
     child.stdin.as_mut().unwrap().write_all(&bytes).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }

@@ -4,14 +4,14 @@
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
-pub struct Quiet {
+pub struct Stall {
     /// Up to `since`.
     before: Duration,
     /// When calls began to wait, or the last sign of life came. None while no call waits.
     since: Option<Instant>,
 }
 
-impl Quiet {
+impl Stall {
     /// There is a call.
     pub fn busy(&mut self, now: Instant) {
         self.since.get_or_insert(now);
@@ -46,20 +46,20 @@ mod tests {
     fn only_time_with_a_call_and_without_an_answer_counts() {
         let start = Instant::now();
         let at = |s| start + Duration::from_secs(s);
-        let mut quiet = Quiet::default();
-        let length = |quiet: &Quiet, s| quiet.length(at(s)).as_secs();
-        assert_eq!(length(&quiet, 9), 0, "nothing was asked");
-        quiet.busy(at(10));
-        quiet.busy(at(12));
-        assert_eq!(length(&quiet, 15), 5);
-        quiet.heard(at(15));
-        assert_eq!(length(&quiet, 18), 3, "the other call still waits");
-        quiet.idle(at(20));
-        assert_eq!(length(&quiet, 99), 5, "it was given up, and nothing waits");
-        quiet.busy(at(100));
-        assert_eq!(length(&quiet, 101), 6);
-        quiet.heard(at(101));
-        quiet.idle(at(101));
-        assert_eq!(length(&quiet, 200), 0);
+        let mut stall = Stall::default();
+        let length = |stall: &Stall, s| stall.length(at(s)).as_secs();
+        assert_eq!(length(&stall, 9), 0, "nothing was asked");
+        stall.busy(at(10));
+        stall.busy(at(12));
+        assert_eq!(length(&stall, 15), 5);
+        stall.heard(at(15));
+        assert_eq!(length(&stall, 18), 3, "the other call still waits");
+        stall.idle(at(20));
+        assert_eq!(length(&stall, 99), 5, "it was given up, and nothing waits");
+        stall.busy(at(100));
+        assert_eq!(length(&stall, 101), 6);
+        stall.heard(at(101));
+        stall.idle(at(101));
+        assert_eq!(length(&stall, 200), 0);
     }
 }

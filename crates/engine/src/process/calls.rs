@@ -1,12 +1,17 @@
 //! The calls that one engine process holds.
-use super::quiet::Quiet;
-use engine::{Answer, Fault};
+use super::stall::Stall;
+use crate::{Answer, Fault};
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time};
+
+/// By the runtime's clock, which tests stop.
+fn now() -> Instant {
+    time::Instant::now().into_std()
+}
 
 type Outcome = Result<Answer, Fault>;
 
@@ -17,7 +22,7 @@ pub struct Calls(Mutex<Inner>);
 struct Inner {
     waiting: HashMap<u64, oneshot::Sender<Outcome>>,
     last: u64,
-    quiet: Quiet,
+    stall: Stall,
     /// Why there can be no more.
     over: Option<Fault>,
 }
@@ -32,14 +37,14 @@ impl Calls {
         inner.last += 1;
         let id = inner.last;
         inner.waiting.insert(id, tell);
-        inner.quiet.busy(Instant::now());
+        inner.stall.busy(now());
         Ok((id, told))
     }
 
     pub fn settle(&self, id: u64, outcome: Outcome) {
         let mut inner = self.inner();
         if !matches!(outcome, Err(Fault::Timeout { .. })) {
-            inner.quiet.heard(Instant::now());
+            inner.stall.heard(now());
         }
         if let Some(call) = inner.remove(id) {
             // A caller that went away in this moment needs no answer.
@@ -49,7 +54,7 @@ impl Calls {
 
     /// The engine works, though no answer is whole yet.
     pub fn beat(&self) {
-        self.inner().quiet.heard(Instant::now());
+        self.inner().stall.heard(now());
     }
 
     /// Whether the call was still waiting.
@@ -77,13 +82,13 @@ impl Calls {
             if left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left).await;
+            time::sleep(left).await;
         }
     }
 
     fn left(&self, limit: Duration) -> Duration {
         let inner = self.inner();
-        if inner.quiet.is_idle() { limit } else { limit.saturating_sub(inner.quiet.length(Instant::now())) }
+        if inner.stall.is_idle() { limit } else { limit.saturating_sub(inner.stall.length(now())) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -95,7 +100,7 @@ impl Inner {
     fn remove(&mut self, id: u64) -> Option<oneshot::Sender<Outcome>> {
         let call = self.waiting.remove(&id);
         if call.is_some() && self.waiting.is_empty() {
-            self.quiet.idle(Instant::now());
+            self.stall.idle(now());
         }
         call
     }
@@ -105,14 +110,31 @@ impl Inner {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_call_that_the_engine_gave_up_is_no_sign_of_life() {
-        let (calls, limit) = (Calls::default(), Duration::from_secs(3_600));
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    async fn pass(seconds: u64) {
+        time::advance(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_the_engine_gave_up_is_no_sign_of_life() {
+        let calls = Calls::default();
         let (first, _told) = calls.open().unwrap();
-        while calls.left(limit) > limit - Duration::from_millis(5) {}
-        calls.settle(first, Err(Fault::Timeout { seconds: 1 }));
+        pass(5).await;
+        calls.settle(first, Err(Fault::Timeout { seconds: 5 }));
         let _second = calls.open().unwrap();
-        assert!(calls.left(limit) <= limit - Duration::from_millis(5));
+        assert_eq!(calls.left(LIMIT), Duration::from_secs(55));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_is_the_time_since_the_last_sign_of_life() {
+        let (calls, begun) = (Calls::default(), now());
+        let _call = calls.open().unwrap();
+        pass(59).await;
+        calls.beat();
+        calls.stall(LIMIT).await;
+        // The timer counts in milliseconds.
+        assert_eq!((now() - begun).as_secs(), 59 + 60);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 use super::{
     End, Error, Settings,
     calls::Calls,
-    frame::{self, Ask, Load, Tell},
+    frame::{self, Load, Request, Response},
     limits::{KILL_WAIT, LAST_WORDS, READ_BYTES},
     outbox::Outbox,
 };
+use crate::{About, Answer, Call, Fault};
 use bytes::BytesMut;
-use engine::{About, Answer, Call, Fault};
 use serde::de::DeserializeOwned;
 use std::{
     path::{Path, PathBuf},
@@ -65,8 +65,8 @@ impl Line {
         self.outbox.room().await;
         let (id, told) = self.calls.open()?;
         let _held = Held { line: self, id };
-        let ask = Ask::Call { id, endpoint: call.endpoint, body: call.body, key: call.key };
-        self.outbox.put(&ask).map_err(|error| Fault::Internal { message: format!("a request makes {error}") })?;
+        let request = Request::Call { id, endpoint: call.endpoint, body: call.body, key: call.key };
+        self.outbox.put(&request).map_err(|error| Fault::Internal { message: format!("a request makes {error}") })?;
         let lost = |_| Fault::Internal { message: "a call was lost".to_owned() };
         told.await.map_err(lost)?
     }
@@ -91,7 +91,7 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         if self.line.calls.forget(self.id) {
             // A few bytes are never too long.
-            let _ = self.line.outbox.put(&Ask::Cancel { id: self.id });
+            let _ = self.line.outbox.put(&Request::Cancel { id: self.id });
         }
     }
 }
@@ -99,7 +99,7 @@ impl Drop for Held<'_> {
 /// Dropped, it is killed.
 pub struct Process {
     child: Child,
-    tells: Frames<ChildStdout>,
+    responses: Frames<ChildStdout>,
     line: Arc<Line>,
     _writer: AbortOnDropHandle<()>,
 }
@@ -108,12 +108,12 @@ impl Process {
     /// Starts a process and waits for its engine.
     pub async fn start(settings: &Settings) -> Result<(Self, About), Error> {
         let mut process = Self::spawn(&settings.program)?;
-        let (spec, telemetry) = (settings.engine.clone(), settings.telemetry.clone());
-        let load = Ask::Load(Box::new(Load { spec, telemetry }));
+        let (spec, setup) = (settings.engine.clone(), settings.setup.clone());
+        let load = Request::Load(Box::new(Load { spec, setup }));
         process.line.outbox.put(&load).map_err(|error| Error::Ended(error.into()))?;
-        match process.tells.next().await {
-            Ok(Some(Tell::Ready(ready))) => Ok((process, ready.about(settings.engine.kind))),
-            Ok(Some(Tell::Failed(why))) => Err(Error::Load(why)),
+        match process.responses.next().await {
+            Ok(Some(Response::Ready(ready))) => Ok((process, ready.about(settings.engine.kind()))),
+            Ok(Some(Response::Failed(why))) => Err(Error::Load(why)),
             Ok(Some(_)) => Err(Error::Ended(process.kill(End::Strange).await)),
             Ok(None) => Err(Error::Ended(process.exit().await)),
             Err(end) => Err(Error::Ended(process.kill(end).await)),
@@ -124,10 +124,10 @@ impl Process {
         let mut child = program.command().spawn().map_err(Error::Spawn)?;
         let none = || Error::Spawn(std::io::ErrorKind::BrokenPipe.into());
         let stdin = child.stdin.take().ok_or_else(none)?;
-        let tells = Frames::new(child.stdout.take().ok_or_else(none)?);
+        let responses = Frames::new(child.stdout.take().ok_or_else(none)?);
         let line = Arc::new(Line::default());
         let writer = tokio::spawn(write(line.clone(), stdin));
-        Ok(Self { child, tells, line, _writer: AbortOnDropHandle::new(writer) })
+        Ok(Self { child, responses, line, _writer: AbortOnDropHandle::new(writer) })
     }
 
     pub fn line(&self) -> Arc<Line> {
@@ -142,7 +142,7 @@ impl Process {
     pub async fn serve(mut self, stall: Option<Duration>) -> End {
         let end = tokio::select! {
             biased;
-            heard = hear(&mut self.tells, &self.line.calls) => heard,
+            heard = hear(&mut self.responses, &self.line.calls) => heard,
             _ = self.child.wait() => self.rest().await,
             end = stuck(&self.line.calls, stall) => Some(end),
         };
@@ -154,7 +154,7 @@ impl Process {
 
     /// What a process that is gone has still said.
     async fn rest(&mut self) -> Option<End> {
-        timeout(LAST_WORDS, hear(&mut self.tells, &self.line.calls)).await.ok().flatten()
+        timeout(LAST_WORDS, hear(&mut self.responses, &self.line.calls)).await.ok().flatten()
     }
 
     /// It is going, or gone.
@@ -200,17 +200,17 @@ async fn stuck(calls: &Calls, stall: Option<Duration>) -> End {
 
 /// Until the output ends (None), or holds what ends the process. An engine that says it died is not asked again: its
 /// device may be unusable, and only a new process helps.
-async fn hear(tells: &mut Frames<ChildStdout>, calls: &Calls) -> Option<End> {
+async fn hear(responses: &mut Frames<ChildStdout>, calls: &Calls) -> Option<End> {
     loop {
-        match tells.next().await {
-            Ok(Some(Tell::Answer { id, answer })) => calls.settle(id, Ok(answer)),
-            Ok(Some(Tell::Fault { id, fault: Fault::Died { message } })) => {
+        match responses.next().await {
+            Ok(Some(Response::Answer { id, answer })) => calls.settle(id, Ok(answer)),
+            Ok(Some(Response::Fault { id, fault: Fault::Died { message } })) => {
                 calls.settle(id, Err(Fault::Died { message: message.clone() }));
                 return Some(End::Dead { message });
             }
-            Ok(Some(Tell::Fault { id, fault })) => calls.settle(id, Err(fault)),
-            Ok(Some(Tell::Beat)) => calls.beat(),
-            Ok(Some(Tell::Ready(_) | Tell::Failed(_))) => return Some(End::Strange),
+            Ok(Some(Response::Fault { id, fault })) => calls.settle(id, Err(fault)),
+            Ok(Some(Response::Beat)) => calls.beat(),
+            Ok(Some(Response::Ready(_) | Response::Failed(_))) => return Some(End::Strange),
             Ok(None) => return None,
             Err(end) => return Some(end),
         }

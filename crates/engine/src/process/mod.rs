@@ -2,23 +2,23 @@
 //! hangs) takes nothing with it but the calls it held.
 //!
 //! The worker's side is [`Hosted`]: an engine like any other, that starts the process, starts it again when it dies, and
-//! says so. The process is `jetbatch engine-host` ([`inside`]). Between them are frames over the process's stdin and
+//! says so. The process is `jetbatch engine-host` ([`child`]). Between them are frames over the process's stdin and
 //! stdout. The process never outlives its worker: it ends when its stdin does. (`PR_SET_PDEATHSIG` would be no
 //! better, for it fires at the end of the thread that started the process.)
 mod calls;
-mod child;
+pub mod child;
 mod delay;
 mod end;
 pub mod frame;
 mod hosted;
-pub mod inside;
 mod limits;
 mod outbox;
-mod quiet;
+mod parent;
+mod stall;
 
-pub use child::Program;
 pub use end::{End, Error};
 pub use hosted::Hosted;
+pub use parent::Program;
 
 use std::time::Duration;
 
@@ -26,9 +26,9 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub program: Program,
-    pub engine: engine::Spec,
-    /// The engine's process logs as its worker does.
-    pub telemetry: crate::telemetry::Settings,
+    pub engine: crate::Spec,
+    /// What the program makes its process ready with. The program knows its form.
+    pub setup: String,
     /// Calls that wait, and neither token nor answer for so long: the engine hangs. None: it may.
     pub stall: Option<Duration>,
     /// The longest that a call waits for an engine that is started again.
@@ -36,8 +36,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn new(worker: &crate::config::Worker, engine: engine::Spec, telemetry: crate::telemetry::Settings) -> Self {
+    pub fn new(engine: crate::Spec, setup: String) -> Self {
         let wait = Duration::from_secs(limits::WAIT_SECONDS_MAX);
-        Self { program: Program::own(), engine, telemetry, stall: worker.engine_stall(), wait }
+        Self { program: Program::own(), engine, setup, stall: None, wait }
     }
 }

@@ -6,7 +6,7 @@ pub const FRAME_BYTES_MAX: usize = 256 << 20;
 /// What waits to be written, beyond which no call is added.
 pub const OUTBOX_BYTES_MAX: usize = 16 << 20;
 /// Calls that were read and not yet begun.
-pub const ASKS_MAX: usize = 256;
+pub const REQUESTS_MAX: usize = 256;
 /// What is read at once.
 pub const READ_BYTES: usize = 64 << 10;
 /// How long a call waits for an engine that is started again.

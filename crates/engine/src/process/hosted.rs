@@ -1,13 +1,12 @@
 //! The worker's side: an engine that is started again when it dies.
 use super::{
     End, Error, Settings,
-    child::{Line, Process},
     delay::Delay,
     limits,
+    parent::{Line, Process},
 };
-use crate::metrics::Metrics;
+use crate::{About, Answer, Call, Engine, Fault};
 use domain::Pool;
-use engine::{About, Answer, Call, Engine, Fault};
 use futures::{FutureExt, future::BoxFuture};
 use std::{
     sync::{
@@ -45,7 +44,7 @@ impl Now {
 struct Keeper {
     pool: Pool,
     settings: Settings,
-    metrics: Arc<Metrics>,
+    restarted: Box<dyn Fn() + Send + Sync>,
     about: About,
     restarts: Arc<AtomicU32>,
     reload_max: Duration,
@@ -54,8 +53,12 @@ struct Keeper {
 
 impl Hosted {
     /// Loads the engine in a new process. What is wrong with the very first one is for the caller to know, and is not
-    /// tried again.
-    pub async fn start(pool: &Pool, settings: Settings, metrics: Arc<Metrics>) -> Result<Self, Error> {
+    /// tried again. `restarted` is told of each time that it is started again.
+    pub async fn start(
+        pool: &Pool,
+        settings: Settings,
+        restarted: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
         let (begun, wait) = (Instant::now(), settings.wait);
         let (process, about) = Process::start(&settings).await?;
         tracing::debug!(%pool, pid = process.pid(), "the engine has a process of its own");
@@ -64,7 +67,7 @@ impl Hosted {
         let keeper = Keeper {
             pool: pool.clone(),
             settings,
-            metrics,
+            restarted: Box::new(restarted),
             about: about.clone(),
             restarts: restarts.clone(),
             reload_max: limits::reload_max(begun.elapsed()),
@@ -129,7 +132,7 @@ impl Keeper {
         loop {
             tokio::time::sleep(delay).await;
             self.restarts.fetch_add(1, Ordering::Relaxed);
-            self.metrics.engine_restarted(&self.pool);
+            (self.restarted)();
             match self.start().await {
                 Ok(process) => {
                     tracing::info!(pool = %self.pool, pid = process.pid(), "the engine is back");

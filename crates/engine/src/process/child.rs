@@ -1,13 +1,12 @@
 //! The engine's process, `jetbatch engine-host`: a first frame says what to load, and each of the others is a call, or
 //! takes one back. It ends when its stdin does, and not before: a signal to stop is for the worker, which drains.
 use super::{
-    frame::{self, Ask, Load, Ready, Tell},
-    limits::{ASKS_MAX, BEAT_EVERY, LAST_WORDS, READ_BYTES},
+    frame::{self, Load, Ready, Request, Response},
+    limits::{BEAT_EVERY, LAST_WORDS, READ_BYTES, REQUESTS_MAX},
     outbox::Outbox,
 };
-use crate::telemetry;
+use crate::{Answer, Call, Engine, Fault};
 use bytes::BytesMut;
-use engine::{Answer, Call, Engine, Fault};
 use futures::{
     FutureExt,
     future::{AbortHandle, Abortable},
@@ -34,6 +33,8 @@ use tokio_util::task::AbortOnDropHandle;
 /// Of two processes the kernel, short of memory, shall rather kill this one.
 const OOM_SCORE: &str = "500";
 
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("engine-host is started by a worker, and talks to it through pipes: {0}")]
@@ -43,36 +44,37 @@ pub enum Error {
     #[error("the worker sent what comes at another time")]
     Strange,
     #[error(transparent)]
-    Telemetry(#[from] telemetry::InitError),
+    Setup(Cause),
 }
 
 /// What the thread at stdin reads.
-type Asks = mpsc::Receiver<Result<Ask, frame::Error>>;
+type Requests = mpsc::Receiver<Result<Request, frame::Error>>;
 
-/// Loads the engine that the worker names, and answers its calls.
-pub async fn run() -> Result<(), Error> {
+/// Loads the engine that the worker names, and answers its calls. `setup` makes the process ready with what its worker
+/// gave it for that ([`Settings::setup`](super::Settings::setup)); what it gives is kept to the end.
+pub async fn run<G>(setup: impl FnOnce(&str) -> Result<G, Cause>) -> Result<(), Error> {
     keep_signals()?;
     let (stdin, stdout) = pipes()?;
     prepare();
     let outbox = Arc::new(Outbox::default());
-    let tells = outbox.clone();
-    let writer = tokio::spawn(async move { tells.drain(stdout).await });
-    let mut asks = listen(stdin)?;
-    let Some(load) = first(&mut asks).await? else { return Ok(()) };
-    let _telemetry = telemetry::init(&load.telemetry, "engine")?;
+    let responses = outbox.clone();
+    let writer = tokio::spawn(async move { responses.drain(stdout).await });
+    let mut requests = listen(stdin)?;
+    let Some(load) = first(&mut requests).await? else { return Ok(()) };
+    let _kept = setup(&load.setup).map_err(Error::Setup)?;
     let loaded = tokio::select! {
-        loaded = engine::load(&load.spec) => loaded,
-        more = next(&mut asks) => return more.and_then(|more| more.map_or(Ok(()), |_| Err(Error::Strange))),
+        loaded = crate::load(&load.spec) => loaded,
+        more = next(&mut requests) => return more.and_then(|more| more.map_or(Ok(()), |_| Err(Error::Strange))),
     };
     match loaded {
         Ok(engine) => {
-            outbox.put(&Tell::Ready(Ready::new(engine.about())))?;
-            let desk = Desk { engine, outbox, running: Arc::default() };
-            let _beats = AbortOnDropHandle::new(tokio::spawn(desk.clone().beat()));
-            desk.serve(&mut asks).await
+            outbox.put(&Response::Ready(Ready::new(engine.about())))?;
+            let table = CallTable { engine, outbox, running: Arc::default() };
+            let _beats = AbortOnDropHandle::new(tokio::spawn(table.clone().beat()));
+            table.serve(&mut requests).await
         }
         Err(error) => {
-            outbox.put(&Tell::Failed(error.to_string()))?;
+            outbox.put(&Response::Failed(error.to_string()))?;
             outbox.close();
             // A worker that does not listen any more has no use for it.
             drop(writer.await);
@@ -81,14 +83,14 @@ pub async fn run() -> Result<(), Error> {
     }
 }
 
-async fn next(asks: &mut Asks) -> Result<Option<Ask>, Error> {
-    Ok(asks.recv().await.transpose()?)
+async fn next(requests: &mut Requests) -> Result<Option<Request>, Error> {
+    Ok(requests.recv().await.transpose()?)
 }
 
-async fn first(asks: &mut Asks) -> Result<Option<Load>, Error> {
-    match next(asks).await? {
-        Some(Ask::Load(load)) => Ok(Some(*load)),
-        Some(Ask::Call { .. } | Ask::Cancel { .. }) => Err(Error::Strange),
+async fn first(requests: &mut Requests) -> Result<Option<Load>, Error> {
+    match next(requests).await? {
+        Some(Request::Load(load)) => Ok(Some(*load)),
+        Some(Request::Call { .. } | Request::Cancel { .. }) => Err(Error::Strange),
         None => Ok(None),
     }
 }
@@ -120,24 +122,24 @@ fn prepare() {
 fn prepare() {}
 
 /// Reads stdin on a thread of its own, so that its end is noticed whatever the engine does to the others.
-fn listen(stdin: File) -> io::Result<Asks> {
-    let (tell, asks) = mpsc::channel(ASKS_MAX);
+fn listen(stdin: File) -> io::Result<Requests> {
+    let (sender, requests) = mpsc::channel(REQUESTS_MAX);
     std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-        hear(stdin, &tell);
-        drop(tell);
+        hear(stdin, &sender);
+        drop(sender);
         // Whoever hangs in the engine now would hang for ever, and with it the device's memory.
         std::thread::sleep(LAST_WORDS);
         let _ = signal::kill(unistd::getpid(), Signal::SIGKILL);
     })?;
-    Ok(asks)
+    Ok(requests)
 }
 
-fn hear(mut stdin: File, tell: &mpsc::Sender<Result<Ask, frame::Error>>) {
+fn hear(mut stdin: File, sender: &mpsc::Sender<Result<Request, frame::Error>>) {
     let (mut read, mut part) = (BytesMut::new(), vec![0; READ_BYTES]);
     loop {
-        while let Some(ask) = frame::take(&mut read).transpose() {
-            let is_over = ask.is_err();
-            if tell.blocking_send(ask).is_err() || is_over {
+        while let Some(request) = frame::take(&mut read).transpose() {
+            let is_over = request.is_err();
+            if sender.blocking_send(request).is_err() || is_over {
                 return;
             }
         }
@@ -152,19 +154,19 @@ fn hear(mut stdin: File, tell: &mpsc::Sender<Result<Ask, frame::Error>>) {
 
 /// The calls that run.
 #[derive(Clone)]
-struct Desk {
+struct CallTable {
     engine: Arc<dyn Engine>,
     outbox: Arc<Outbox>,
     running: Arc<Mutex<HashMap<u64, AbortHandle>>>,
 }
 
-impl Desk {
-    async fn serve(&self, asks: &mut Asks) -> Result<(), Error> {
-        while let Some(ask) = next(asks).await? {
-            match ask {
-                Ask::Call { id, endpoint, body, key } => self.begin(id, Call { endpoint, body, key }),
-                Ask::Cancel { id } => self.cancel(id),
-                Ask::Load(_) => return Err(Error::Strange),
+impl CallTable {
+    async fn serve(&self, requests: &mut Requests) -> Result<(), Error> {
+        while let Some(request) = next(requests).await? {
+            match request {
+                Request::Call { id, endpoint, body, key } => self.begin(id, Call { endpoint, body, key }),
+                Request::Cancel { id } => self.cancel(id),
+                Request::Load(_) => return Err(Error::Strange),
             }
         }
         Ok(())
@@ -178,7 +180,7 @@ impl Desk {
             if beats != told {
                 told = beats;
                 // A byte or two are never too long.
-                let _ = self.outbox.put(&Tell::Beat);
+                let _ = self.outbox.put(&Response::Beat);
             }
         }
     }
@@ -186,12 +188,12 @@ impl Desk {
     fn begin(&self, id: u64, call: Call) {
         let (abort, registration) = AbortHandle::new_pair();
         self.running().insert(id, abort);
-        let desk = self.clone();
+        let table = self.clone();
         tokio::spawn(async move {
-            let answered = Abortable::new(answer(&*desk.engine, call), registration).await;
-            desk.running().remove(&id);
+            let answered = Abortable::new(answer(&*table.engine, call), registration).await;
+            table.running().remove(&id);
             if let Ok(outcome) = answered {
-                desk.tell(id, outcome);
+                table.tell(id, outcome);
             }
         });
     }
@@ -203,14 +205,14 @@ impl Desk {
     }
 
     fn tell(&self, id: u64, outcome: Result<Answer, Fault>) {
-        let tell = match outcome {
-            Ok(answer) => Tell::Answer { id, answer },
-            Err(fault) => Tell::Fault { id, fault },
+        let response = match outcome {
+            Ok(answer) => Response::Answer { id, answer },
+            Err(fault) => Response::Fault { id, fault },
         };
-        if let Err(error) = self.outbox.put(&tell) {
+        if let Err(error) = self.outbox.put(&response) {
             let fault = Fault::Internal { message: format!("the answer makes {error}") };
             // A few words are never too long.
-            let _ = self.outbox.put(&Tell::Fault { id, fault });
+            let _ = self.outbox.put(&Response::Fault { id, fault });
         }
     }
 

@@ -1,9 +1,8 @@
 //! What worker and engine say to each other, and how: a frame is its length in four bytes, big-endian, and so many
 //! bytes of MessagePack. Pure.
 use super::limits::FRAME_BYTES_MAX;
-use crate::telemetry;
+use crate::{About, Answer, Endpoint, Fault, Key, Kind, Spec};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use engine::{About, Answer, Endpoint, Fault, Key, Kind, Spec};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 const HEAD: usize = size_of::<u32>();
@@ -11,12 +10,11 @@ const HEAD: usize = size_of::<u32>();
 /// From the worker. `Load` is the first, and comes once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ask {
+pub enum Request {
     Load(Box<Load>),
     Call {
         id: u64,
         endpoint: Endpoint,
-        #[serde(with = "wire::blob")]
         body: Bytes,
         key: Key,
     },
@@ -29,14 +27,15 @@ pub enum Ask {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     pub spec: Spec,
-    pub telemetry: telemetry::Settings,
+    /// What the program makes its process ready with.
+    pub setup: String,
 }
 
 /// From the engine. `Ready` or `Failed` is the first; then each call has one answer or one fault, unless it is cancelled.
 /// Beats come between them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tell {
+pub enum Response {
     Ready(Ready),
     /// There is no engine, and this is why.
     Failed(String),
@@ -117,29 +116,30 @@ pub fn take<T: DeserializeOwned>(read: &mut BytesMut) -> Result<Option<T>, Error
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::Usage;
+    use crate::{Mistralrs, Usage};
 
-    fn asks() -> Vec<Ask> {
-        let spec = Spec { paged_memory_share: Some(0.5), isq: Some("q4k".into()), ..Spec::folder("models/tiny") };
-        let load = Load { spec, telemetry: telemetry::Settings::default() };
+    fn requests() -> Vec<Request> {
+        let whole =
+            Mistralrs { paged_memory_share: Some(0.5), isq: Some("q4k".into()), ..Mistralrs::folder("models/tiny") };
+        let load = |spec| Request::Load(Box::new(Load { spec, setup: "{}".into() }));
         let body = Bytes::from_static(b"{\"prompt\":\"\\u00e9\"}");
-        let call = Ask::Call { id: 7, endpoint: Endpoint::Chat, body, key: Key::seeded(1) };
-        vec![Ask::Load(Box::new(load)), call, Ask::Cancel { id: 7 }]
+        let call = Request::Call { id: 7, endpoint: Endpoint::Chat, body, key: Key::seeded(1) };
+        vec![load(whole.into()), load(Spec::echo()), call, Request::Cancel { id: 7 }]
     }
 
-    fn tells() -> Vec<Tell> {
+    fn responses() -> Vec<Response> {
         let usage = Usage { prompt: 3, completion: u64::MAX, cached: 0 };
-        let fault = |fault| Tell::Fault { id: u64::MAX, fault };
+        let fault = |fault| Response::Fault { id: u64::MAX, fault };
         vec![
-            Tell::Ready(Ready { model: "m".into(), slots: 128, device: "cuda:0".into() }),
-            Tell::Failed("no such folder".into()),
-            Tell::Answer { id: 0, answer: Answer { status: 200, body: "{}".into(), usage } },
+            Response::Ready(Ready { model: "m".into(), slots: 128, device: "cuda:0".into() }),
+            Response::Failed("no such folder".into()),
+            Response::Answer { id: 0, answer: Answer::good("{}".into(), usage) },
             fault(Fault::Overloaded),
             fault(Fault::OutOfMemory { message: "m".into() }),
             fault(Fault::Died { message: "m".into() }),
             fault(Fault::Timeout { seconds: 9 }),
             fault(Fault::Internal { message: "m".into() }),
-            Tell::Beat,
+            Response::Beat,
         ]
     }
 
@@ -157,32 +157,32 @@ mod tests {
 
     #[test]
     fn messages_come_out_as_they_went_in() {
-        assert_eq!(all::<Ask>(frames(&asks())), asks());
-        assert_eq!(all::<Tell>(frames(&tells())), tells());
+        assert_eq!(all::<Request>(frames(&requests())), requests());
+        assert_eq!(all::<Response>(frames(&responses())), responses());
     }
 
     #[test]
     fn a_pipe_may_cut_anywhere() {
         let (mut read, mut found) = (BytesMut::new(), Vec::new());
-        for byte in frames(&tells()) {
+        for byte in frames(&responses()) {
             read.put_u8(byte);
-            found.extend(take::<Tell>(&mut read).unwrap());
+            found.extend(take::<Response>(&mut read).unwrap());
         }
-        assert_eq!(found, tells());
+        assert_eq!(found, responses());
     }
 
     #[test]
     fn a_frame_too_long_is_refused_before_it_is_read() {
         let mut read = BytesMut::from(&(FRAME_BYTES_MAX as u32 + 1).to_be_bytes()[..]);
-        assert!(matches!(take::<Tell>(&mut read), Err(Error::TooLong { .. })));
+        assert!(matches!(take::<Response>(&mut read), Err(Error::TooLong { .. })));
     }
 
     #[test]
     fn what_cannot_be_sent_leaves_no_trace() {
-        let mut out = frames(&asks());
+        let mut out = frames(&requests());
         let before = out.clone();
         let body = "x".repeat(FRAME_BYTES_MAX);
-        let answer = Tell::Answer { id: 1, answer: Answer { status: 200, body, usage: Usage::default() } };
+        let answer = Response::Answer { id: 1, answer: Answer::good(body, Usage::default()) };
         assert!(matches!(append(&mut out, &answer), Err(Error::TooLong { .. })));
         assert_eq!(out, before);
     }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn other_words_are_an_error() {
         for text in [&b"\0\0\0\x05hello"[..], b"\0\0\0\0", b"hello, this is a log line"] {
-            assert!(take::<Tell>(&mut BytesMut::from(text)).is_err(), "{text:?}");
+            assert!(take::<Response>(&mut BytesMut::from(text)).is_err(), "{text:?}");
         }
     }
 }
