@@ -2,11 +2,9 @@
 //! cancels jobs; sends again what WORK has lost. It owns what is sent. What is owed it derives from the log, so
 //! nothing is lost with it, and two of it do no harm: sends deduplicate, results are stored once, lifecycle events are
 //! compared and set. So the lease that makes one of them the leader only spares work done twice.
-pub mod control;
 mod dead;
 mod lines;
 mod reconcile;
-mod retry;
 mod send;
 mod sent;
 
