@@ -12,6 +12,7 @@ use domain::{
     event::{ChunkPlan, FaultClass, SegmentPlan},
     job::{Chunk, Segment},
     limits::PART_BYTES_MAX,
+    lines::spans,
     retry::{Action, Policies},
 };
 use std::collections::HashMap;
@@ -138,15 +139,7 @@ impl Lines {
     }
 
     fn of(bytes: Bytes) -> Self {
-        let mut at = Vec::new();
-        let mut start = 0;
-        for line in bytes.split_inclusive(|b| *b == b'\n') {
-            let end = start + line.len();
-            if !line.trim_ascii().is_empty() {
-                at.push((start as u32, end as u32));
-            }
-            start = end;
-        }
+        let at = spans(&bytes).map(|span| (span.start as u32, span.end as u32)).collect();
         Self { bytes, at }
     }
 

@@ -3,11 +3,9 @@
 //! its effects are carried out. What is owed it derives from the log, so nothing is lost with it, and two of it do no
 //! harm: sends deduplicate, results are stored once, lifecycle events are compared and set. So the lease that makes one
 //! of them the leader only spares work done twice.
-pub mod control;
 mod dead;
 mod lines;
 mod reconcile;
-mod retry;
 mod send;
 
 use crate::{
