@@ -51,6 +51,7 @@ fn the_core_does_no_io() {
         ("jetbatch-domain", &[][..]),
         ("jetbatch-address", &[]),
         ("jetbatch-wire", &["jetbatch-address", "jetbatch-domain"]),
+        ("jetbatch-api", &["jetbatch-domain"]),
     ] {
         let closure = closure(&metadata, name);
         let wrong: Vec<&&str> = IO.iter().filter(|io| closure.contains(**io)).collect();

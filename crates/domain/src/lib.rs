@@ -13,6 +13,7 @@ pub mod limits;
 pub mod line;
 pub mod pack;
 pub mod rate;
+pub mod raw;
 pub mod request;
 pub mod retry;
 pub mod routes;

@@ -8,6 +8,7 @@ use crate::{
         WINDOW_MS_DEFAULT, WINDOW_MS_MAX,
     },
     line::URLS,
+    raw::RawRequest,
     time,
 };
 use serde::{Deserialize, Deserializer, Serialize};
@@ -39,7 +40,7 @@ pub struct Submission {
     /// Input lines, inline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Vec<Object>>))]
-    pub requests: Option<Vec<serde_json::Value>>,
+    pub requests: Option<Vec<RawRequest>>,
     /// `upload://<id>`, `file:///...` under an allowed root, or an object's URL under an allowed prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,

@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 
 /// Built from [`Route`], so that there is a handler for each route of the document, and for no other.
 pub fn routes(desk: Arc<Desk>) -> Router {
-    let routes = Route::ALL.into_iter();
+    let routes = Route::ALL.iter().copied();
     routes
         .fold(Router::new(), |router, route| router.route(route.path(), handler(route)))
         .fallback(|uri: Uri| async move { Refusal::no_route(uri.path()) })

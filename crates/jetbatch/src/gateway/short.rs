@@ -9,11 +9,12 @@ use api::{JSON, Start};
 use axum::extract::{Request, State};
 use domain::{
     Endpoint,
+    raw::RawRequest,
     request::{Body, Refusal as Refused},
     submission::Submission,
 };
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 
 pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
@@ -34,8 +35,8 @@ pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
 
 /// The settings are the same for all prompts, so the first request tells whether an engine will take them.
 fn check(submission: &Submission) -> Result<(), Refusal> {
-    let first = submission.requests.as_ref().and_then(|requests| requests.first());
-    let body = first.map(|request| request["body"].to_string()).unwrap_or_default();
+    let Some(first) = submission.requests.as_ref().and_then(|requests| requests.first()) else { return Ok(()) };
+    let body = serde_json::from_str::<Asked<'_>>(first.as_str()).map(|asked| asked.body.get()).unwrap_or_default();
     match Body::read(Endpoint::Chat, body.as_bytes()) {
         Ok(_) => Ok(()),
         Err(refusal) => {
@@ -60,16 +61,30 @@ fn submission(start: Start) -> Submission {
     }
 }
 
-/// One line, as a batch file would have it.
-#[derive(Serialize)]
-struct Line<'a> {
-    custom_id: String,
-    body: Chat<'a>,
+fn request(start: &Start, number: usize, prompt: &str) -> RawRequest {
+    let system = start.system.iter().map(|content| Said { role: "system", content });
+    let messages = system.chain([Said { role: "user", content: prompt }]).collect();
+    let Start { max_tokens, temperature, top_p, seed, stop, .. } = start;
+    let body = Settings { messages, max_tokens, temperature, top_p, seed, stop };
+    let request = Prompt { custom_id: format!("prompt-{number}"), body };
+    RawRequest::of(&request).expect("texts and JSON are JSON")
+}
+
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    body: &'a RawValue,
 }
 
 #[derive(Serialize)]
-struct Chat<'a> {
-    messages: Vec<Message<'a>>,
+struct Prompt<'a> {
+    custom_id: String,
+    body: Settings<'a>,
+}
+
+#[derive(Serialize)]
+struct Settings<'a> {
+    messages: Vec<Said<'a>>,
     #[serde(skip_serializing_if = "Value::is_null")]
     max_tokens: &'a Value,
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -83,23 +98,14 @@ struct Chat<'a> {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct Said<'a> {
     role: &'static str,
     content: &'a str,
-}
-
-fn request(start: &Start, number: usize, prompt: &str) -> Value {
-    let system = start.system.iter().map(|content| Message { role: "system", content });
-    let messages = system.chain([Message { role: "user", content: prompt }]).collect();
-    let Start { max_tokens, temperature, top_p, seed, stop, .. } = start;
-    let body = Chat { messages, max_tokens, temperature, top_p, seed, stop };
-    serde_json::to_value(Line { custom_id: format!("prompt-{number}"), body }).expect("a request is plain JSON")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn prompts_become_chat_requests() {
@@ -107,9 +113,9 @@ mod tests {
         let submission = submission(start);
         assert!(submission.check().is_ok());
         assert_eq!(submission.model.as_deref(), Some("tiny"));
-        let wanted = json!({"custom_id": "prompt-2", "body": {"max_tokens": 5, "messages": [
-            {"role": "system", "content": "s"}, {"role": "user", "content": "b"}]}});
-        assert_eq!(submission.requests.unwrap()[1], wanted);
+        let messages = r#"[{"role":"system","content":"s"},{"role":"user","content":"b"}]"#;
+        let wanted = format!(r#"{{"custom_id":"prompt-2","body":{{"messages":{messages},"max_tokens":5}}}}"#);
+        assert_eq!(submission.requests.unwrap()[1].as_str(), wanted);
     }
 
     #[test]

@@ -26,10 +26,10 @@ use bytes::Bytes;
 use domain::{
     JobId, Millis,
     limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX},
+    raw::RawRequest,
     status::State as Phase,
     submission::Submission,
 };
-use serde_json::Value;
 use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
@@ -183,10 +183,8 @@ async fn fit(desk: &Desk, offer: &mut Offer) -> Result<Bytes, Refusal> {
     Err(Refusal::too_large("the submission is too large even without its requests"))
 }
 
-fn line(request: &Value) -> Bytes {
-    let mut line = request.to_string();
-    line.push('\n');
-    line.into()
+fn line(request: &RawRequest) -> Bytes {
+    format!("{}\n", request.as_str()).into()
 }
 
 fn same(stored: &StoredStatus, fingerprint: &str) -> Result<(), Refusal> {
@@ -227,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line() {
-        let request: Value = serde_json::from_str("{\n \"custom_id\": \"a\\nb\"\n}").unwrap();
+        let request: RawRequest = serde_json::from_str("{\n \"custom_id\": \"a\\nb\"\n}").unwrap();
         assert_eq!(line(&request), "{\"custom_id\":\"a\\nb\"}\n");
     }
 }

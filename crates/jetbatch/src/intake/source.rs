@@ -8,6 +8,7 @@ use bytes::Bytes;
 use domain::{
     JobId,
     event::{Code, Input, LineError},
+    raw::RawRequest,
 };
 use futures::{StreamExt, stream::BoxStream};
 use std::path::{Path, PathBuf};
@@ -81,7 +82,7 @@ impl Source {
         shared: &Shared,
         id: JobId,
         input: &Input,
-        requests: Option<Vec<serde_json::Value>>,
+        requests: Option<Vec<RawRequest>>,
     ) -> Result<Self, SourceError> {
         let max = shared.config.intake.input_bytes_max;
         let size = |bytes: u64| match bytes {
@@ -118,10 +119,10 @@ impl Source {
         }
     }
 
-    fn inline(id: JobId, requests: Vec<serde_json::Value>) -> Self {
+    fn inline(id: JobId, requests: Vec<RawRequest>) -> Self {
         let mut lines = String::new();
         for request in requests {
-            lines.push_str(&request.to_string());
+            lines.push_str(request.as_str());
             lines.push('\n');
         }
         let blocks = futures::stream::iter([Ok(Bytes::from(lines))]).boxed();

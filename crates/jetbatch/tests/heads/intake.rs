@@ -1,6 +1,6 @@
 use super::rig::{LONG, Rig, id};
 use bytes::Bytes;
-use domain::{Event, JobId, event::SegmentPlan, submission::Submission};
+use domain::{Event, JobId, event::SegmentPlan, raw::RawRequest, submission::Submission};
 use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
@@ -105,7 +105,8 @@ async fn a_validation_that_was_cut_off_is_ended_by_another_intake() {
 async fn a_rejected_input_leaves_no_copy() {
     let (rig, job) = (Rig::start().await, id("bad"));
     let _heads = [Head::start(&rig), Head::start(&rig)];
-    let requests = vec![serde_json::json!({"custom_id": "a", "method": "POST", "url": "/v1/nothing", "body": {}})];
+    let request = r#"{"custom_id": "a", "method": "POST", "url": "/v1/nothing", "body": {}}"#;
+    let requests = vec![RawRequest::parse(request).unwrap()];
     let submission = Submission { id: Some(job), requests: Some(requests), ..Submission::default() };
     rig.bus.publish(Message::new(Subject::Submit, serde_json::to_vec(&submission).unwrap()).id(job)).await.unwrap();
     let is_rejected = || async { matches!(events(&rig, job).await.last(), Some(Event::JobRejected(_))).then_some(()) };
