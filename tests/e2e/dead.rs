@@ -136,7 +136,7 @@ async fn storm(stand: &Stand, requests: usize, entries: usize) -> Duration {
     let id = stand.http.submit("", jsonl(&asks)).await;
     assert_counts(&stand.end(id).await, [requests, 0, requests, 0]);
     let js = stand.log().await.js;
-    wait_until("an entry for each", LONG, || async { message_count(&js, stream::DEAD).await == entries as u64 }).await;
+    assert_eq!(wait_until(LONG, &(entries as u64), || message_count(&js, stream::DEAD)).await, entries as u64);
     let elapsed = began.elapsed();
     let errors = stand.http.text(&format!("/jobs/{id}/errors")).await;
     assert_eq!(errors.lines().count(), requests);

@@ -105,7 +105,10 @@ impl Case {
 #[test]
 fn what_work_has_taken_is_owed_no_more_until_it_is_lost() {
     let mut case = case();
-    assert_eq!(case.sends().iter().map(|send| (send.chunk.index, send.generation)).collect::<Vec<_>>(), [(0, 0), (1, 0)]);
+    assert_eq!(
+        case.sends().iter().map(|send| (send.chunk.index, send.generation)).collect::<Vec<_>>(),
+        [(0, 0), (1, 0)]
+    );
     case.send_all();
     assert_eq!(case.owed(), []);
     case.ms += 10;
@@ -143,11 +146,9 @@ fn what_is_given_up_is_told_of_until_that_is_heard() {
 #[test]
 fn full_streams_unreadable_inputs_and_failures_rest() {
     let job = case().jobs.0.id;
-    for (input, rest) in [
-        (schedule::Input::Full, 1_000),
-        (schedule::Input::Unreadable(job), 5_000),
-        (schedule::Input::Failed, 200),
-    ] {
+    for (input, rest) in
+        [(schedule::Input::Full, 1_000), (schedule::Input::Unreadable(job), 5_000), (schedule::Input::Failed, 200)]
+    {
         let mut case = case();
         case.hear(input);
         case.ms += rest - 1;
