@@ -10,6 +10,7 @@ pub mod intake;
 pub mod lease;
 pub mod log;
 pub mod metrics;
+mod parts;
 pub mod paths;
 mod payload;
 pub mod projector;

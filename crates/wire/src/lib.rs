@@ -3,6 +3,7 @@ pub mod blob;
 mod declared;
 pub mod envelope;
 pub mod line;
+pub mod parts;
 mod subject;
 pub mod trace;
 pub mod work;

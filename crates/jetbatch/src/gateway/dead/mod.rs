@@ -10,7 +10,10 @@ use super::{
     submit::{self, Offer},
     upload,
 };
-use crate::bus::{Raw, ReadError};
+use crate::{
+    bus::{Raw, ReadError},
+    parts,
+};
 use api::{DeadDropped, DeadPage, ErrorCode};
 use axum::{
     Json,
@@ -18,7 +21,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::{JobId, Millis, Pool, submission::Submission};
 use futures::{StreamExt, TryStreamExt, stream};
 use page::Query;
@@ -82,17 +85,16 @@ pub async fn remove(State(app): State<Arc<AppState>>, Path(id): Path<String>) ->
 impl Entry {
     /// Its requests, also where they lie in parts.
     async fn lines(&self, app: &AppState) -> Result<Bytes, Refusal> {
-        let (dead, mut lines) = (&self.dead, BytesMut::new());
+        let dead = &self.dead;
         if dead.parts == 0 {
             return Ok(dead.lines.clone());
         }
-        for part in 0..dead.parts {
+        let read = |part| async move {
             let (pool, reason) = (self.pool.clone(), dead.class);
             let subject = Subject::DeadPart { pool, reason, job: dead.job, chunk: dead.chunk, part };
-            let raw = within(app.shared.bus.last(&subject)).await?;
-            lines.extend_from_slice(&raw.ok_or_else(|| gone(self.seq))?.payload);
-        }
-        Ok(lines.freeze())
+            within(app.shared.bus.last(&subject)).await
+        };
+        parts::join(dead.parts, read, |_| gone(self.seq)).await
     }
 
     /// By way of the store, so that the lines stay as they were written. The id follows from the entry: replayed twice,
