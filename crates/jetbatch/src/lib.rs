@@ -18,5 +18,6 @@ pub mod serve;
 pub mod shared;
 pub mod spans;
 pub mod store;
+mod submitted;
 pub mod telemetry;
 pub mod worker;

@@ -6,6 +6,7 @@ mod dead;
 mod desk;
 mod door;
 mod download;
+mod early;
 mod error;
 mod events;
 mod fields;

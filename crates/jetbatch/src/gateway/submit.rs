@@ -2,6 +2,7 @@
 use super::{
     body::{self, media},
     desk::Desk,
+    early,
     error::{Answer, Refusal},
     fields::Fields,
     limits,
@@ -11,6 +12,7 @@ use super::{
 use crate::{
     bus::PublishError,
     clock,
+    submitted::{DERIVED, TENANT},
     telemetry::{
         self,
         names::{self, kind, operation, span},
@@ -93,8 +95,16 @@ pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
     let Some(value) = headers.get(KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| key.bytes().all(|b| b.is_ascii_graphic()));
     match key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())) {
-        Some(key) => Ok(Some(JobId::keyed("default", key))),
+        Some(key) => Ok(Some(JobId::keyed(TENANT, key))),
         None => Err(Refusal::invalid(format!("it must be 1 to {KEY_BYTES_MAX} visible ASCII characters")).param(KEY)),
+    }
+}
+
+/// Submits what a client sent. An id that he chose must not be one that another's key, or a retry, gives.
+pub async fn place(desk: &Desk, key: Option<JobId>, offer: Offer) -> Answer {
+    match offer.submission.id {
+        Some(id) if id.may_be_derived() && key != Some(id) => Err(Refusal::invalid(DERIVED).param("id")),
+        _ => put(desk, key, offer).await,
     }
 }
 
@@ -103,7 +113,7 @@ pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
 /// The log decides whose an id is: intake appends a job's first event only where there is none. A status read before
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
-pub async fn place(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer {
+pub async fn put(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer {
     let window_ms = offer.submission.check()?;
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
@@ -123,16 +133,16 @@ pub async fn place(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer 
     let deadline = clock::now().plus(window_ms);
     let span = span(id);
     send(desk, id, &mut offer).instrument(span).await?;
-    if named.is_none() {
-        return Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline));
+    if named.is_some()
+        && let Some((stored, _)) = desk.await_job(id, limits::RACE_WITHIN, |_| true).await?
+    {
+        same(&stored, &offer.fingerprint)?;
+        return Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline));
     }
-    match desk.await_job(id, limits::RACE_WITHIN, |_| true).await? {
-        Some((stored, _)) => {
-            same(&stored, &offer.fingerprint)?;
-            Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline))
-        }
-        None => Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline)),
-    }
+    // It is taken, whether it can be read back at once or not.
+    let early = early::find(desk, id).await.ok().flatten();
+    let deadline = early.map_or(deadline, |stored| stored.status.deadline);
+    Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline))
 }
 
 fn span(job: JobId) -> Span {
@@ -144,7 +154,7 @@ fn span(job: JobId) -> Span {
 async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
     let payload = fit(desk, offer).await?;
     let bytes = payload.len();
-    let mut message = Message::new(Subject::Submit, payload)
+    let mut message = Message::new(Subject::SubmitJob(id), payload)
         .id(format!("{id}:{}", offer.fingerprint))
         .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
     if let Some(trace) = telemetry::traceparent() {

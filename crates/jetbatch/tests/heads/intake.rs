@@ -53,7 +53,10 @@ async fn submit(rig: &Rig, job: JobId) {
     }
     rig.shared.store.put(&paths::upload(upload), Bytes::from(lines)).await.unwrap();
     let submission = Submission { id: Some(job), input: Some(format!("upload://{upload}")), ..Submission::default() };
-    rig.bus.publish(Message::new(Subject::Submit, serde_json::to_vec(&submission).unwrap()).id(job)).await.unwrap();
+    rig.bus
+        .publish(Message::new(Subject::SubmitJob(job), serde_json::to_vec(&submission).unwrap()).id(job))
+        .await
+        .unwrap();
 }
 
 async fn events(rig: &Rig, job: JobId) -> Vec<Event> {
@@ -107,7 +110,10 @@ async fn a_rejected_input_leaves_no_copy() {
     let request = r#"{"custom_id": "a", "method": "POST", "url": "/v1/nothing", "body": {}}"#;
     let requests = vec![RawRequest::parse(request).unwrap()];
     let submission = Submission { id: Some(job), requests: Some(requests), ..Submission::default() };
-    rig.bus.publish(Message::new(Subject::Submit, serde_json::to_vec(&submission).unwrap()).id(job)).await.unwrap();
+    rig.bus
+        .publish(Message::new(Subject::SubmitJob(job), serde_json::to_vec(&submission).unwrap()).id(job))
+        .await
+        .unwrap();
     let is_rejected = || async { matches!(events(&rig, job).await.last(), Some(Event::JobRejected(_))).then_some(()) };
     wait_for("the verdict", LONG, is_rejected).await;
     let is_gone = || async { rig.shared.store.size(&paths::input(job)).await.unwrap().is_none().then_some(()) };

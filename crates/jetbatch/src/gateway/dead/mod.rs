@@ -27,9 +27,6 @@ use tokio::time::timeout;
 use view::{Brief, Full};
 use wire::{Filter, Subject, envelope, stream::DEAD, work::DeadChunk};
 
-/// The tenant that replays are keyed under.
-const TENANT: &str = "dead";
-
 pub struct Entry {
     seq: u64,
     at: Millis,
@@ -64,7 +61,7 @@ pub async fn one(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answe
 pub async fn replay(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
     let entry = entry(&desk, &id).await?;
     let offer = entry.offer(&desk).await?;
-    submit::place(&desk, None, offer).await
+    submit::put(&desk, None, offer).await
 }
 
 /// `DELETE /dead/{seq}`.
@@ -106,7 +103,7 @@ impl Entry {
         let fingerprint = blake3::hash(&lines).to_hex().to_string();
         let file = upload::receive(desk, stream::iter([Ok::<_, Infallible>(lines)])).await?;
         let submission = Submission {
-            id: Some(JobId::keyed(TENANT, &format!("{}:{}", dead.job, dead.chunk))),
+            id: Some(JobId::replay(dead.job, dead.chunk)),
             model: dead.model.clone(),
             endpoint: dead.endpoint.clone(),
             metadata: [("replay_of".to_owned(), format!("{}/{}", dead.job, dead.chunk))].into(),
