@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every test: units, properties, and end to end with a real nats-server, the `nats` command, Jaeger and an
-# S3 server. The last three are built where Go is present; elsewhere their tests are skipped, and this says so.
+# S3 server. The last three are built where Go is present; elsewhere their tests are skipped, and this says so, unless
+# JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3): then a skip is a failure.
 # Arguments go to `cargo test`.
 set -eu
 # shellcheck source=deploy/setup.sh
@@ -13,6 +14,11 @@ tool() {
     JETBATCH_TOOLS_DIR=$tools sh tests/tools/build.sh "$1" || code=$?
     [ "$code" -eq 0 ] && return 0
     [ "$code" -eq 3 ] || exit "$code"
+    case ",${JETBATCH_TEST_REQUIRE:-}," in *,"$1",*)
+        printf '*** %s is required (JETBATCH_TEST_REQUIRE), and there is none. ***\n' "$1" >&2
+        exit 1
+        ;;
+    esac
     printf '\n*** SKIPPED: the end-to-end tests with %s, for want of Go. ***\n\n' "$1" >&2
 }
 nats_cli=$(tool nats)

@@ -1,6 +1,6 @@
 //! Draws are independent: of the line, the worker, the job and the day.
 use super::held;
-use crate::support::{MODEL, Plan, Stand, is_echo, skip};
+use crate::support::{MODEL, Need, Plan, Stand, is_echo, skip};
 use serde_json::json;
 use std::collections::HashSet;
 
@@ -40,7 +40,7 @@ fn bound(squares: usize) -> i64 {
 #[tokio::test]
 async fn equal_lines_give_as_many_texts_as_independent_draws() {
     if is_echo() {
-        return skip("draws", "the echo engine stands in for the bundled model");
+        return skip(Need::Model, "draws", "the echo engine stands in for the bundled model");
     }
     let mut stand = Plan::tiny().workers(2).start().await;
     stand.workers_ready().await;

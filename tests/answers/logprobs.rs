@@ -1,12 +1,12 @@
 //! Log probabilities as they are read: real bytes, no end, the likeliest first.
 use super::{folder, held};
-use crate::support::{Plan, is_echo, lines, skip};
+use crate::support::{Need, Plan, is_echo, lines, skip};
 use serde_json::Value;
 
 #[tokio::test]
 async fn a_tokens_bytes_are_its_own() {
     if is_echo() {
-        return skip("log probabilities", "the echo engine stands in for the bundled model");
+        return skip(Need::Model, "log probabilities", "the echo engine stands in for the bundled model");
     }
     let stand = Plan::tiny().start().await;
     let file = std::fs::read_to_string(folder().join("cases/53_logprobs.jsonl")).unwrap();

@@ -9,7 +9,7 @@
 //!   `tokens` (the most), `prompt` (its tokens), `json` (it parses), `pattern` (`d` a digit), or with `param`, `code` and a part of `says` of the
 //!   error that stands for an answer;
 //! - `distinct`: every text of the job differs from the others; `same`: these lines have the same log probabilities.
-use crate::support::{Plan, Stand, is_echo, root, skip};
+use crate::support::{Need, Plan, Stand, is_echo, root, skip};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 
@@ -65,7 +65,7 @@ async fn every_case_at_two_slots() {
 
 async fn every_case(slots: usize) {
     if is_echo() {
-        return skip("the cases", "the echo engine stands in for the bundled model");
+        return skip(Need::Model, "the cases", "the echo engine stands in for the bundled model");
     }
     let mut stand = plan(slots).workers(0).start().await;
     two_ends(&stand);

@@ -182,7 +182,7 @@ async fn what_is_no_submission_becomes_a_failed_job() {
         (b"{\"input\": \"upload://018f4e2a-7c1b-7000-8000-0123456789ab\"}", "input_not_found", "upload"),
     ] {
         let ack = log.publish(Message::new(Subject::Submit, payload)).await;
-        let status = rejected(&stand, JobId::sequenced(stream::SUBMIT, ack.sequence)).await;
+        let status = rejected(&stand, JobId::sequenced(stream::SUBMIT.as_str(), ack.sequence)).await;
         let error = &status["errors"][0];
         assert_eq!(error["code"], code, "{status}");
         assert!(error["message"].as_str().unwrap().contains(words), "{words}: {error}");

@@ -47,15 +47,33 @@ fn the_core_does_no_io() {
         "rand",
     ];
     let metadata = metadata();
-    for (name, own) in [("jetbatch-domain", &[][..]), ("jetbatch-wire", &["jetbatch-domain"])] {
+    for (name, own) in [
+        ("jetbatch-domain", &[][..]),
+        ("jetbatch-address", &[]),
+        ("jetbatch-wire", &["jetbatch-address", "jetbatch-domain"]),
+    ] {
         let closure = closure(&metadata, name);
         let wrong: Vec<&&str> = IO.iter().filter(|io| closure.contains(**io)).collect();
         assert!(wrong.is_empty(), "{name} reaches {wrong:?}");
-        let mut ours: Vec<&str> =
-            closure.iter().map(String::as_str).filter(|dep| dep.starts_with("jetbatch")).collect();
-        ours.retain(|dep| *dep != name);
-        assert_eq!(ours, own, "{name}");
+        assert_eq!(ours(&closure, name), own, "{name}");
     }
+}
+
+/// What carries messages and what keeps objects could serve another program.
+#[test]
+fn bus_and_store_know_nothing_of_jobs() {
+    let metadata = metadata();
+    for (name, own) in [("jetbatch-bus", &["jetbatch-address"][..]), ("jetbatch-store", &[])] {
+        assert_eq!(ours(&closure(&metadata, name), name), own, "{name}");
+    }
+}
+
+/// The crates of this workspace that another one needs, sorted.
+fn ours<'a>(closure: &'a HashSet<String>, name: &str) -> Vec<&'a str> {
+    let mut ours: Vec<&str> = closure.iter().map(String::as_str).filter(|dep| dep.starts_with("jetbatch")).collect();
+    ours.retain(|dep| *dep != name);
+    ours.sort_unstable();
+    ours
 }
 
 /// The names of all packages that a package needs to be built into something that runs.

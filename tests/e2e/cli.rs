@@ -87,7 +87,7 @@ async fn streams_and_doctor_say_how_nats_stands() {
     stand.head.kill9().await;
     stand.log().await.js.delete_stream(wire::stream::ALERTS).await.unwrap();
     let missing = jetbatch(&["streams", "check", "--config", text(&config)], 1).await;
-    assert!(missing.stdout().contains(wire::stream::ALERTS), "{}", missing.story());
+    assert!(missing.stdout().contains(wire::stream::ALERTS.as_str()), "{}", missing.story());
     jetbatch(&["streams", "apply", "--config", text(&config)], 0).await;
     jetbatch(&["streams", "check", "--config", text(&config)], 0).await;
     let doctor = Start::new(binary()).args(["doctor", "--json", "--config"]).arg(&config);
@@ -123,7 +123,11 @@ async fn the_demo_runs_with_the_echo_engine() {
 #[tokio::test]
 async fn the_demo_runs_with_the_bundled_model() {
     if crate::support::is_echo() {
-        crate::support::skip("the_demo_runs_with_the_bundled_model", "JETBATCH_TEST_ENGINE is echo");
+        crate::support::skip(
+            crate::support::Need::Model,
+            "the_demo_runs_with_the_bundled_model",
+            "JETBATCH_TEST_ENGINE is echo",
+        );
         return;
     }
     demo(&[]).await;

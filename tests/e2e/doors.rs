@@ -64,8 +64,8 @@ async fn a_thousand_requests_by_nats() {
 async fn by_sequence(stand: &Stand, asks: &[Ask]) -> JobId {
     let message = Message::new(Subject::Submit, json!({"requests": requests(asks)}).to_string());
     let ack = stand.log().await.publish(message).await;
-    assert_eq!(ack.stream, stream::SUBMIT);
-    JobId::sequenced(stream::SUBMIT, ack.sequence)
+    assert_eq!(ack.stream, stream::SUBMIT.as_str());
+    JobId::sequenced(stream::SUBMIT.as_str(), ack.sequence)
 }
 
 /// MessagePack with the client's own UUID.

@@ -1,5 +1,5 @@
 //! The real Jaeger: a job is one trace there.
-use crate::support::{Ask, LONG, Plan, answer, jsonl, skip};
+use crate::support::{Ask, LONG, Need, Plan, answer, jsonl, skip};
 use serde_json::Value;
 use std::{collections::HashSet, ffi::OsStr, time::Duration};
 use testkit::{
@@ -24,6 +24,7 @@ const SPANS: [&str; 8] = [
 async fn jaeger_shows_a_job_as_one_trace() {
     let Some(binary) = std::env::var_os("JETBATCH_TEST_JAEGER") else {
         skip(
+            Need::Jaeger,
             "jaeger_shows_a_job_as_one_trace",
             "JETBATCH_TEST_JAEGER names no Jaeger; sh tests/tools/build.sh jaeger makes one",
         );
@@ -92,7 +93,7 @@ async fn readme(query: &str) {
     let commands = crate::readme::commands();
     let command = commands.iter().find(|command| command.contains("/api/traces")).unwrap();
     if tool("curl", "JETBATCH_TEST_CURL").is_none() {
-        return skip("README's look at a trace", "there is no curl");
+        return skip(Need::Curl, "README's look at a trace", "there is no curl");
     }
     let mut curl = Start::new("/bin/sh").arg("-c").arg(command.replace("http://127.0.0.1:16686", query)).spawn();
     assert!(curl.exit(LONG).await.success(), "{}", curl.story());

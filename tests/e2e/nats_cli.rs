@@ -1,5 +1,5 @@
 //! The NATS door with the real `nats` command, as a person would use it.
-use crate::support::{Ask, Plan, skip};
+use crate::support::{Ask, Need, Plan, skip};
 use domain::JobId;
 use serde_json::json;
 use std::path::Path;
@@ -10,6 +10,7 @@ use wire::{Subject, stream};
 async fn the_nats_command_submits_a_job() {
     let Some(nats) = std::env::var_os("JETBATCH_TEST_NATS_CLI") else {
         skip(
+            Need::Nats,
             "the_nats_command_submits_a_job",
             "JETBATCH_TEST_NATS_CLI names no `nats`; sh tests/tools/build.sh nats makes one",
         );
@@ -21,7 +22,7 @@ async fn the_nats_command_submits_a_job() {
     let job = json!({"requests": [{"custom_id": "a", "body": body}]}).to_string();
     let subject = Subject::Submit.to_string();
     publish(Path::new(&nats), &stand.nats.url(), &[&subject, &job]).await;
-    stand.answered(JobId::sequenced(stream::SUBMIT, 1), std::slice::from_ref(&ask)).await;
+    stand.answered(JobId::sequenced(stream::SUBMIT.as_str(), 1), std::slice::from_ref(&ask)).await;
 
     let keyed = ["-H", "Nats-Msg-Id:tuesday", &subject, &job];
     for _ in 0..2 {

@@ -14,13 +14,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wire::{envelope, stream};
+use wire::{Stream, envelope, stream};
 
 /// The product's own retries are over soon, so that what comes after them is seen.
 const SHORT: &str = "retry_s = 1";
 
 /// Changes the limits of a stream while it is used.
-async fn limit(log: &Log, name: &str, set: impl FnOnce(&mut Config)) {
+async fn limit(log: &Log, name: Stream, set: impl FnOnce(&mut Config)) {
     let mut config = log.js.get_stream(name).await.unwrap().cached_info().config.clone();
     set(&mut config);
     log.js.update_stream(config).await.unwrap();

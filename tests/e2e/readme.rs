@@ -2,7 +2,7 @@
 mod blocks;
 mod table;
 
-use crate::support::{LONG, is_echo, room, root, skip};
+use crate::support::{LONG, Need, is_echo, room, root, skip};
 use domain::JobId;
 use std::{fs, os::unix::fs::symlink, path::Path};
 use table::{OMITTED, RUNS, Run, SERVE};
@@ -145,10 +145,15 @@ fn is_omitted(command: &str) -> bool {
 
 /// Puts a program where the reader has it, if this machine has it.
 fn provide(program: &str, dir: &Path) -> bool {
-    let variable = format!("JETBATCH_TEST_{}", if program == "nats" { "NATS_CLI" } else { "CURL" });
-    match tool(program, &variable) {
+    let (need, variable) = match program {
+        "nats" => (Need::Nats, "JETBATCH_TEST_NATS_CLI"),
+        _ => (Need::Curl, "JETBATCH_TEST_CURL"),
+    };
+    match tool(program, variable) {
         Some(path) => symlink(path, dir.join("bin").join(program)).unwrap(),
-        None => skip(&format!("README's use of `{program}`"), &format!("there is none, and {variable} names none")),
+        None => {
+            skip(need, &format!("README's use of `{program}`"), &format!("there is none, and {variable} names none"))
+        }
     }
     dir.join("bin").join(program).exists()
 }

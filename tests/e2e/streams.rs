@@ -3,7 +3,7 @@ use crate::support::root;
 use domain::{ChunkId, JobId, event::FaultClass};
 use serde_json::Value;
 use std::collections::HashMap;
-use wire::{Subject, bucket, stream};
+use wire::{Address, Stream, Subject, bucket, stream};
 
 /// Every stream file by its stream's name.
 fn files() -> HashMap<String, Value> {
@@ -75,7 +75,7 @@ fn every_subject_is_in_its_stream_and_in_no_other() {
         let takes =
             |json: &Value| json["subjects"].as_array().unwrap().iter().any(|s| matches(s.as_str().unwrap(), &text));
         let streams: Vec<&String> = files.iter().filter(|(_, json)| takes(json)).map(|(name, _)| name).collect();
-        assert_eq!(streams, [subject.stream()], "{text}");
+        assert_eq!(streams, [subject.stream().as_str()], "{text}");
     }
 }
 
@@ -84,7 +84,7 @@ fn every_stream_and_bucket_has_its_file() {
     let mut names: Vec<String> = files().into_keys().collect();
     names.sort();
     let streams = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD]
-        .map(str::to_owned);
+        .map(|stream| stream.to_string());
     let buckets = [bucket::STATUS, bucket::WORKERS, bucket::LEASES].map(|bucket| format!("KV_{bucket}"));
     let mut want: Vec<String> = streams.into_iter().chain(buckets.clone()).collect();
     want.sort();
@@ -100,7 +100,7 @@ fn every_stream_and_bucket_has_its_file() {
 #[test]
 fn the_streams_keep_what_the_rooms_rely_on() {
     let files = files();
-    let is = |stream: &str, key: &str, want: Value| assert_eq!(files[stream][key], want, "{stream}: {key}");
+    let is = |stream: Stream, key: &str, want: Value| assert_eq!(files[stream.as_str()][key], want, "{stream}: {key}");
     for queue in [stream::SUBMIT, stream::WORK] {
         is(queue, "retention", "workqueue".into());
         is(queue, "discard", "new".into());
@@ -113,7 +113,7 @@ fn the_streams_keep_what_the_rooms_rely_on() {
     is(stream::RESULTS, "max_msgs_per_subject", 1.into());
     is(stream::RESULTS, "discard", "new".into());
     is(stream::RESULTS, "discard_new_per_subject", true.into());
-    for name in files.keys() {
-        is(name, "storage", "file".into());
+    for (name, json) in &files {
+        assert_eq!(json["storage"], "file", "{name}");
     }
 }

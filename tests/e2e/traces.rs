@@ -3,10 +3,11 @@ use crate::support::{Ask, LONG, Plan, jsonl};
 use serde_json::json;
 use std::{collections::HashSet, net::TcpListener};
 use testkit::otlp::{Received, Receiver};
-use wire::{Message, Subject, envelope};
+use wire::{Message, Subject, trace};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
+const STATE: &str = "congo=t61rcWkgMzE,rojo=1";
 
 fn context() -> String {
     format!("00-{TRACE}-{CLIENT}-01")
@@ -39,12 +40,13 @@ async fn a_job_is_one_trace_under_the_clients_span() {
     let receiver = Receiver::start().await;
     let stand = Plan::echo("", 4).with(&to(&receiver)).start().await;
     let asks = asks(16);
-    let request = stand.http.ndjson("", jsonl(&asks)).header("traceparent", context());
+    let request = stand.http.ndjson("", jsonl(&asks)).header("traceparent", context()).header("tracestate", STATE);
     let id = crate::support::answer(request).await.accepted();
     let status = stand.answered(id, &asks).await;
     assert_eq!(status["trace_id"], TRACE);
     let spans = receiver.wait("the whole trace", LONG, |s| is_whole(s) && !named(s, "submit jobs").is_empty()).await;
     assert_tree(&spans);
+    assert_states(&spans);
     assert_attributes(&spans);
 }
 
@@ -72,6 +74,13 @@ fn assert_tree(spans: &[Received]) {
     let doors: HashSet<String> =
         spans.iter().filter(|span| span.parent_id() == CLIENT).map(Received::span_id).collect();
     assert!(top == CLIENT || doors.contains(&top), "the client's span is not the root");
+}
+
+/// What other tracers said of the trace goes along to its last span.
+fn assert_states(spans: &[Received]) {
+    let own = spans.iter().filter(|span| span.trace_id() == TRACE);
+    let lost: Vec<&str> = own.filter(|span| span.trace_state() != STATE).map(Received::name).collect();
+    assert!(lost.is_empty(), "spans without the client's tracestate: {lost:?}");
 }
 
 fn assert_attributes(spans: &[Received]) {
@@ -115,9 +124,10 @@ async fn the_nats_door_takes_a_trace_too() {
     let requests: Vec<_> = asks(16).iter().map(Ask::json).collect();
     let message = Message::new(Subject::Submit, json!({"requests": requests}).to_string());
     let log = stand.log().await;
-    log.publish(message.clone().header(envelope::TRACEPARENT, context())).await;
+    log.publish(trace::put(message.clone(), Some(&format!("{} {STATE}", context())))).await;
     let spans = receiver.wait("the whole trace", LONG, is_whole).await;
     assert!(spans.iter().all(|span| span.trace_id() == TRACE));
+    assert_states(&spans);
     assert_eq!(named(&spans, "process submission")[0].parent_id(), CLIENT);
 
     // Without a client's span, the submission's own is the root.

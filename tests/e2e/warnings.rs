@@ -65,7 +65,7 @@ async fn a_strict_job_is_refused_for_them() {
     let by_query = stand.http.submit("?strict=true", mixed()).await;
     let by_json = answer(stand.http.post("/jobs").json(&body)).await.accepted();
     let ack = stand.log().await.publish(Message::new(Subject::Submit, body.to_string().into_bytes())).await;
-    for id in [by_query, by_json, JobId::sequenced(stream::SUBMIT, ack.sequence)] {
+    for id in [by_query, by_json, JobId::sequenced(stream::SUBMIT.as_str(), ack.sequence)] {
         refused(&stand, id).await;
     }
     let lenient = stand.http.submit("?strict=false", mixed()).await;
@@ -134,7 +134,7 @@ async fn null_is_as_good_as_absent_in_a_submission() {
     let by_http = answer(stand.http.post("/jobs").json(&body)).await.accepted();
     let ack = stand.log().await.publish(Message::new(Subject::Submit, body.to_string().into_bytes())).await;
     stand.answered(by_http, &asks).await;
-    stand.answered(JobId::sequenced(stream::SUBMIT, ack.sequence), &asks).await;
+    stand.answered(JobId::sequenced(stream::SUBMIT.as_str(), ack.sequence), &asks).await;
     let start = json!({"prompts": ["hi"], "metadata": null, "seed": null, "model": null, "strict": null});
     let started = answer(stand.http.post("/start").json(&start)).await.accepted();
     assert_eq!(stand.end(started).await["state"], "completed");

@@ -91,7 +91,7 @@ mod tests {
         ] {
             assert_eq!(check(state, counts).err(), refusal, "{state:?} {counts:?}");
         }
-        let running = State::ALL.into_iter().filter(|state| !state.is_terminal());
+        let running = State::ALL.iter().copied().filter(|state| !state.is_terminal());
         assert!(running.into_iter().all(|state| check(state, counts(0, 1, 0)) == Err(Refusal::NotEnded)));
     }
 

@@ -1,6 +1,7 @@
 //! When a job will be done, from the order the scheduler sends by and the speed its pools were seen to have.
 use crate::{Millis, rate::Speed};
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 /// The time by which the job is done with even odds, and with nine chances in ten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -9,8 +10,10 @@ pub struct Eta {
     pub p90: Millis,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Sla {
     OnTrack,
     /// With more than one chance in ten it misses the deadline.
@@ -21,12 +24,7 @@ pub enum Sla {
 
 impl Sla {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OnTrack => "on_track",
-            Self::AtRisk => "at_risk",
-            Self::Met => "met",
-            Self::Missed => "missed",
-        }
+        self.into_str()
     }
 }
 

@@ -2,11 +2,13 @@
 use crate::{ChunkId, Millis, Pool, pack::Packing, request::Refusal, retry::Policies, warning::Warning};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// The version written into every envelope. A reader refuses newer ones.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
+#[strum(const_into_str)]
 pub enum Event {
     // Lifecycle, on `event.job.<job>`, appended by compare-and-set.
     JobSubmitted(Submitted),
@@ -31,23 +33,7 @@ pub enum Event {
 impl Event {
     /// The event's type as it stands in the envelope's header.
     pub const fn name(&self) -> &'static str {
-        match self {
-            Self::JobSubmitted(_) => "JobSubmitted",
-            Self::JobRejected(_) => "JobRejected",
-            Self::JobPlanned(_) => "JobPlanned",
-            Self::JobPaused(_) => "JobPaused",
-            Self::JobResumed(_) => "JobResumed",
-            Self::DeadlineMoved(_) => "DeadlineMoved",
-            Self::PriorityChanged(_) => "PriorityChanged",
-            Self::JobClosing(_) => "JobClosing",
-            Self::JobEnded(_) => "JobEnded",
-            Self::JobDeleted(_) => "JobDeleted",
-            Self::SegmentPlanned(_) => "SegmentPlanned",
-            Self::ChunkDone(_) => "ChunkDone",
-            Self::ChunkFailed(_) => "ChunkFailed",
-            Self::SegmentArchived(_) => "SegmentArchived",
-            Self::OutputWritten(_) => "OutputWritten",
-        }
+        self.into_str()
     }
 
     /// Whether it belongs to the job's lifecycle and so is appended by compare-and-set.
@@ -114,7 +100,7 @@ pub struct Submitted {
     pub window_ms: u64,
     pub metadata: BTreeMap<String, String>,
     pub priority: Priority,
-    /// W3C `traceparent` of the span that all of the job hangs under.
+    /// W3C context of the span that all of the job hangs under: `traceparent`, and after a blank `tracestate`, if any.
     pub trace: Option<String>,
     /// How the input is cut. It stands in the log so that an intake that starts again cuts at the same places.
     pub packing: Packing,
@@ -139,8 +125,10 @@ impl Submitted {
 }
 
 /// A class of urgency: a higher one is served before any deadline of a lower one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Priority {
     High,
     #[default]
@@ -159,6 +147,7 @@ pub struct Rejected {
 
 /// One mistake in an input, in the words of the OpenAI batch object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct LineError {
     pub code: Code,
     /// 1-based; absent when the mistake is the file's.
@@ -170,6 +159,8 @@ pub struct LineError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(as = LineErrorCode))]
 pub enum Code {
     InvalidJsonLine,
     InvalidUtf8,
@@ -349,8 +340,24 @@ pub struct ChunkFailed {
 }
 
 /// Why an attempt failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum FaultClass {
     /// The engine does not take the request. By default that is its answer, and no failure.
     Refused,
@@ -374,34 +381,10 @@ pub enum FaultClass {
 }
 
 impl FaultClass {
-    pub const ALL: [Self; 11] = [
-        Self::Refused,
-        Self::TooLong,
-        Self::Overloaded,
-        Self::OutOfMemory,
-        Self::EngineDied,
-        Self::WorkerLost,
-        Self::Timeout,
-        Self::Storage,
-        Self::Nats,
-        Self::Internal,
-        Self::HandedBack,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::TooLong => "too_long",
-            Self::Overloaded => "overloaded",
-            Self::OutOfMemory => "out_of_memory",
-            Self::EngineDied => "engine_died",
-            Self::WorkerLost => "worker_lost",
-            Self::Timeout => "timeout",
-            Self::Storage => "storage",
-            Self::Nats => "nats",
-            Self::Internal => "internal",
-            Self::HandedBack => "handed_back",
-        }
+        self.into_str()
     }
 }
 
@@ -423,6 +406,7 @@ pub struct OutputWritten {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct File {
     pub path: String,
     pub bytes: u64,

@@ -16,6 +16,8 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6a65_7462_6174_6368_8000_6a6f_6273_000
 /// A job: a UUID, printed with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String, format = "uuid"))]
 pub struct JobId(Uuid);
 
 impl JobId {
@@ -154,6 +156,8 @@ impl FromStr for ChunkId {
 /// The name of a pool: 1 to 64 of `a-z 0-9 _ -`. It is a subject token and a consumer name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", schema(value_type = String))]
 pub struct Pool(String);
 
 impl Pool {

@@ -9,7 +9,6 @@ pub mod forecast;
 pub mod hint;
 pub mod id;
 pub mod job;
-pub mod lifecycle;
 pub mod limits;
 pub mod line;
 pub mod pack;

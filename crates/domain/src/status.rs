@@ -8,9 +8,26 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum State {
     Validating,
     /// The input did not validate.
@@ -26,34 +43,14 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [Self; 9] = [
-        Self::Validating,
-        Self::Failed,
-        Self::InProgress,
-        Self::Paused,
-        Self::Finalizing,
-        Self::Completed,
-        Self::Expired,
-        Self::Cancelling,
-        Self::Cancelled,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Failed | Self::Completed | Self::Expired | Self::Cancelled)
     }
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Validating => "validating",
-            Self::Failed => "failed",
-            Self::InProgress => "in_progress",
-            Self::Paused => "paused",
-            Self::Finalizing => "finalizing",
-            Self::Completed => "completed",
-            Self::Expired => "expired",
-            Self::Cancelling => "cancelling",
-            Self::Cancelled => "cancelled",
-        }
+        self.into_str()
     }
 
     pub fn of(job: &Job) -> Self {
@@ -78,6 +75,7 @@ impl State {
 
 /// total = completed + failed + unanswered + remaining, in every state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Counts {
     pub total: u64,
     pub completed: u64,
@@ -169,29 +167,31 @@ impl Status {
             trace: submitted.trace.clone(),
         }
     }
+}
 
-    /// The rates over the run, and how an ended job stands against its deadline.
-    pub fn live(&self, now: Millis, eta: Option<Eta>) -> Live {
-        let until = self.ended_at.unwrap_or(now);
-        let seconds = self.started_at.map(|from| until.since(from) as f64 / 1_000.0).filter(|s| *s > 0.0);
-        let answered = self.requests.completed + self.requests.failed;
-        let eta = eta.filter(|_| !self.state.is_terminal());
-        Live {
-            requests_per_s: seconds.map(|s| answered as f64 / s),
-            tokens_per_s: seconds.map(|s| self.usage.completion as f64 / s),
+impl Live {
+    /// The rates over the run, and how an ended job stands against its deadline. Cheap: no status is built for it.
+    pub fn of(job: &Job, now: Millis, eta: Option<Eta>) -> Self {
+        let (state, times, tally) = (State::of(job), Times::of(job), &job.tally);
+        let until = times.ended.unwrap_or(now);
+        let seconds = times.started.map(|from| until.since(from) as f64 / 1_000.0).filter(|s| *s > 0.0);
+        let eta = eta.filter(|_| !state.is_terminal());
+        Self {
+            requests_per_s: seconds.map(|s| (tally.completed + tally.failed) as f64 / s),
+            tokens_per_s: seconds.map(|s| tally.usage.completion as f64 / s),
             eta,
-            sla: self.sla(now, eta),
+            sla: sla(state, times.ended, job.deadline, now, eta),
         }
     }
+}
 
-    fn sla(&self, now: Millis, eta: Option<Eta>) -> Option<Sla> {
-        match (self.state, self.ended_at) {
-            (State::Completed, Some(at)) if at <= self.deadline => Some(Sla::Met),
-            (State::Completed | State::Expired, _) => Some(Sla::Missed),
-            (State::Failed | State::Cancelling | State::Cancelled, _) => None,
-            (State::Validating | State::InProgress | State::Paused | State::Finalizing, _) => {
-                Some(crate::eta::sla(now, self.deadline, eta))
-            }
+fn sla(state: State, ended: Option<Millis>, deadline: Millis, now: Millis, eta: Option<Eta>) -> Option<Sla> {
+    match (state, ended) {
+        (State::Completed, Some(at)) if at <= deadline => Some(Sla::Met),
+        (State::Completed | State::Expired, _) => Some(Sla::Missed),
+        (State::Failed | State::Cancelling | State::Cancelled, _) => None,
+        (State::Validating | State::InProgress | State::Paused | State::Finalizing, _) => {
+            Some(crate::eta::sla(now, deadline, eta))
         }
     }
 }
@@ -210,7 +210,7 @@ impl Times {
         let validated = job.planned.as_ref().map(|planned| planned.at.max(job.submitted.at));
         let from = validated.unwrap_or(job.submitted.at);
         let closing = closing_at(job).map(|at| at.max(from));
-        let ended = ended_at(job).map(|at| at.max(from));
+        let ended = end(job).map(|at| at.max(from));
         let started = job.started.map(|at| at.clamp(from, ended.unwrap_or(at.max(from))));
         Self { validated, started, closing, ended }
     }
@@ -234,7 +234,12 @@ const fn closing_at(job: &Job) -> Option<Millis> {
     }
 }
 
-const fn ended_at(job: &Job) -> Option<Millis> {
+/// When a job ended, as a status tells it.
+pub fn ended_at(job: &Job) -> Option<Millis> {
+    Times::of(job).ended
+}
+
+const fn end(job: &Job) -> Option<Millis> {
     match &job.phase {
         Phase::Rejected(rejected) => Some(rejected.at),
         Phase::Ended(ended) => Some(ended.at),

@@ -13,10 +13,12 @@ use crate::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use strum::{IntoStaticStr, VariantArray};
 
 /// A job as a client describes it. Exactly one of `requests` and `input` is given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Submission {
     /// The client's own UUID for the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +39,7 @@ pub struct Submission {
     pub strict: bool,
     /// Input lines, inline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(value_type = Option<Vec<Object>>))]
     pub requests: Option<Vec<RawRequest>>,
     /// `upload://<id>`, `file:///...` under an allowed root, or an object's URL under an allowed prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,8 +145,9 @@ pub struct Control {
     pub priority: Option<Priority>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Order {
     Cancel,
     Pause,
@@ -156,19 +160,10 @@ pub enum Order {
 }
 
 impl Order {
-    pub const ALL: [Self; 7] =
-        [Self::Cancel, Self::Pause, Self::Resume, Self::Deadline, Self::Priority, Self::Retry, Self::Delete];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancel => "cancel",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Deadline => "deadline",
-            Self::Priority => "priority",
-            Self::Retry => "retry",
-            Self::Delete => "delete",
-        }
+        self.into_str()
     }
 }
 

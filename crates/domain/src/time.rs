@@ -14,11 +14,6 @@ impl Millis {
         self.0
     }
 
-    /// Whole seconds, as the OpenAI objects carry them.
-    pub const fn secs(self) -> u64 {
-        self.0 / 1000
-    }
-
     pub const fn plus(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }

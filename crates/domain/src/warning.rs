@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 /// Requests that an engine will refuse for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Warning {
     pub code: Code,
     /// The field, as `body.stream`; absent where the reasons are many.

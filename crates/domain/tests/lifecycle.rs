@@ -5,12 +5,16 @@ use domain::{
     decide::{Command, decide},
     event::*,
     job::Chunk,
-    lifecycle::{self, Cue},
     pack::Packing,
     retry::Policies,
     status::State,
 };
 use std::collections::BTreeSet;
+
+#[path = "lifecycle/table.rs"]
+mod table;
+
+use table::{Cue, TABLE};
 
 const AT: Millis = Millis::new(2_000);
 
@@ -105,15 +109,15 @@ fn walk(job: &Job, depth: u32, seen: &mut BTreeSet<(State, &'static str, State)>
 fn the_table_is_what_the_code_does() {
     let mut seen = BTreeSet::new();
     walk(&validating(), 6, &mut seen);
-    let table = lifecycle::TABLE.map(|(from, cue, to)| (from, cue.as_str(), to));
+    let table = TABLE.map(|(from, cue, to)| (from, cue.as_str(), to));
     assert_eq!(seen, BTreeSet::from(table));
 }
 
 #[test]
 fn nothing_leaves_a_terminal_state() {
-    assert!(lifecycle::TABLE.iter().all(|(from, _, _)| !from.is_terminal()));
-    for state in State::ALL.into_iter().filter(|state| state.is_terminal()) {
-        assert!(lifecycle::TABLE.iter().any(|(_, _, to)| *to == state), "{state:?} is never reached");
+    assert!(TABLE.iter().all(|(from, _, _)| !from.is_terminal()));
+    for state in State::ALL.iter().copied().filter(|state| state.is_terminal()) {
+        assert!(TABLE.iter().any(|(_, _, to)| *to == state), "{state:?} is never reached");
     }
 }
 
@@ -121,5 +125,5 @@ fn nothing_leaves_a_terminal_state() {
 fn the_architecture_draws_it() {
     let text = include_str!("../../../ARCHITECTURE.md");
     let drawn = text.split("```mermaid\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
-    assert_eq!(drawn, lifecycle::mermaid(), "ARCHITECTURE.md must hold exactly this diagram");
+    assert_eq!(drawn, table::mermaid(), "ARCHITECTURE.md must hold exactly this diagram");
 }

@@ -21,14 +21,18 @@ use serde_json::value::RawValue;
 
 use domain::request::{Body, Refusal};
 
-use crate::{About, Answer, Call, Echo, Endpoint, Engine, Fault, Spec, Usage, stamp};
+use crate::{
+    About, Answer, Call, Endpoint, Engine, Fault, Usage,
+    spec::{self, Behaviour},
+    stamp,
+};
 
 const SLOTS: usize = 256;
 /// Between the tokens of an answer that takes its time.
 const TOKEN_MS: u64 = 100;
 
-pub struct Parrot {
-    echo: Echo,
+pub struct Echo {
+    behaviour: Behaviour,
     model: String,
     slots: usize,
     beats: AtomicU64,
@@ -36,11 +40,11 @@ pub struct Parrot {
     last: Mutex<Option<Call>>,
 }
 
-impl Parrot {
-    pub fn new(spec: &Spec) -> Self {
+impl Echo {
+    pub fn new(spec: &spec::Echo) -> Self {
         let model = spec.name.clone().unwrap_or_else(|| "echo".to_owned());
         Self {
-            echo: spec.echo.clone(),
+            behaviour: spec.echo.clone(),
             model,
             slots: spec.slots.unwrap_or(SLOTS),
             beats: AtomicU64::new(0),
@@ -52,7 +56,7 @@ impl Parrot {
     fn answer(&self, call: &Call) -> Option<Result<Answer, Fault>> {
         // It repeats what it finds, and refuses what every engine refuses.
         match Body::read(call.endpoint, &call.body).and_then(|_| hear(&call.body)) {
-            Ok((_, words)) if holds(&words, self.echo.hang_containing.as_deref()) => None,
+            Ok((_, words)) if holds(&words, self.behaviour.hang_containing.as_deref()) => None,
             Ok((model, words)) => Some(self.reply(call.endpoint, model, &words)),
             Err(refusal) => Some(Ok(refusal.into())),
         }
@@ -60,7 +64,7 @@ impl Parrot {
 
     fn reply(&self, endpoint: Endpoint, model: Option<&RawValue>, words: &str) -> Result<Answer, Fault> {
         self.act_up(words)?;
-        if holds(words, self.echo.refuse_containing.as_deref()) {
+        if holds(words, self.behaviour.refuse_containing.as_deref()) {
             return Ok(Refusal::invalid("messages", "this text is refused, as configured").into());
         }
         let model = model.map_or_else(|| Cow::Owned(quoted(&self.model)), |raw| Cow::Borrowed(raw.get()));
@@ -77,7 +81,7 @@ impl Parrot {
     }
 
     fn keep(&self, call: &Call) {
-        if self.echo.mix {
+        if self.behaviour.mix {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(call.clone());
         }
     }
@@ -87,22 +91,22 @@ impl Parrot {
     }
 
     fn act_up(&self, words: &str) -> Result<(), Fault> {
-        if holds(words, self.echo.die_containing.as_deref()) {
+        if holds(words, self.behaviour.die_containing.as_deref()) {
             std::process::abort();
         }
-        if holds(words, self.echo.panic_containing.as_deref()) {
+        if holds(words, self.behaviour.panic_containing.as_deref()) {
             panic!("this text panics, as configured");
         }
-        if holds(words, self.echo.fail_containing.as_deref()) {
+        if holds(words, self.behaviour.fail_containing.as_deref()) {
             return Err(Fault::Internal { message: "this text fails, as configured".to_owned() });
         }
         Ok(())
     }
 }
 
-impl Engine for Parrot {
+impl Engine for Echo {
     fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
-        match self.echo.delay_ms {
+        match self.behaviour.delay_ms {
             0 => in_time(self.answer(&call)),
             delay => async move {
                 self.keep(&call);
@@ -152,7 +156,7 @@ fn say(endpoint: Endpoint, model: &str, words: &str) -> Answer {
             r#"{{"id":"cmpl-{id}","object":"text_completion","created":{created},"model":{model},"choices":[{{"index":0,"text":{words},"logprobs":null,"finish_reason":"stop"}}],{tail}"#
         ),
     };
-    Answer { status: 200, body, usage: Usage { prompt: tokens, completion: tokens, cached: 0 } }
+    Answer::good(body, Usage { prompt: tokens, completion: tokens, cached: 0 })
 }
 
 /// The parts of a body that an echo needs. The rest is skipped, not checked.
@@ -235,8 +239,8 @@ mod tests {
 
     use super::*;
 
-    fn parrot(echo: Echo) -> Parrot {
-        Parrot::new(&Spec { echo, ..Spec::echo() })
+    fn echo(behaviour: Behaviour) -> Echo {
+        Echo::new(&spec::Echo { echo: behaviour, ..spec::Echo::default() })
     }
 
     fn chat(text: &str) -> Call {
@@ -245,14 +249,14 @@ mod tests {
         Call { endpoint: Endpoint::Chat, body: Bytes::from(body.to_string()), key: Key::seeded(0) }
     }
 
-    async fn run(parrot: &Parrot, call: Call) -> (u16, Value) {
-        let answer = parrot.run(call).await.expect("an answer");
+    async fn run(echo: &Echo, call: Call) -> (u16, Value) {
+        let answer = echo.run(call).await.expect("an answer");
         (answer.status, serde_json::from_str(&answer.body).expect("JSON"))
     }
 
     #[tokio::test]
     async fn says_the_last_message() {
-        let (status, body) = run(&parrot(Echo::default()), chat("a \"b\"\n\u{1f600}")).await;
+        let (status, body) = run(&echo(Behaviour::default()), chat("a \"b\"\n\u{1f600}")).await;
         assert_eq!(status, 200);
         assert_eq!(body["choices"][0]["message"]["content"], "a \"b\"\n\u{1f600}");
         assert_eq!(body["model"], "m");
@@ -263,7 +267,7 @@ mod tests {
         let parts =
             br#"{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}"#;
         let call = Call { endpoint: Endpoint::Chat, body: Bytes::from_static(parts), key: Key::seeded(0) };
-        let (_, body) = run(&parrot(Echo::default()), call).await;
+        let (_, body) = run(&echo(Behaviour::default()), call).await;
         assert_eq!(body["choices"][0]["message"]["content"], "a\nb");
         assert_eq!(body["model"], "echo");
         let call = Call {
@@ -271,29 +275,29 @@ mod tests {
             body: Bytes::from_static(br#"{"prompt":"p"}"#),
             key: Key::seeded(0),
         };
-        assert_eq!(run(&parrot(Echo::default()), call).await.1["choices"][0]["text"], "p");
+        assert_eq!(run(&echo(Behaviour::default()), call).await.1["choices"][0]["text"], "p");
     }
 
     #[tokio::test]
     async fn fails_and_refuses_as_configured() {
-        let echo = Echo {
+        let behaviour = Behaviour {
             fail_containing: Some("boom".to_owned()),
             refuse_containing: Some("rude".to_owned()),
             hang_containing: Some("endless".to_owned()),
-            ..Echo::default()
+            ..Behaviour::default()
         };
-        let parrot = parrot(echo);
-        assert_eq!(parrot.run(chat("a boom")).await.expect_err("a fault").class(), "internal");
-        assert_eq!(run(&parrot, chat("rude")).await.0, 400);
-        assert!(parrot.run(chat("endless")).now_or_never().is_none());
-        assert_eq!(run(&parrot, chat("fine")).await.0, 200);
+        let echo = echo(behaviour);
+        assert!(matches!(echo.run(chat("a boom")).await, Err(Fault::Internal { .. })));
+        assert_eq!(run(&echo, chat("rude")).await.0, 400);
+        assert!(echo.run(chat("endless")).now_or_never().is_none());
+        assert_eq!(run(&echo, chat("fine")).await.0, 200);
     }
 
     #[tokio::test]
     async fn refuses_what_is_not_a_request() {
         for body in ["", "[]", "{", r#"{"messages":[]}"#, r#"{"messages":[1]}"#] {
             let call = Call { endpoint: Endpoint::Chat, body: Bytes::from(body), key: Key::seeded(0) };
-            assert_eq!(run(&parrot(Echo::default()), call).await.0, 400, "{body}");
+            assert_eq!(run(&echo(Behaviour::default()), call).await.0, 400, "{body}");
         }
     }
 }

@@ -22,19 +22,6 @@ pub enum Fault {
     Internal { message: String },
 }
 
-impl Fault {
-    /// A label for metrics and events.
-    pub const fn class(&self) -> &'static str {
-        match self {
-            Self::Overloaded => "overloaded",
-            Self::OutOfMemory { .. } => "out_of_memory",
-            Self::Died { .. } => "died",
-            Self::Timeout { .. } => "timeout",
-            Self::Internal { .. } => "internal",
-        }
-    }
-}
-
 /// Why there is no engine. One line each.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {

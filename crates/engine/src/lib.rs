@@ -4,6 +4,7 @@
 //! An engine turns one request body into one OpenAI answer. It reads no stream, keeps no state between calls and
 //! tries nothing twice: what is not an answer is a [`Fault`], and the caller tries the chunk again.
 
+pub mod answer;
 #[cfg(feature = "mistralrs")]
 mod calls;
 pub mod check;
@@ -23,6 +24,7 @@ mod mistral;
 // The echo engine needs little of it; its tests run in every build.
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code, unused_imports))]
 mod openai;
+pub mod process;
 #[cfg(feature = "mistralrs")]
 mod prompt;
 #[cfg_attr(not(feature = "mistralrs"), allow(dead_code))]
@@ -38,14 +40,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
+pub use answer::{Answer, Usage};
 pub use domain::request::{Endpoint, UnknownEndpoint};
 pub use fault::{Fault, LoadError};
 pub use key::Key;
 #[cfg(feature = "mistralrs")]
 pub use mistral::Bare;
-pub use spec::{Check, Device, Dtype, Echo, Kind, PagedAttention, Source, Spec, SpecialTokens};
+pub use spec::{
+    Behaviour, Check, Device, Dtype, Echo, Kind, Misplaced, Mistralrs, PagedAttention, Source, Spec, SpecialTokens,
+};
 
 /// One request: the JSON text of its `body`.
 #[derive(Debug, Clone)]
@@ -54,25 +58,6 @@ pub struct Call {
     pub body: Bytes,
     /// What chance follows from, where the request names no seed.
     pub key: Key,
-}
-
-/// Tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Usage {
-    pub prompt: u64,
-    pub completion: u64,
-    /// The part of `prompt` that a cache answered. Zero where the engine does not say.
-    pub cached: u64,
-}
-
-/// What goes into the output or the error file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// HTTP status: 200, or a 4xx for a request that the engine refuses.
-    pub status: u16,
-    /// JSON text: a `chat.completion`, a `text_completion`, or `{"error": {message, type, param, code}}`.
-    pub body: String,
-    pub usage: Usage,
 }
 
 /// What an engine is, for logs, answers and metrics.
@@ -85,13 +70,6 @@ pub struct About {
     pub slots: usize,
     /// `cpu`, or `cuda:0`.
     pub device: String,
-}
-
-impl From<domain::request::Refusal> for Answer {
-    fn from(refusal: domain::request::Refusal) -> Self {
-        let body = serde_json::json!({ "error": refusal }).to_string();
-        Self { status: 400, body, usage: Usage::default() }
-    }
 }
 
 pub trait Engine: Send + Sync {
@@ -119,31 +97,34 @@ pub trait Engine: Send + Sync {
 
 /// Loads the model that `spec` names. Takes from milliseconds to many minutes.
 pub async fn load(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
-    match spec.kind {
-        Kind::Echo => Ok(Arc::new(echo::Parrot::new(spec))),
-        Kind::Mistralrs => load_mistral(spec).await,
+    match spec {
+        Spec::Echo(spec) => Ok(Arc::new(echo::Echo::new(spec))),
+        Spec::Mistralrs(spec) => load_mistral(spec).await,
     }
 }
 
 #[cfg(feature = "mistralrs")]
-async fn load_mistral(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+async fn load_mistral(spec: &Mistralrs) -> Result<Arc<dyn Engine>, LoadError> {
     Ok(Arc::new(mistral::load(spec).await?))
 }
 
 /// mistral.rs with the settings of `spec` and nothing around it, to measure against.
 #[cfg(feature = "mistralrs")]
 pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
-    mistral::bare(spec).await
+    match spec {
+        Spec::Mistralrs(spec) => mistral::bare(spec).await,
+        Spec::Echo(_) => Err(LoadError::Spec { field: "kind", why: "must be mistralrs".to_owned() }),
+    }
 }
 
 /// mistral.rs with one copy of the model for all slots, on a CPU, too, where it mixes them up: to prove that the
 /// [`check`] finds it.
 #[cfg(feature = "mistralrs")]
-pub async fn load_mixing(spec: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+pub async fn load_mixing(spec: &Mistralrs) -> Result<Arc<dyn Engine>, LoadError> {
     Ok(Arc::new(mistral::load_mixing(spec).await?))
 }
 
 #[cfg(not(feature = "mistralrs"))]
-async fn load_mistral(_: &Spec) -> Result<Arc<dyn Engine>, LoadError> {
+async fn load_mistral(_: &Mistralrs) -> Result<Arc<dyn Engine>, LoadError> {
     Err(LoadError::NotBuilt { feature: "mistralrs" })
 }

@@ -45,130 +45,31 @@
 //! echo = { delay_ms = 5, fail_containing = "boom" }
 //! ```
 
-use serde::{Deserialize, Serialize};
+mod echo;
+mod given;
+mod mistralrs;
 
+use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
+
+pub use echo::{Behaviour, Echo};
+pub use given::Misplaced;
+pub use mistralrs::{Device, Dtype, Mistralrs, PagedAttention, Source, SpecialTokens};
+
+/// How to run a pool's model, by the kind of its engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spec {
-    pub kind: Kind,
-    /// Where the model is. Required for `mistralrs`.
-    pub model: Option<Source>,
-    /// The model's name in answers that name none. Default: the folder or hub id as written, or `echo`.
-    pub name: Option<String>,
-    /// Sequences that run together. On a CPU each of them has its own copy of the model in memory, for mistral.rs
-    /// 0.8.1 mixes up sequences that share one there. Default: 1 on a CPU, 128 with CUDA, 256 for `echo`.
-    pub slots: Option<usize>,
-    /// Tokens of prompt and answer together. Default, and most: what the model was made for.
-    pub context: Option<usize>,
-    /// Sequences whose cache is kept for a later prompt with the same beginning; 0 keeps none. Default: 0 on a CPU,
-    /// 16 with CUDA.
-    pub prefix_cache: Option<usize>,
-    /// Quantise while loading: `2` to `8` (bits), `q4_0`, `q8_0`, `q4k`, `q6k`, `hqq4`, `hqq8`, `fp8` and the like.
-    /// Default: the weights as they are.
-    pub isq: Option<String>,
-    /// Default: `auto`.
-    #[serde(default)]
-    pub dtype: Dtype,
-    /// Default: `auto`.
-    #[serde(default)]
-    pub device: Device,
-    /// Default: `auto`.
-    #[serde(default)]
-    pub paged_attention: PagedAttention,
-    /// Memory of the paged cache, as a share of the device's memory, weights and cache together: 0 to 1.
-    /// Default: 0.85. Not together with `paged_memory_mib`.
-    pub paged_memory_share: Option<f32>,
-    /// Memory of the paged cache, MiB.
-    pub paged_memory_mib: Option<usize>,
-    /// Tokens in a block of the paged cache: 8, 16 or 32. Default: 32.
-    pub paged_block_tokens: Option<usize>,
-    /// The longest that one call may take, s, waiting for a slot included. Default: no limit.
-    pub call_seconds_max: Option<u64>,
-    /// Default: `text`.
-    #[serde(default)]
-    pub special_tokens: SpecialTokens,
-    /// Default: `off`.
-    #[serde(default)]
-    pub check: Check,
-    /// What the echo engine does.
-    #[serde(default)]
-    pub echo: Echo,
+#[serde(try_from = "given::Given", tag = "kind", rename_all = "snake_case")]
+pub enum Spec {
+    Mistralrs(Box<Mistralrs>),
+    Echo(Echo),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Kind {
     Mistralrs,
     Echo,
-}
-
-/// Where a model is: exactly one of `folder`, `hub`, `gguf` and `uqff`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Source {
-    /// A folder with safetensors.
-    pub folder: Option<String>,
-    /// A hub id.
-    pub hub: Option<String>,
-    /// A folder or a hub id with GGUF files.
-    pub gguf: Option<String>,
-    /// A folder or a hub id with UQFF files.
-    pub uqff: Option<String>,
-    /// Names of the files, for `gguf` and `uqff`; of UQFF shards only the first.
-    #[serde(default)]
-    pub files: Vec<String>,
-    /// Branch, tag or commit of a hub id. Default: `main`.
-    pub revision: Option<String>,
-    /// A `tokenizer.json`; for `gguf` also the folder or hub id that holds one. Default: the model's own.
-    pub tokenizer: Option<String>,
-    /// A `.jinja` file. Default: the model's own.
-    pub chat_template: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Dtype {
-    /// f32 on a CPU; otherwise bf16, else f16, else f32, as the device can.
-    #[default]
-    Auto,
-    F32,
-    F16,
-    Bf16,
-}
-
-/// One device for one engine. Choose among several GPUs with `CUDA_VISIBLE_DEVICES`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Device {
-    /// The first CUDA device if this build and this machine have one, else the CPU.
-    #[default]
-    #[serde(rename = "auto")]
-    Auto,
-    #[serde(rename = "cpu")]
-    Cpu,
-    #[serde(rename = "cuda:0", alias = "cuda")]
-    Cuda,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PagedAttention {
-    /// On with CUDA, off on a CPU.
-    #[default]
-    Auto,
-    On,
-    Off,
-}
-
-/// What a special token is that stands in a message's text, such as `<|im_end|>`. In a prompt of /v1/completions, which
-/// is all that the model sees, it is the token in either case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SpecialTokens {
-    /// The characters that it is written with: whoever writes a text cannot forge a turn with it.
-    #[default]
-    Text,
-    /// The token.
-    Allow,
 }
 
 /// Whether a worker, before it takes work, has its engine [checked](crate::check) for sequences that it mixes up.
@@ -180,66 +81,63 @@ pub enum Check {
     On,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Echo {
-    /// Wait this long before an answer, ms. Default: 0.
-    pub delay_ms: u64,
-    /// Fail with [`Fault::Internal`](crate::Fault::Internal) where the JSON text of the words contains this.
-    pub fail_containing: Option<String>,
-    /// End the process, as a crash would, where it contains this.
-    pub die_containing: Option<String>,
-    /// Panic where it contains this.
-    pub panic_containing: Option<String>,
-    /// Never answer where it contains this.
-    pub hang_containing: Option<String>,
-    /// Answer with an error, status 400, where it contains this.
-    pub refuse_containing: Option<String>,
-    /// Mix up what runs together: with a delay, every answer is to the question that came last. Default: false.
-    pub mix: bool,
-}
-
 impl Kind {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mistralrs => "mistralrs",
-            Self::Echo => "echo",
-        }
+        self.into_str()
     }
 }
 
 impl Spec {
     /// An echo engine with every default.
     pub fn echo() -> Self {
-        Self::of(Kind::Echo, None)
+        Echo::default().into()
     }
 
     /// A folder's model with every default.
     pub fn folder(folder: impl Into<String>) -> Self {
-        let source = Source { folder: Some(folder.into()), ..Source::default() };
-        Self::of(Kind::Mistralrs, Some(source))
+        Mistralrs::folder(folder).into()
     }
 
-    fn of(kind: Kind, model: Option<Source>) -> Self {
-        Self {
-            kind,
-            model,
-            name: None,
-            slots: None,
-            context: None,
-            prefix_cache: None,
-            isq: None,
-            dtype: Dtype::default(),
-            device: Device::default(),
-            paged_attention: PagedAttention::default(),
-            paged_memory_share: None,
-            paged_memory_mib: None,
-            paged_block_tokens: None,
-            call_seconds_max: None,
-            special_tokens: SpecialTokens::default(),
-            check: Check::default(),
-            echo: Echo::default(),
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Mistralrs(_) => Kind::Mistralrs,
+            Self::Echo(_) => Kind::Echo,
         }
+    }
+
+    /// Sequences that run together, where that is set.
+    pub fn slots(&self) -> Option<usize> {
+        match self {
+            Self::Mistralrs(spec) => spec.slots,
+            Self::Echo(spec) => spec.slots,
+        }
+    }
+
+    pub fn with_slots(mut self, slots: usize) -> Self {
+        match &mut self {
+            Self::Mistralrs(spec) => spec.slots = Some(slots),
+            Self::Echo(spec) => spec.slots = Some(slots),
+        }
+        self
+    }
+
+    pub fn check(&self) -> Check {
+        match self {
+            Self::Mistralrs(spec) => spec.check,
+            Self::Echo(spec) => spec.check,
+        }
+    }
+}
+
+impl From<Mistralrs> for Spec {
+    fn from(spec: Mistralrs) -> Self {
+        Self::Mistralrs(Box::new(spec))
+    }
+}
+
+impl From<Echo> for Spec {
+    fn from(spec: Echo) -> Self {
+        Self::Echo(spec)
     }
 }
 
@@ -260,28 +158,65 @@ mod tests {
         docs.split("```toml").skip(1).filter_map(|text| text.split("```").next()).map(str::to_owned).collect()
     }
 
+    fn mistralrs(spec: &Spec) -> &Mistralrs {
+        let Spec::Mistralrs(spec) = spec else { panic!("{spec:?}") };
+        spec
+    }
+
     #[test]
     fn every_example_parses() {
         let specs: Vec<Spec> = examples().iter().map(|toml| parse(toml).expect(toml)).collect();
         assert_eq!(specs.len(), 5);
         assert_eq!(specs[0], Spec::folder("models/tiny"));
-        assert_eq!((specs[1].paged_attention, specs[1].check), (PagedAttention::On, Check::On));
-        assert_eq!(specs[2].model.as_ref().expect("a model").files, ["qwen-q4_k_m.gguf"]);
-        assert_eq!(specs[4].echo.delay_ms, 5);
+        assert_eq!((mistralrs(&specs[1]).paged_attention, specs[1].check()), (PagedAttention::On, Check::On));
+        assert_eq!(mistralrs(&specs[2]).model.files, ["qwen-q4_k_m.gguf"]);
+        assert!(matches!(&specs[4], Spec::Echo(echo) if echo.echo.delay_ms == 5));
     }
 
     #[test]
     fn unknown_keys_are_errors() {
-        for toml in [
-            "kind = \"echo\"\nslot = 1",
-            "kind = \"echo\"\necho = { delay = 1 }",
-            "kind = \"mistralrs\"\nmodel = { path = \"x\" }",
-            "kind = \"vllm\"",
-            "kind = \"mistralrs\"\ndevice = \"tpu\"",
-            "kind = \"echo\"\ncheck = true",
-            "slots = 1",
+        for (toml, why) in [
+            ("kind = \"echo\"\nslot = 1", "`slot` is no setting of an engine of kind 'echo', which takes name, slots,"),
+            ("kind = \"echo\"\necho = { delay = 1 }", "unknown field `delay`, expected one of `delay_ms`"),
+            ("kind = \"mistralrs\"\nmodel = { path = \"x\" }", "unknown field `path`, expected one of `folder`"),
+            ("kind = \"vllm\"", "vllm"),
+            ("kind = \"mistralrs\"\nmodel = { folder = \"x\" }\ndevice = \"tpu\"", "tpu"),
+            ("kind = \"echo\"\ncheck = true", "check"),
+            ("slots = 1", "kind"),
         ] {
-            assert!(parse(toml).is_err(), "{toml}");
+            let error = parse(toml).expect_err(toml).to_string();
+            assert!(error.contains(why), "{toml}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_setting_of_another_kind_is_an_error() {
+        for (toml, why) in [
+            ("kind = \"echo\"\nisq = \"q4k\"", "`isq` is no setting of an engine of kind 'echo', which takes name"),
+            ("kind = \"echo\"\nmodel = { folder = \"x\" }", "`model` is no setting"),
+            (
+                "kind = \"mistralrs\"\nmodel = { folder = \"x\" }\necho = { delay_ms = 5 }",
+                "`echo` is no setting of an engine of kind 'mistralrs', which takes model, name",
+            ),
+            ("kind = \"mistralrs\"", "`model` is missing"),
+        ] {
+            let error = parse(toml).expect_err(toml).to_string();
+            assert!(error.contains(why), "{toml}: {error}");
+        }
+    }
+
+    /// What a kind is said to take is what it holds.
+    #[test]
+    fn each_kind_takes_its_own_settings() {
+        for spec in [Spec::echo(), Spec::folder("x")] {
+            let written = serde_json::to_value(&spec).expect("JSON");
+            let mut keys: Vec<&str> = written.as_object().expect("an object").keys().map(String::as_str).collect();
+            let mut takes = given::takes(spec.kind()).to_vec();
+            takes.push("kind");
+            keys.sort_unstable();
+            takes.sort_unstable();
+            assert_eq!(keys, takes);
+            assert_eq!(serde_json::from_value::<Spec>(written).expect("a spec"), spec);
         }
     }
 }

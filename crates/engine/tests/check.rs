@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use engine::{
-    Device, LoadError, Spec,
+    Device, LoadError, Mistralrs,
     check::{self, Manner, TOLERANCE, kept_apart},
 };
 
-fn tiny(slots: usize) -> Spec {
+fn tiny(slots: usize) -> Mistralrs {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
-    Spec { slots: Some(slots), device: Device::Cpu, ..Spec::folder(folder.to_string_lossy()) }
+    Mistralrs { slots: Some(slots), device: Device::Cpu, ..Mistralrs::folder(folder.to_string_lossy()) }
 }
 
 async fn mixed(manner: Manner) -> check::Error {
@@ -32,7 +32,7 @@ async fn a_mixed_batch_is_found_by_its_log_probabilities() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_keep_sequences_apart() -> Result<(), LoadError> {
-    let engine = engine::load(&tiny(2)).await?;
+    let engine = engine::load(&tiny(2).into()).await?;
     assert_eq!(Manner::of(&engine.about()), Manner::Exact);
     for manner in [Manner::Exact, Manner::Within(1e-4)] {
         let report = kept_apart(&*engine, manner).await.unwrap_or_else(|error| panic!("{manner:?}: {error:?}"));

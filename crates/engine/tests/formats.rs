@@ -17,7 +17,7 @@ use candle_core::{
     },
     safetensors,
 };
-use engine::{Call, Endpoint, Key, Source, Spec};
+use engine::{Call, Endpoint, Key, Mistralrs, Source, Spec};
 use mistralrs::{IsqType, TextModelBuilder};
 
 /// Questions that are asked of each form.
@@ -58,12 +58,12 @@ async fn right(spec: Spec) -> usize {
 }
 
 fn spec(model: Source) -> Spec {
-    Spec { model: Some(model), name: Some("tiny".to_owned()), ..Spec::folder("") }
+    Mistralrs { name: Some("tiny".to_owned()), ..Mistralrs::new(model) }.into()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_quantised_while_it_loads() {
-    let spec = Spec { isq: Some("q8_0".to_owned()), ..Spec::folder(text(&models().join("tiny"))) };
+    let spec = Mistralrs { isq: Some("q8_0".to_owned()), ..Mistralrs::folder(text(&models().join("tiny"))) }.into();
     assert_eq!(right(spec).await, ASKED);
 }
 

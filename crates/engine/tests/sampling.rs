@@ -3,13 +3,13 @@
 use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use engine::{Call, Endpoint, Engine, Key, Spec};
+use engine::{Call, Endpoint, Engine, Key, Mistralrs};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
 async fn tiny(slots: usize) -> Arc<dyn Engine> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
-    let spec = Spec { slots: Some(slots), ..Spec::folder(folder.to_string_lossy()) };
+    let spec = Mistralrs { slots: Some(slots), ..Mistralrs::folder(folder.to_string_lossy()) }.into();
     engine::load(&spec).await.expect("the bundled model loads")
 }
 

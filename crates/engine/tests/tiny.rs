@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use engine::{Answer, Call, Endpoint, Engine, Key, LoadError, Spec};
+use engine::{Answer, Call, Endpoint, Engine, Key, LoadError, Mistralrs, Source, Spec};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn models() -> PathBuf {
 
 async fn tiny(slots: usize) -> Arc<dyn Engine> {
     let folder = models().join("tiny").to_string_lossy().into_owned();
-    let spec = Spec { slots: Some(slots), name: Some("tiny".to_owned()), ..Spec::folder(folder) };
+    let spec = Mistralrs { slots: Some(slots), name: Some("tiny".to_owned()), ..Mistralrs::folder(folder) }.into();
     engine::load(&spec).await.expect("the bundled model loads")
 }
 
@@ -227,9 +227,12 @@ async fn says_what_is_wrong_with_a_spec() {
     let cases = [
         (Spec::folder("no/such/folder"), "model folder no/such/folder does not exist"),
         (Spec::folder(empty), "has no config.json"),
-        (Spec { isq: Some("q99".to_owned()), ..Spec::folder("x") }, "engine.isq: ISQ type q99 unknown"),
-        (Spec { slots: Some(0), ..Spec::folder("x") }, "engine.slots: at least 1"),
-        (Spec { model: None, ..Spec::folder("x") }, "engine.model: missing"),
+        (
+            Mistralrs { isq: Some("q99".to_owned()), ..Mistralrs::folder("x") }.into(),
+            "engine.isq: ISQ type q99 unknown",
+        ),
+        (Mistralrs { slots: Some(0), ..Mistralrs::folder("x") }.into(), "engine.slots: at least 1"),
+        (Mistralrs::new(Source::default()).into(), "engine.model: exactly one of folder"),
     ];
     for (spec, expected) in cases {
         let told = message(engine::load(&spec).await.err());
@@ -240,7 +243,7 @@ async fn says_what_is_wrong_with_a_spec() {
 #[cfg(not(feature = "cuda"))]
 #[tokio::test]
 async fn says_which_feature_is_missing() {
-    let spec = Spec { device: engine::Device::Cuda, ..Spec::folder("x") };
+    let spec = Mistralrs { device: engine::Device::Cuda, ..Mistralrs::folder("x") }.into();
     let told = engine::load(&spec).await.err().map(|error| error.to_string());
     assert_eq!(told.as_deref(), Some("this build has no `cuda`: build with --features cuda"));
 }

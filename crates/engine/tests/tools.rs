@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use engine::{Call, Endpoint, Engine, Key, Source, Spec};
+use engine::{Call, Endpoint, Engine, Key, Mistralrs, Source};
 use serde_json::{Value, json};
 
 async fn knowing() -> Arc<dyn Engine> {
@@ -11,7 +11,7 @@ async fn knowing() -> Arc<dyn Engine> {
     let path = |name: &str| Some(here.join(name).to_string_lossy().into_owned());
     let model =
         Source { folder: path("../../models/tiny"), chat_template: path("tests/tools.jinja"), ..Source::default() };
-    engine::load(&Spec { model: Some(model), ..Spec::folder("") }).await.expect("the bundled model loads")
+    engine::load(&Mistralrs::new(model).into()).await.expect("the bundled model loads")
 }
 
 async fn ask(engine: &Arc<dyn Engine>, extra: Value) -> (u16, Value) {

@@ -3,6 +3,10 @@ use domain::Millis;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    millis(SystemTime::now())
+}
+
+pub fn millis(time: SystemTime) -> Millis {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

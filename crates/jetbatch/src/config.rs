@@ -1,7 +1,10 @@
 //! Settings: a TOML file, then environment variables `JETBATCH__SECTION__KEY` over it. Unknown keys are errors.
 mod bounds;
+mod retention;
 
-use crate::{archiver, bus, store, telemetry};
+pub use retention::{Age, Retention};
+
+use crate::{bus, store, telemetry};
 use domain::{
     Pool,
     event::FaultClass,
@@ -29,7 +32,7 @@ pub struct Config {
     pub worker: Worker,
     pub archiver: Archiver,
     pub projector: Projector,
-    pub retention: archiver::Retention,
+    pub retention: Retention,
     pub telemetry: telemetry::Settings,
     /// What follows on failures, by class; what is left out is the class's default.
     pub retry: BTreeMap<FaultClass, Override>,
@@ -145,8 +148,8 @@ const SLOTS_GUESS: usize = 8;
 
 impl PoolConfig {
     pub fn chunk_requests(&self) -> u32 {
-        let guess = if self.engine.kind == engine::Kind::Echo { CHUNK_REQUESTS_MAX as usize } else { SLOTS_GUESS };
-        let slots = self.engine.slots.unwrap_or(guess).max(SLOTS_GUESS);
+        let guess = if self.engine.kind() == engine::Kind::Echo { CHUNK_REQUESTS_MAX as usize } else { SLOTS_GUESS };
+        let slots = self.engine.slots().unwrap_or(guess).max(SLOTS_GUESS);
         let slots = u32::try_from(slots).unwrap_or(CHUNK_REQUESTS_MAX);
         self.chunk_requests.unwrap_or(slots.saturating_mul(4)).clamp(1, CHUNK_REQUESTS_MAX)
     }
@@ -346,7 +349,7 @@ mod tests {
         assert_eq!(config.nats.password.unwrap().reveal(), "0012");
         assert_eq!((config.http.listen.port(), config.http.json_bytes_max), (1, 7));
         assert_eq!((config.scheduler.ahead_s, config.store.fsync), (0.5, false));
-        assert_eq!(config.pools.into_values().next().unwrap().engine.slots, Some(3));
+        assert_eq!(config.pools.into_values().next().unwrap().engine.slots(), Some(3));
     }
 
     #[test]
@@ -367,6 +370,13 @@ mod tests {
             ("[http]\nlisten = 'here'", "listen"),
             ("[pools.'A B'.engine]\nkind = 'echo'", "pool name"),
             ("default_pool = 'x'", "default_pool 'x'"),
+            (
+                "[pools.a.engine]\nkind = 'echo'\nisq = 'q4k'",
+                "`isq` is no setting of an engine of kind 'echo', which takes",
+            ),
+            ("[pools.a.engine]\nkind = 'echo'\nisq = 'q4k'", "pools.a.engine"),
+            ("[pools.a.engine]\nkind = 'echo'\nslots = 'few'", "pools.a.engine.slots"),
+            ("[pools.a.engine]\nkind = 'mistralrs'", "`model` is missing"),
             ("[retry.gremlins]\nmax = 1", "gremlins"),
             ("[retry.timeout]\nmax = 1", "retry.timeout: split_from"),
             ("[nats]\nuser = 'ann'", "nats.password"),

@@ -44,7 +44,7 @@ impl LogError {
     pub fn is_final(&self) -> bool {
         match self {
             Self::Decode { .. } | Self::Subject { .. } | Self::Behind { .. } | Self::Other { .. } => true,
-            Self::Read(ReadError::NoStream { stream }) => stream == EVENTS,
+            Self::Read(ReadError::NoStream { stream }) => stream == EVENTS.as_str(),
             Self::Read(_) => false,
         }
     }
@@ -70,7 +70,7 @@ pub struct Change {
     pub at_ms: u64,
     /// Whether it is the newest there is.
     pub caught_up: bool,
-    /// The `traceparent` it was written with.
+    /// The trace context it was written with.
     pub trace: Option<String>,
 }
 
@@ -109,7 +109,7 @@ impl Log {
     }
 
     pub async fn open_with(bus: &Bus, keep: Keep) -> Result<Self, LogError> {
-        let reader = bus.read(EVENTS, vec![Filter::Events.to_string()], 1).await?;
+        let reader = bus.read(EVENTS, &Filter::Events, 1).await?;
         Ok(Self { reader, keep, jobs: HashMap::new(), seq: 0, read: 0, resumed: None })
     }
 
@@ -117,7 +117,7 @@ impl Log {
     /// another than the snapshot's, is refused.
     pub async fn resume(shared: &Shared, keep: Keep) -> Result<Self, LogError> {
         let Some(snapshot) = snapshot::newest(shared).await? else { return Self::open_with(&shared.bus, keep).await };
-        let reader = shared.bus.read(EVENTS, vec![Filter::Events.to_string()], snapshot.seq + 1).await?;
+        let reader = shared.bus.read(EVENTS, &Filter::Events, snapshot.seq + 1).await?;
         if reader.born() != snapshot.log {
             return Err(LogError::Other { path: snapshot.path });
         }
@@ -201,9 +201,9 @@ impl Log {
 /// A reader may be served by a replica that is behind, and be caught up with that one. So the stream's leader is asked
 /// for the last event first: whatever was acknowledged before is folded.
 pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
-    let filter = Filter::EventsOf(id).to_string();
-    let Some(last) = bus.last(EVENTS, &filter).await? else { return Ok(None) };
-    let mut reader = bus.read(EVENTS, vec![filter], 1).await?;
+    let filter = Filter::EventsOf(id);
+    let Some(last) = bus.last_of(EVENTS, &filter).await? else { return Ok(None) };
+    let mut reader = bus.read(EVENTS, &filter, 1).await?;
     let (mut jobs, mut seq) = (HashMap::with_capacity(1), 0);
     while !reader.caught_up() || seq < last.seq {
         let raw = reader.next().await?;
@@ -216,13 +216,13 @@ pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
 
 /// Whether a job's tombstone stands: it is a job's last lifecycle event. The stream's leader says so.
 pub async fn is_deleted(bus: &Bus, id: JobId) -> Result<bool, ReadError> {
-    let last = bus.last(EVENTS, &Subject::JobEvent(id).to_string()).await?;
+    let last = bus.last(&Subject::JobEvent(id)).await?;
     Ok(last.is_some_and(|raw| raw.header(envelope::TYPE) == Some("JobDeleted")))
 }
 
 /// The chunk and segment facts of one job, in their order.
 pub async fn facts(bus: &Bus, id: JobId) -> Result<Vec<Event>, LogError> {
-    let mut reader = bus.read(EVENTS, vec![Filter::FactsOf(id).to_string()], 1).await?;
+    let mut reader = bus.read(EVENTS, &Filter::FactsOf(id), 1).await?;
     let mut facts = Vec::new();
     while !reader.caught_up() {
         facts.push(decode(&reader.next().await?)?.1);
@@ -239,7 +239,7 @@ pub async fn replay(
     last: u64,
     mut note: impl FnMut(Change),
 ) -> Result<(), LogError> {
-    let mut reader = bus.read_since(EVENTS, vec![filter.to_string()], since_ms).await?;
+    let mut reader = bus.read_since(EVENTS, &filter, since_ms).await?;
     while !reader.caught_up() {
         match change(&reader.next().await?)? {
             change if change.seq > last => break,
@@ -251,7 +251,7 @@ pub async fn replay(
 
 fn change(raw: &Raw) -> Result<Change, LogError> {
     let (job, event) = decode(raw)?;
-    let (caught_up, trace) = (raw.pending == 0, raw.header(envelope::TRACEPARENT).map(str::to_owned));
+    let (caught_up, trace) = (raw.pending == 0, wire::trace::read(|name| raw.header(name)));
     Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
 }
 

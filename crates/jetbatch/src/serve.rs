@@ -1,11 +1,11 @@
 //! Starts rooms in one process, and stops them in an order that hands everything on.
-mod descriptors;
 mod engines;
+mod rlimit;
 mod role;
 mod start;
 mod stop;
 
-pub use engines::{check, load};
+pub use engines::{apart, check, engine_host, load};
 pub use role::{Role, Roles};
 pub use start::{connect, nats, pools, start};
 

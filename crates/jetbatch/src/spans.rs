@@ -21,7 +21,7 @@ pub fn process(job: JobId, trace: Option<&str>) -> Span {
     let span =
         info_span!(parent: None, "process submission", otel.name = span::PROCESS, otel.kind = kind::CONSUMER, %job);
     telemetry::parent(&span, trace);
-    telemetry::set(&span, || names::messaging(operation::PROCESS, stream::SUBMIT, "jobs.submit"));
+    telemetry::set(&span, || names::messaging(operation::PROCESS, stream::SUBMIT.as_str(), "jobs.submit"));
     span
 }
 
@@ -30,7 +30,9 @@ pub fn schedule(job: &Job, chunk: ChunkId, pool: &Pool, attempt: u32) -> Span {
     let id = job.id;
     let span = info_span!(parent: None, "schedule chunk", otel.name = span::SCHEDULE, otel.kind = kind::PRODUCER, job = %id, %chunk);
     telemetry::parent(&span, job.submitted.trace.as_deref());
-    telemetry::set(&span, || names::messaging(operation::SEND, stream::WORK, "work.<pool>.<job>.<segment>.<chunk>"));
+    telemetry::set(&span, || {
+        names::messaging(operation::SEND, stream::WORK.as_str(), "work.<pool>.<job>.<segment>.<chunk>")
+    });
     telemetry::set(&span, || [(names::POOL, pool.to_string().into()), (names::ATTEMPT, int(attempt))]);
     span
 }
@@ -46,7 +48,9 @@ pub fn run(work: &Work, worker: &str, model: &str, engine: &'static str, trace: 
     let (job, chunk) = (work.job, work.chunk);
     let span = info_span!(parent: None, "run chunk", otel.name = span::RUN, otel.kind = kind::CONSUMER, %job, %chunk);
     telemetry::parent(&span, trace);
-    telemetry::set(&span, || names::messaging(operation::PROCESS, stream::WORK, "work.<pool>.<job>.<segment>.<chunk>"));
+    telemetry::set(&span, || {
+        names::messaging(operation::PROCESS, stream::WORK.as_str(), "work.<pool>.<job>.<segment>.<chunk>")
+    });
     telemetry::set(&span, || {
         [
             (names::GEN_AI_OPERATION_NAME, names::CHAT.into()),
@@ -69,7 +73,9 @@ pub fn ran(span: &Span, tally: &Tally) {
 /// The worker stores a chunk's answers. A child of the current span.
 pub fn store(bytes: usize) -> Span {
     let span = info_span!("store result", otel.name = span::STORE, otel.kind = kind::PRODUCER);
-    telemetry::set(&span, || names::messaging(operation::SEND, stream::RESULTS, "result.<job>.<segment>.<chunk>"));
+    telemetry::set(&span, || {
+        names::messaging(operation::SEND, stream::RESULTS.as_str(), "result.<job>.<segment>.<chunk>")
+    });
     telemetry::set(&span, || [(names::MESSAGING_BODY_SIZE, int(bytes))]);
     span
 }

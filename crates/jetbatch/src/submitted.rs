@@ -97,7 +97,7 @@ impl Letter<'_> {
     /// acknowledgement gives.
     fn job(&self, submission: Option<&Submission>) -> JobId {
         let own = self.named().or_else(|| submission.and_then(|s| s.id));
-        own.or_else(|| self.keyed()).unwrap_or_else(|| JobId::sequenced(stream::SUBMIT, self.seq))
+        own.or_else(|| self.keyed()).unwrap_or_else(|| JobId::sequenced(stream::SUBMIT.as_str(), self.seq))
     }
 
     fn named(&self) -> Option<JobId> {

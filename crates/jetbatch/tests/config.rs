@@ -23,7 +23,9 @@ const OTHER_LOGINS: [&str; 3] = ["#nkey_file", "#user", "#password"];
 /// With the settings that are commented out: a `#` without a space after it.
 fn uncommented(text: &str) -> String {
     let bare = |line: &str| {
-        line.strip_prefix('#').filter(|rest| !rest.starts_with([' ', '\0']) && rest.contains('=')).map(str::to_owned)
+        line.strip_prefix('#')
+            .filter(|rest| rest.starts_with('[') || !rest.starts_with([' ', '\0']) && rest.contains('='))
+            .map(str::to_owned)
     };
     let kept = text.lines().filter(|line| !OTHER_LOGINS.iter().any(|key| line.starts_with(key)));
     kept.map(|line| bare(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
@@ -60,9 +62,10 @@ fn the_reference_names_every_key() {
     let text = reference();
     let sources = [
         include_str!("../src/config.rs"),
-        include_str!("../src/bus/settings.rs"),
-        include_str!("../src/store/settings.rs"),
-        include_str!("../../engine/src/spec.rs"),
+        include_str!("../../bus/src/settings.rs"),
+        include_str!("../../store/src/settings.rs"),
+        include_str!("../../engine/src/spec/mistralrs.rs"),
+        include_str!("../../engine/src/spec/echo.rs"),
     ];
     for key in sources.into_iter().flat_map(keys) {
         assert!(text.lines().any(|line| names(line, &key)), "{key} is not in config/jetbatch.toml");

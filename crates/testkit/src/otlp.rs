@@ -77,6 +77,11 @@ impl Received {
         hex(&self.span.span_id)
     }
 
+    /// As the header `tracestate` spells it.
+    pub fn trace_state(&self) -> &str {
+        &self.span.trace_state
+    }
+
     /// Empty at the root of a trace.
     pub fn parent_id(&self) -> String {
         hex(&self.span.parent_span_id)

@@ -1,6 +1,6 @@
 //! Payloads are MessagePack with named fields. The headers say type and version, so that a reader knows what it
 //! holds before it decodes, and carry the W3C trace context.
-use crate::{Message, Subject};
+use crate::{Message, Subject, trace};
 use bytes::Bytes;
 use domain::{Event, JobId, event};
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,6 +12,7 @@ pub const WANTED: &str = "Jb-Wanted";
 pub const YES: &str = "yes";
 pub const NO: &str = "no";
 pub const TRACEPARENT: &str = "traceparent";
+pub const TRACESTATE: &str = "tracestate";
 pub const CONTENT_TYPE: &str = "Content-Type";
 pub const JSON: &str = "application/json";
 pub const MSGPACK: &str = "application/msgpack";
@@ -29,14 +30,11 @@ pub enum DecodeError {
     MsgPack { what: &'static str, source: rmp_serde::decode::Error },
 }
 
-/// An event as a message: lifecycle events on their own subject, facts on the job's other one.
+/// An event as a message, with its [`trace`]: lifecycle events on their own subject, facts on the job's other one.
 pub fn event(job: JobId, event: &Event, trace: Option<&str>) -> Message {
     let subject = if event.is_lifecycle() { Subject::JobEvent(job) } else { Subject::ChunkEvent(job) };
     let message = Message::new(subject, encode(event)).header(TYPE, event.name()).header(VERSION, event::VERSION);
-    match trace {
-        Some(trace) => message.header(TRACEPARENT, trace),
-        None => message,
-    }
+    trace::put(message, trace)
 }
 
 /// An event from a message's `Jb-Version` header (none means 1) and payload.

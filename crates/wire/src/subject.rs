@@ -1,24 +1,29 @@
 //! Every subject of jetbatch. No other file spells one.
+use address::{Address, Pattern, Stream};
 use domain::{ChunkId, JobId, Pool, event::FaultClass, id::Invalid};
 use std::{fmt, str::FromStr};
 
 /// The streams, by the names their files under `streams/` declare.
 pub mod stream {
-    pub const SUBMIT: &str = "SUBMIT";
-    pub const EVENTS: &str = "EVENTS";
-    pub const WORK: &str = "WORK";
-    pub const RESULTS: &str = "RESULTS";
-    pub const ALERTS: &str = "ALERTS";
-    pub const DEAD: &str = "DEAD";
+    use address::Stream;
+
+    pub const SUBMIT: Stream = Stream::new("SUBMIT");
+    pub const EVENTS: Stream = Stream::new("EVENTS");
+    pub const WORK: Stream = Stream::new("WORK");
+    pub const RESULTS: Stream = Stream::new("RESULTS");
+    pub const ALERTS: Stream = Stream::new("ALERTS");
+    pub const DEAD: Stream = Stream::new("DEAD");
 }
 
 /// The key-value buckets.
 pub mod bucket {
-    pub const STATUS: &str = "status";
+    use address::BucketName;
+
+    pub const STATUS: BucketName = BucketName::new("status");
     /// What `status` would be if it were made anew, while the two are compared.
-    pub const STATUS_REBUILT: &str = "status_rebuilt";
-    pub const WORKERS: &str = "workers";
-    pub const LEASES: &str = "leases";
+    pub const STATUS_REBUILT: BucketName = BucketName::new("status_rebuilt");
+    pub const WORKERS: BucketName = BucketName::new("workers");
+    pub const LEASES: BucketName = BucketName::new("leases");
 }
 
 /// A publish address.
@@ -54,9 +59,8 @@ pub enum Subject {
     DeadPart { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId, part: u32 },
 }
 
-impl Subject {
-    /// The stream that holds it.
-    pub const fn stream(&self) -> &'static str {
+impl Address for Subject {
+    fn stream(&self) -> Stream {
         match self {
             Self::Submit | Self::SubmitJob(_) | Self::Control => stream::SUBMIT,
             Self::JobEvent(_) | Self::ChunkEvent(_) => stream::EVENTS,
@@ -179,6 +183,11 @@ pub enum Filter {
     DeadParts { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
 }
 
+impl Pattern for Filter {}
+
+/// It matches itself.
+impl Pattern for Subject {}
+
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -218,7 +227,7 @@ fn number(token: &str) -> Result<u32, Invalid> {
 }
 
 fn class(token: &str) -> Result<FaultClass, Invalid> {
-    FaultClass::ALL.into_iter().find(|class| class.as_str() == token).ok_or(UNKNOWN)
+    token.parse().map_err(|_| UNKNOWN)
 }
 
 fn chunk(segment: &str, index: &str) -> Result<ChunkId, Invalid> {

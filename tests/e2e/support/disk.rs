@@ -1,5 +1,5 @@
 //! A file system that is small and can be filled.
-use super::{Plan, Remote, skip};
+use super::{Need, Plan, Remote, skip};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ impl Disk {
         let size = format!("size={mib}m");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(dir.path()).output();
         if !mounted.is_ok_and(|output| output.status.success()) {
-            skip(test, "a small disk can be mounted by root alone");
+            skip(Need::Mount, test, "a small disk can be mounted by root alone");
             return None;
         }
         Some(Self { dir })

@@ -3,7 +3,7 @@ use async_nats::jetstream::{self, consumer::pull::OrderedConfig};
 use domain::{Event, JobId};
 use futures::StreamExt;
 use testkit::nats::Server;
-use wire::{Filter, Message, Subject, envelope, stream};
+use wire::{Filter, Message, Stream, Subject, envelope, stream};
 
 pub struct Log {
     pub js: jetstream::Context,
@@ -56,13 +56,13 @@ impl Log {
 }
 
 /// The subjects of all messages that a stream holds.
-pub async fn subjects(js: &jetstream::Context, stream: &str) -> Vec<Subject> {
+pub async fn subjects(js: &jetstream::Context, stream: Stream) -> Vec<Subject> {
     let stream = js.get_stream(stream).await.unwrap();
     let info = stream.info_with_subjects(">").await.unwrap();
     info.map(|subject| subject.unwrap().0.parse().unwrap()).collect().await
 }
 
 /// Messages that a stream holds.
-pub async fn message_count(js: &jetstream::Context, stream: &str) -> u64 {
+pub async fn message_count(js: &jetstream::Context, stream: Stream) -> u64 {
     js.get_stream(stream).await.unwrap().get_info().await.unwrap().state.messages
 }

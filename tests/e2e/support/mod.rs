@@ -27,8 +27,51 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// A test that lacks what it needs says so on its own lines, also where output is captured.
-pub fn skip(what: &str, why: &str) {
+/// What a test may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Nats,
+    Jaeger,
+    S3,
+    Curl,
+    /// The bundled model.
+    Model,
+    /// To mount a file system.
+    Mount,
+}
+
+impl Need {
+    const ALL: [(&str, Self); 6] = [
+        ("nats", Self::Nats),
+        ("jaeger", Self::Jaeger),
+        ("s3", Self::S3),
+        ("curl", Self::Curl),
+        ("model", Self::Model),
+        ("mount", Self::Mount),
+    ];
+
+    /// Those of a list such as `nats,s3`.
+    fn list(text: &str) -> Vec<Self> {
+        let need = |name: &str| {
+            let found = Self::ALL.iter().find(|(known, _)| *known == name);
+            found.unwrap_or_else(|| panic!("JETBATCH_TEST_REQUIRE: no test needs '{name}'")).1
+        };
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(need).collect()
+    }
+}
+
+/// A test that lacks what it needs says so on its own lines, also where output is captured. Where the environment's
+/// JETBATCH_TEST_REQUIRE lists that, it fails.
+pub fn skip(need: Need, what: &str, why: &str) {
     use std::io::Write;
+    let required = Need::list(&std::env::var("JETBATCH_TEST_REQUIRE").unwrap_or_default());
+    assert!(!required.contains(&need), "{what}: {why}, and JETBATCH_TEST_REQUIRE wants it");
     let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {what}: {why} ***\n");
+}
+
+#[test]
+fn what_is_required_is_known() {
+    assert_eq!(Need::list(" nats, s3,"), [Need::Nats, Need::S3]);
+    assert_eq!(Need::list(""), []);
+    assert!(std::panic::catch_unwind(|| Need::list("natz")).is_err());
 }

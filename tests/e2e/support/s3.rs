@@ -1,5 +1,5 @@
 //! A real S3 server with one bucket, which is a folder on disk.
-use super::{LONG, Plan, Remote, skip};
+use super::{LONG, Need, Plan, Remote, skip};
 use std::{
     ffi::OsString,
     fs,
@@ -31,7 +31,7 @@ impl S3 {
     /// None, and a line that says so, where no server is named.
     pub async fn start(test: &str) -> Option<Self> {
         let Some(binary) = std::env::var_os("JETBATCH_TEST_S3") else {
-            skip(test, "JETBATCH_TEST_S3 names no VersityGW; sh tests/tools/build.sh s3 makes one");
+            skip(Need::S3, test, "JETBATCH_TEST_S3 names no VersityGW; sh tests/tools/build.sh s3 makes one");
             return None;
         };
         let (dir, port) = (TempDir::with_prefix("jetbatch-s3-").unwrap(), free_port());

@@ -1,30 +1,24 @@
 //! What a request is for.
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(const_into_str, parse_err_ty = UnknownEndpoint, parse_err_fn = UnknownEndpoint::new)]
 pub enum Endpoint {
-    /// `/v1/chat/completions`
+    #[strum(serialize = "/v1/chat/completions")]
     Chat,
-    /// `/v1/completions`
+    #[strum(serialize = "/v1/completions")]
     Completions,
 }
 
 impl Endpoint {
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Completions];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn url(self) -> &'static str {
-        match self {
-            Self::Chat => "/v1/chat/completions",
-            Self::Completions => "/v1/completions",
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.url())
+        self.into_str()
     }
 }
 
@@ -32,12 +26,9 @@ impl fmt::Display for Endpoint {
 #[error("`{0}` is not an endpoint: use /v1/chat/completions or /v1/completions")]
 pub struct UnknownEndpoint(String);
 
-impl FromStr for Endpoint {
-    type Err = UnknownEndpoint;
-
-    fn from_str(url: &str) -> Result<Self, UnknownEndpoint> {
-        let found = Self::ALL.into_iter().find(|endpoint| endpoint.url() == url);
-        found.ok_or_else(|| UnknownEndpoint(url.to_owned()))
+impl UnknownEndpoint {
+    fn new(url: &str) -> Self {
+        Self(url.to_owned())
     }
 }
 
@@ -48,8 +39,8 @@ mod tests {
     #[test]
     fn endpoints_print_as_they_parse() {
         for endpoint in Endpoint::ALL {
-            assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
+            assert_eq!(endpoint.to_string().parse(), Ok(*endpoint));
         }
-        assert!("/v1/embeddings".parse::<Endpoint>().is_err());
+        assert_eq!("/v1/embeddings".parse::<Endpoint>(), Err(UnknownEndpoint::new("/v1/embeddings")));
     }
 }

@@ -1,6 +1,8 @@
 //! Why a body is not taken: the words of OpenAI's error object.
 use serde::Serialize;
 
+const TOO_LONG: &str = "context_length_exceeded";
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     pub message: String,
@@ -81,12 +83,17 @@ impl Refusal {
         Self::new(Fault::Request, Some(param.to_owned()), "unknown_parameter", message)
     }
 
+    /// A prompt that does not fit into the model's context.
     pub fn too_long(param: &'static str, tokens: usize, context: usize) -> Self {
         let message = format!(
             "This model's maximum context length is {context} tokens, and the prompt takes {tokens} of them. \
              Shorten the prompt."
         );
-        Self::new(Fault::Request, Some(param.to_owned()), "context_length_exceeded", message)
+        Self::new(Fault::Request, Some(param.to_owned()), TOO_LONG, message)
+    }
+
+    pub fn is_too_long(&self) -> bool {
+        self.code == Some(TOO_LONG)
     }
 
     /// Keeps the first refusal of a request's own for later: what is wrong with the shape is told before it, wherever it

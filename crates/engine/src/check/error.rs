@@ -6,7 +6,7 @@ use super::{
     Manner, PROMPTS,
     said::{Said, Token},
 };
-use crate::Fault;
+use crate::{Fault, answer::Kind};
 
 /// Characters of an answer that are told.
 const EXCERPT: usize = 60;
@@ -18,7 +18,7 @@ pub enum Error {
     #[error("prompt {prompt} of {PROMPTS} of the check got no answer")]
     Fault { prompt: usize, source: Fault },
     #[error("prompt {prompt} of {PROMPTS} of the check was refused: {message}")]
-    Refused { prompt: usize, message: String, code: Option<String> },
+    Refused { prompt: usize, message: String, kind: Kind },
     #[error("the answer to prompt {prompt} of {PROMPTS} of the check cannot be read")]
     Strange { prompt: usize, source: serde_json::Error },
     #[error("the engine gives no log probabilities, by which alone it could be checked on its device")]

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 pub use self::error::{Difference, Error};
 use self::{ask::Ask, said::Said};
-use crate::{About, Engine, limits::SPARE};
+use crate::{About, Engine, answer::Kind, limits::SPARE};
 
 /// Of mixed lengths, from a few words to a few hundred tokens.
 pub const PROMPTS: usize = 64;
@@ -26,9 +26,6 @@ pub const PROMPTS: usize = 64;
 /// makes about 1.0 for bfloat16, and by more than 1.24 where its weights have 8 bits. Most sequences that are mixed up have
 /// a token that is 12 to 35 away.
 pub const TOLERANCE: f64 = 3.0;
-
-/// The code of a prompt that does not fit.
-const TOO_LONG: &str = "context_length_exceeded";
 
 /// With fewer prompts to compare there is nothing to say.
 const PROMPTS_MIN: usize = PROMPTS / 2;
@@ -85,7 +82,7 @@ async fn first(engine: &dyn Engine) -> Result<(Vec<Ask>, Vec<Said>), Error> {
                 asks.push(ask);
                 alone.push(said);
             }
-            Err(Error::Refused { code: Some(why), .. }) if why == TOO_LONG => {}
+            Err(Error::Refused { kind: Kind::TooLong, .. }) => {}
             Err(error) => return Err(error),
         }
     }

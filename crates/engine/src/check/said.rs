@@ -51,15 +51,14 @@ struct Refused {
 #[derive(Deserialize)]
 struct Why {
     message: String,
-    code: Option<String>,
 }
 
 impl Said {
     pub fn read(prompt: usize, answer: &Answer) -> Result<Self, Error> {
         let strange = |source| Error::Strange { prompt, source };
-        if answer.status != 200 {
-            let Refused { error: Why { message, code } } = serde_json::from_str(&answer.body).map_err(strange)?;
-            return Err(Error::Refused { prompt, message, code });
+        if !answer.is_good() {
+            let Refused { error: Why { message } } = serde_json::from_str(&answer.body).map_err(strange)?;
+            return Err(Error::Refused { prompt, message, kind: answer.kind });
         }
         let Body { choices: [choice] } = serde_json::from_str(&answer.body).map_err(strange)?;
         Ok(match choice.logprobs.and_then(|logprobs| logprobs.content) {

@@ -6,7 +6,7 @@ use futures::{FutureExt, future::BoxFuture};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Answer, Call, Echo, Fault, Spec, Usage};
+use crate::{Answer, Behaviour, Call, Echo, Fault, Spec, Usage};
 
 /// Says a few words about the number of letters it was asked with; how, its `way` knows.
 struct Fake {
@@ -77,7 +77,7 @@ impl Fake {
             if self.way == Way::Mute { Value::Null } else { json!({"content": [token(&number), token(last)]}) };
         let message = json!({"content": format!("{number}{last}")});
         let body = json!({"choices": [{"message": message, "logprobs": logprobs}]}).to_string();
-        Ok(Answer { status: 200, body, usage: Usage::default() })
+        Ok(Answer::good(body, Usage::default()))
     }
 }
 
@@ -137,7 +137,8 @@ async fn an_engine_without_chances_is_known_by_its_text() {
 
 #[tokio::test]
 async fn an_echo_mixes_up_what_it_is_told_to() {
-    let echo = |mix| Spec { echo: Echo { delay_ms: 1, mix, ..Echo::default() }, ..Spec::echo() };
+    let echo =
+        |mix| Spec::from(Echo { echo: Behaviour { delay_ms: 1, mix, ..Behaviour::default() }, ..Echo::default() });
     for mix in [false, true] {
         let engine = crate::load(&echo(mix)).await.expect("an echo");
         let checked = kept_apart(&*engine, Manner::of(&engine.about())).await;

@@ -10,18 +10,18 @@ use mistralrs::{
 };
 
 use super::{Bare, Mistral, kit::Kit, lanes::Lanes, tokenizer};
-use crate::{About, Device, Dtype, LoadError, PagedAttention, Source, Spec, SpecialTokens, limits};
+use crate::{About, Device, Dtype, LoadError, Mistralrs, PagedAttention, Source, SpecialTokens, limits};
 
 const PREFIX_CACHE_CUDA: usize = 16;
 const PAGED_SHARE: f32 = 0.85;
 
-pub async fn load(spec: &Spec) -> Result<Mistral, LoadError> {
+pub async fn load(spec: &Mistralrs) -> Result<Mistral, LoadError> {
     let cpu = Settings::new(spec)?.device.is_cpu();
     load_with(spec, if cpu { Lanes::single } else { shared }).await
 }
 
 /// One copy for all slots on a CPU, too, where mistral.rs mixes the sequences up that share one: to prove that it does.
-pub async fn load_mixing(spec: &Spec) -> Result<Mistral, LoadError> {
+pub async fn load_mixing(spec: &Mistralrs) -> Result<Mistral, LoadError> {
     load_with(spec, shared).await
 }
 
@@ -29,7 +29,7 @@ fn shared(mut models: Vec<Model>) -> Lanes {
     Lanes::shared(models.swap_remove(0))
 }
 
-async fn load_with(spec: &Spec, lanes: fn(Vec<Model>) -> Lanes) -> Result<Mistral, LoadError> {
+async fn load_with(spec: &Mistralrs, lanes: fn(Vec<Model>) -> Lanes) -> Result<Mistral, LoadError> {
     let Plan { name, builder, device, slots, cpu } = Plan::new(spec)?;
     let (models, mut kit) = build(&name, builder, if cpu { slots } else { 1 }).await?;
     kit.context = spec.context.map_or(kit.context, |context| context.min(kit.context));
@@ -41,7 +41,7 @@ async fn load_with(spec: &Spec, lanes: fn(Vec<Model>) -> Lanes) -> Result<Mistra
 }
 
 /// The same model with the same settings, and nothing around it.
-pub async fn bare(spec: &Spec) -> Result<Bare, LoadError> {
+pub async fn bare(spec: &Mistralrs) -> Result<Bare, LoadError> {
     let Plan { name, builder, slots, cpu, .. } = Plan::new(spec)?;
     let (copies, in_flight) = if cpu { (slots, slots) } else { (1, slots + limits::SPARE) };
     Ok(Bare { copies: build(&name, builder, copies).await?.0, in_flight })
@@ -56,8 +56,8 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(spec: &Spec) -> Result<Self, LoadError> {
-        let source = spec.model.as_ref().ok_or_else(|| wrong("model", "missing"))?;
+    fn new(spec: &Mistralrs) -> Result<Self, LoadError> {
+        let source = &spec.model;
         let name = source_name(source)?.to_owned();
         let settings = Settings::new(spec)?;
         let (device, slots, cpu) = (device_name(&settings.device), settings.slots, settings.device.is_cpu());
@@ -100,7 +100,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn new(spec: &Spec) -> Result<Self, LoadError> {
+    fn new(spec: &Mistralrs) -> Result<Self, LoadError> {
         let device = device(spec.device)?;
         let cpu = device.is_cpu();
         let slots = spec.slots.unwrap_or(if cpu { limits::SLOTS_CPU } else { limits::SLOTS_CUDA });
@@ -153,7 +153,7 @@ fn isq(isq: Option<&str>, device: &mistralrs::Device) -> Result<Option<IsqType>,
     isq.map(|name| parse_isq_value(name, Some(device)).map_err(|why| wrong("isq", why))).transpose()
 }
 
-fn paged(spec: &Spec, cpu: bool) -> Result<Option<PagedAttentionConfig>, LoadError> {
+fn paged(spec: &Mistralrs, cpu: bool) -> Result<Option<PagedAttentionConfig>, LoadError> {
     match (spec.paged_attention, cpu) {
         (PagedAttention::Off, _) | (PagedAttention::Auto, true) => return Ok(None),
         (PagedAttention::On, true) => return Err(wrong("paged_attention", "on needs a CUDA device")),
@@ -166,7 +166,7 @@ fn paged(spec: &Spec, cpu: bool) -> Result<Option<PagedAttentionConfig>, LoadErr
     cache.build().map(Some).map_err(|error| wrong("paged_attention", error.to_string()))
 }
 
-fn paged_memory(spec: &Spec) -> Result<MemoryGpuConfig, LoadError> {
+fn paged_memory(spec: &Mistralrs) -> Result<MemoryGpuConfig, LoadError> {
     match (spec.paged_memory_share, spec.paged_memory_mib) {
         (Some(_), Some(_)) => Err(wrong("paged_memory_mib", "not together with paged_memory_share")),
         (None, Some(mib)) => Ok(MemoryGpuConfig::MbAmount(mib)),

@@ -12,11 +12,11 @@ use super::{
     hook::{Draft, lock},
     *,
 };
-use crate::{Endpoint, Key, Spec};
+use crate::{Endpoint, Key, Mistralrs};
 
 async fn tiny() -> Mistral {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../models/tiny");
-    load(&Spec::folder(folder.to_string_lossy())).await.expect("the bundled model loads")
+    load(&Mistralrs::folder(folder.to_string_lossy())).await.expect("the bundled model loads")
 }
 
 fn call(tokens: usize) -> Call {
@@ -46,7 +46,7 @@ async fn death_is_a_fault_and_not_the_end() {
         let calls = join_all((0..4).map(|_| mistral.run(call(200))));
         let (answers, ()) = tokio::join!(calls, poison(&mistral));
         let faults: Vec<&Fault> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-        assert!(faults.iter().all(|fault| fault.class() == "died"), "round {round}: {faults:?}");
+        assert!(faults.iter().all(|fault| matches!(fault, Fault::Died { .. })), "round {round}: {faults:?}");
         let answer = mistral.run(call(16)).await.expect("a new thread");
         assert!(answer.body.contains("Paris"), "{}", answer.body);
         seen += faults.len();

@@ -136,7 +136,7 @@ pub fn write(endpoint: Endpoint, model: &str, choices: &[Choice], usage: Usage) 
         Endpoint::Chat => body("chatcmpl-", "chat.completion", model, numbered.map(chat).collect(), usage),
         Endpoint::Completions => body("cmpl-", "text_completion", model, numbered.map(text).collect(), usage),
     };
-    Answer { status: 200, body, usage }
+    Answer::good(body, usage)
 }
 
 fn body<C: Serialize>(id: &str, object: &'static str, model: &str, choices: Vec<C>, usage: Usage) -> String {

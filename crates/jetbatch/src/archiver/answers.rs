@@ -1,5 +1,5 @@
 //! A chunk's answers, as they come from RESULTS.
-use super::Passing;
+use super::Transient;
 use crate::shared::Shared;
 use bytes::{Bytes, BytesMut};
 use domain::{
@@ -7,7 +7,7 @@ use domain::{
     event::{Cause, FaultClass},
     job::{Chunk, Phase},
 };
-use wire::{Subject, envelope, stream, work::Results};
+use wire::{Subject, envelope, work::Results};
 
 /// What is known of a chunk when its segment is archived.
 pub enum Answers {
@@ -47,15 +47,15 @@ impl Why {
 
 /// A chunk's answers, parts put together. The log decides which chunks have any, so that every archiver comes to the
 /// same; a result that is stored but not told of when the job closes counts for nothing.
-pub async fn of(shared: &Shared, job: &Job, id: ChunkId) -> Result<Answers, Passing> {
+pub async fn of(shared: &Shared, job: &Job, id: ChunkId) -> Result<Answers, Transient> {
     match job.chunk(id) {
         Some(Chunk::GivenUp(class)) => return Ok(Answers::None(Why::GivenUp(class))),
-        Some(Chunk::Unanswered) => return closing(job).map(Answers::None).ok_or(Passing::Missing(id)),
-        Some(Chunk::Owed { .. } | Chunk::Split) | None => return Err(Passing::Misfit(id.segment)),
+        Some(Chunk::Unanswered) => return closing(job).map(Answers::None).ok_or(Transient::Missing(id)),
+        Some(Chunk::Owed { .. } | Chunk::Split) | None => return Err(Transient::Misfit(id.segment)),
         Some(Chunk::Done) => {}
     }
     let subject = Subject::Result { job: job.id, chunk: id };
-    let raw = shared.bus.direct(stream::RESULTS, &subject.to_string()).await?.ok_or(Passing::Missing(id))?;
+    let raw = shared.bus.direct(&subject).await?.ok_or(Transient::Missing(id))?;
     let results = envelope::decode("result", &raw.payload)?;
     Ok(Answers::Lines(whole(shared, job, id, results).await?))
 }
@@ -70,15 +70,15 @@ const fn closing(job: &Job) -> Option<Why> {
     }
 }
 
-async fn whole(shared: &Shared, job: &Job, chunk: ChunkId, mut results: Results) -> Result<Results, Passing> {
+async fn whole(shared: &Shared, job: &Job, chunk: ChunkId, mut results: Results) -> Result<Results, Transient> {
     if results.parts == 0 {
         return Ok(results);
     }
     let mut lines = BytesMut::new();
     for part in 0..results.parts {
         let subject = Subject::ResultPart { job: job.id, chunk, tag: results.tag, part };
-        let raw = shared.bus.direct(stream::RESULTS, &subject.to_string()).await?;
-        lines.extend_from_slice(&raw.ok_or(Passing::Missing(chunk))?.payload);
+        let raw = shared.bus.direct(&subject).await?;
+        lines.extend_from_slice(&raw.ok_or(Transient::Missing(chunk))?.payload);
     }
     results.lines = Bytes::from(lines);
     Ok(results)

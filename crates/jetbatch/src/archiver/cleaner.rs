@@ -1,11 +1,11 @@
 //! What is to be removed, a few at a time; and the sweep, which finds what was forgotten: after a crash, by another
 //! head, by a worker that came late. What is lost from the queue is the next sweep's, so it need not be kept.
 use super::{
-    age,
-    chore::{self, perform},
-    ledger::Ledger,
+    cleanup::{self, perform},
+    expire,
     orphan::{self, Chore, Found, orphans},
-    survey,
+    scan,
+    upload_refs::UploadRefs,
 };
 use crate::{
     log::{Change, Log},
@@ -31,7 +31,7 @@ const SWEEP_AGAIN: Duration = Duration::from_secs(60);
 
 pub struct Cleaner {
     shared: Shared,
-    ledger: Ledger,
+    upload_refs: UploadRefs,
     queue: VecDeque<Chore>,
     queued: HashSet<Chore>,
     tasks: JoinSet<Done>,
@@ -44,16 +44,16 @@ pub struct Cleaner {
 }
 
 enum Done {
-    Chore(Chore, Result<(), chore::Error>),
+    Chore(Chore, Result<(), cleanup::Error>),
     Sweep(Result<Found, Error>),
 }
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(transparent)]
-    Age(#[from] age::Error),
+    Expire(#[from] expire::Error),
     #[error(transparent)]
-    Survey(#[from] survey::Error),
+    Scan(#[from] scan::Error),
 }
 
 impl Cleaner {
@@ -61,7 +61,7 @@ impl Cleaner {
         let now = Instant::now();
         Self {
             shared,
-            ledger: Ledger::default(),
+            upload_refs: UploadRefs::default(),
             queue: VecDeque::new(),
             queued: HashSet::new(),
             tasks: JoinSet::new(),
@@ -81,8 +81,8 @@ impl Cleaner {
             // Not legal, so it changes nothing.
             Event::JobDeleted(_) | Event::JobRejected(_) if active.is_some() => {}
             event @ Event::JobDeleted(_) => {
-                let upload = self.ledger.upload(job);
-                self.ledger.note(job, event);
+                let upload = self.upload_refs.upload(job);
+                self.upload_refs.note(job, event);
                 let chores = [Some(Chore::Job(job)), upload.map(Chore::Upload)];
                 chores.into_iter().flatten().filter(|_| is_live).for_each(|chore| self.push(chore));
             }
@@ -94,13 +94,13 @@ impl Cleaner {
                     self.push(Chore::Segment(job, segment));
                 }
             }
-            event => self.ledger.note(job, event),
+            event => self.upload_refs.note(job, event),
         }
     }
 
     /// Something was written for a job that is over by now: another head was faster.
     pub fn wrote_late(&mut self, job: JobId) {
-        self.push(if self.ledger.is_deleted(job) { Chore::Job(job) } else { Chore::Rest(job) });
+        self.push(if self.upload_refs.is_deleted(job) { Chore::Job(job) } else { Chore::Rest(job) });
     }
 
     /// Begins what is due.
@@ -152,13 +152,13 @@ impl Cleaner {
         loop {
             let chore = self.queue.pop_front()?;
             self.queued.remove(&chore);
-            if !matches!(chore, Chore::Upload(upload) if self.ledger.is_held(upload)) {
+            if !matches!(chore, Chore::Upload(upload) if self.upload_refs.is_held(upload)) {
                 return Some(chore);
             }
         }
     }
 
-    fn settle(&mut self, chore: Chore, result: Result<(), chore::Error>) {
+    fn settle(&mut self, chore: Chore, result: Result<(), cleanup::Error>) {
         self.chores -= 1;
         if let Err(error) = result {
             let error = &error as &dyn std::error::Error;
@@ -196,8 +196,8 @@ impl Cleaner {
 
     fn judge(&mut self, found: &Found, log: &Log) {
         let uploads = self.shared.config.retention.uploads;
-        let chores = orphans(found, &self.ledger, uploads, |job| log.job(job).map(|folded| &folded.job));
-        self.ledger.forget(|job| found.jobs.contains_key(job), |upload| found.uploads.contains_key(upload));
+        let chores = orphans(found, &self.upload_refs, uploads, |job| log.job(job).map(|folded| &folded.job));
+        self.upload_refs.forget(|job| found.jobs.contains_key(job), |upload| found.uploads.contains_key(upload));
         if !chores.is_empty() {
             tracing::info!(chores = chores.len(), "the sweep found leftovers; they are removed");
         }
@@ -206,6 +206,6 @@ impl Cleaner {
 }
 
 async fn sweep(shared: &Shared) -> Result<Found, Error> {
-    age::delete_old(shared, shared.config.retention.jobs).await?;
-    Ok(survey::look(shared).await?)
+    expire::delete_old(shared, shared.config.retention.jobs).await?;
+    Ok(scan::look(shared).await?)
 }

@@ -1,6 +1,6 @@
 //! Puts a job's part files together into its output. Nobody sees a half of it: the store shows a file when it is
 //! whole, and the status names it only after the job's end.
-use super::Passing;
+use super::Transient;
 use crate::{
     clock,
     shared::Shared,
@@ -17,14 +17,14 @@ use std::collections::HashMap;
 use tracing::Instrument;
 use wire::envelope;
 
-pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
+pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Transient> {
     let span = spans::archive(job, None);
     async {
         let parts: HashMap<String, u64> = shared.store.list(&paths::parts(job.id)).await?.into_iter().collect();
         let output = file(shared, job, Kind::Output, &parts).await?;
         let errors = file(shared, job, Kind::Errors, &parts).await?;
         let written = OutputWritten { at: clock::now(), output, errors };
-        let message = envelope::event(job.id, &Event::OutputWritten(written), telemetry::traceparent().as_deref());
+        let message = envelope::event(job.id, &Event::OutputWritten(written), telemetry::context().as_deref());
         shared.bus.publish(message.id(format!("{}:written", job.id))).await?;
         Ok(())
     }
@@ -32,7 +32,7 @@ pub async fn compose(shared: &Shared, job: &Job) -> Result<(), Passing> {
     .await
 }
 
-async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Result<Option<File>, Passing> {
+async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u64>) -> Result<Option<File>, Transient> {
     let archived = match kind {
         Kind::Output => job.output_bytes,
         Kind::Errors => job.error_bytes,
@@ -41,7 +41,7 @@ async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u6
     let found = parts.iter().map(|(_, bytes)| bytes).sum();
     // Another archiver may be done, and be removing the parts: its file must not be replaced by a shorter one.
     if found != archived {
-        return Err(Passing::Parts { found, archived });
+        return Err(Transient::Parts { found, archived });
     }
     if parts.is_empty() {
         return Ok(None);
@@ -57,7 +57,7 @@ async fn file(shared: &Shared, job: &Job, kind: Kind, parts: &HashMap<String, u6
     }
     match writer.bytes() {
         found if found == archived => Ok(Some(File { path, bytes: writer.finish().await? })),
-        found => Err(Passing::Parts { found, archived }),
+        found => Err(Transient::Parts { found, archived }),
     }
 }
 

@@ -1,21 +1,18 @@
 //! The archiver: RESULTS to output files, in input order. A segment whose chunks are all in is written, told of, and
 //! its results are removed, in that order; when all segments are written, the output is put together. It owns the
 //! files of a job, and removes them again: when the job is deleted, and what nobody needs any more. It never decides a
-//! job's end. Several may run: see `turns`.
-mod age;
+//! job's end. Several may run: see `ownership`.
 mod answers;
-mod chore;
 mod cleaner;
+mod cleanup;
 mod compose;
-mod ledger;
+mod expire;
 mod merge;
 mod orphan;
-mod policy;
+mod ownership;
+mod scan;
 mod segment;
-mod survey;
-mod turns;
-
-pub use policy::{Age, Settings as Retention};
+mod upload_refs;
 
 use crate::{
     bus::{PublishError, ReadError},
@@ -27,6 +24,7 @@ use crate::{
 use cleaner::Cleaner;
 use domain::{Event, Job, JobId, job::Phase};
 use futures::FutureExt;
+use ownership::Ownership;
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
@@ -36,7 +34,6 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
-use turns::Turns;
 use wire::Filter;
 
 /// Events folded before the next look at what is owed.
@@ -52,7 +49,7 @@ pub enum Error {
 
 /// What may pass: it is tried again.
 #[derive(Debug, thiserror::Error)]
-enum Passing {
+enum Transient {
     #[error("the store failed")]
     Store(#[from] StoreError),
     #[error("NATS could not be read")]
@@ -90,13 +87,13 @@ pub async fn run(shared: Shared, name: &str, stop: CancellationToken) -> Result<
 struct Archiver {
     shared: Shared,
     log: Log,
-    tasks: JoinSet<Result<(), Passing>>,
+    tasks: JoinSet<Result<(), Transient>>,
     pieces: HashMap<task::Id, Piece>,
     busy: HashSet<Piece>,
     /// What failed, and when it may be tried again.
     again: HashMap<Piece, Instant>,
     members: Members,
-    turns: Turns,
+    ownership: Ownership,
     cleaner: Cleaner,
     /// The log was read up to its end once.
     is_live: bool,
@@ -105,9 +102,9 @@ struct Archiver {
 impl Archiver {
     async fn open(shared: Shared, members: Members) -> Result<Self, Error> {
         let log = Log::resume(&shared, Keep::Active).await?;
-        let (tasks, pieces, busy, again, turns) = Default::default();
+        let (tasks, pieces, busy, again, ownership) = Default::default();
         let cleaner = Cleaner::new(shared.clone());
-        Ok(Self { shared, log, tasks, pieces, busy, again, members, turns, cleaner, is_live: false })
+        Ok(Self { shared, log, tasks, pieces, busy, again, members, ownership, cleaner, is_live: false })
     }
 
     async fn work(&mut self) -> Result<(), Error> {
@@ -134,7 +131,7 @@ impl Archiver {
                 }
                 () = self.cleaner.wait() => {}
                 () = self.members.changed() => {}
-                () = tokio::time::sleep(AGAIN), if !self.again.is_empty() || self.turns.is_waiting() => {}
+                () = tokio::time::sleep(AGAIN), if !self.again.is_empty() || self.ownership.is_waiting() => {}
             }
         }
     }
@@ -165,7 +162,7 @@ impl Archiver {
             Event::SegmentArchived(archived) => self.settle((job, Some(archived.segment))),
             Event::OutputWritten(_) => self.settle((job, None)),
             Event::JobEnded(_) => {
-                self.turns.forget_job(job);
+                self.ownership.forget_job(job);
                 self.again.retain(|(id, _), _| *id != job);
             }
             Event::JobSubmitted(_)
@@ -186,7 +183,7 @@ impl Archiver {
     fn settle(&mut self, piece: Piece) {
         self.busy.remove(&piece);
         self.again.remove(&piece);
-        self.turns.settled(&piece);
+        self.ownership.settled(&piece);
     }
 
     /// Begins what is owed, as far as there is room.
@@ -202,8 +199,8 @@ impl Archiver {
                 if self.busy.contains(&piece) || self.again.get(&piece).is_some_and(|at| *at > now) {
                     continue;
                 }
-                let is_own = self.members.owns(&turns::name(piece));
-                if self.turns.may_begin(piece, is_own, now.into_std()) {
+                let is_own = self.members.owns(&ownership::name(piece));
+                if self.ownership.may_begin(piece, is_own, now.into_std()) {
                     begun.push((piece, snapshot(job, piece.1)));
                 }
             }
@@ -222,7 +219,7 @@ impl Archiver {
         }
     }
 
-    fn finish(&mut self, piece: Piece, result: Result<(), Passing>) {
+    fn finish(&mut self, piece: Piece, result: Result<(), Transient>) {
         if self.log.job(&piece.0).is_none() {
             self.settle(piece);
             self.cleaner.wrote_late(piece.0);

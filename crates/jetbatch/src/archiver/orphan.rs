@@ -1,5 +1,6 @@
 //! What belongs to nobody any more: the rules. Pure.
-use super::{ledger::Ledger, policy::Age};
+use super::upload_refs::UploadRefs;
+use crate::config::Age;
 use domain::{Job, JobId, Millis};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
@@ -44,7 +45,7 @@ impl Found {
 /// What is to be removed. `active` finds a job unless it has ended, and unless there is none.
 pub fn orphans<'a>(
     found: &Found,
-    ledger: &Ledger,
+    upload_refs: &UploadRefs,
     uploads: Age,
     active: impl Fn(&JobId) -> Option<&'a Job>,
 ) -> Vec<Chore> {
@@ -52,7 +53,7 @@ pub fn orphans<'a>(
     for (&job, traces) in &found.jobs {
         match active(&job) {
             Some(active) => chores.extend(late(active, traces)),
-            None if ledger.is_deleted(job) => chores.push(Chore::Job(job)),
+            None if upload_refs.is_deleted(job) => chores.push(Chore::Job(job)),
             None if traces.parts || !traces.segments.is_empty() => chores.push(Chore::Rest(job)),
             None => {}
         }
@@ -60,7 +61,7 @@ pub fn orphans<'a>(
     let before = uploads.before(found.at);
     let is_old = |written: Millis| before.is_some_and(|before| written <= before);
     let gone = |(upload, written): (&Uuid, &Millis)| {
-        let is_orphan = ledger.is_freed(*upload) || (!ledger.is_held(*upload) && is_old(*written));
+        let is_orphan = upload_refs.is_freed(*upload) || (!upload_refs.is_held(*upload) && is_old(*written));
         is_orphan.then_some(Chore::Upload(*upload))
     };
     chores.extend(found.uploads.iter().filter_map(gone));

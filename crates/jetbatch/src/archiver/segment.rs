@@ -1,9 +1,9 @@
 //! Writes one segment: its answers in input order, then the fact, then the removal of its results. A crash in between
 //! repeats it: the files have the same names, the fact the same id.
 use super::{
-    Passing,
+    Transient,
     answers::{self, Answers, Why},
-    chore,
+    cleanup,
     merge::{self, Files, Open},
 };
 use crate::{
@@ -31,18 +31,18 @@ const AHEAD: usize = 3;
 const BLOCK_BYTES: usize = 1 << 20;
 static NO_LINE: Bytes = Bytes::new();
 
-pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Passing> {
+pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Transient> {
     let span = spans::archive(job, Some(number));
     async {
         let Some(segment) = job.open.get(&number) else { return Ok(()) };
         let fact = write(shared, job, segment).await?;
         shared.metrics.segment_archived(fact.output_bytes, fact.error_bytes);
         shared.metrics.unanswered(fact.tally.unanswered);
-        let trace = telemetry::traceparent();
+        let trace = telemetry::context();
         let message = envelope::event(job.id, &Event::SegmentArchived(fact), trace.as_deref());
         shared.bus.publish(message.id(format!("{}:archived:{number}", job.id))).await?;
         // The fact stands: whatever fails from here on is no reason to write the segment anew.
-        if let Err(error) = chore::segment(shared, job.id, number).await {
+        if let Err(error) = cleanup::segment(shared, job.id, number).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(job = %job.id, segment = number, error, "results of an archived segment stay until the job's end");
         }
@@ -52,7 +52,7 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Pass
     .await
 }
 
-async fn write(shared: &Shared, job: &Job, segment: &Segment) -> Result<SegmentArchived, Passing> {
+async fn write(shared: &Shared, job: &Job, segment: &Segment) -> Result<SegmentArchived, Transient> {
     let (plan, runs) = (&segment.plan, merge::runs(segment));
     let mut order: Vec<usize> = Vec::with_capacity(plan.chunks.len());
     let mut seen = vec![false; plan.chunks.len()];
@@ -104,13 +104,13 @@ impl<'a> Writing<'a> {
 
     async fn run(
         &mut self,
-        coming: &mut (impl Stream<Item = (usize, Result<Answers, Passing>)> + Unpin),
+        coming: &mut (impl Stream<Item = (usize, Result<Answers, Transient>)> + Unpin),
         chunk: usize,
         first: u32,
         count: u32,
-    ) -> Result<(), Passing> {
+    ) -> Result<(), Transient> {
         while !self.open.contains_key(&chunk) {
-            let (arrived, answers) = coming.next().await.ok_or(Passing::Misfit(self.plan.segment))?;
+            let (arrived, answers) = coming.next().await.ok_or(Transient::Misfit(self.plan.segment))?;
             let open = self.open(arrived, answers?)?;
             self.open.insert(arrived, open);
         }
@@ -125,24 +125,24 @@ impl<'a> Writing<'a> {
                 let why = *why;
                 self.unanswered(why, first, count).await?;
             }
-            None => return Err(Passing::Misfit(self.plan.segment)),
+            None => return Err(Transient::Misfit(self.plan.segment)),
         }
         self.flush(BLOCK_BYTES).await
     }
 
-    fn open(&mut self, chunk: usize, answers: Answers) -> Result<Result<Open, Why>, Passing> {
+    fn open(&mut self, chunk: usize, answers: Answers) -> Result<Result<Open, Why>, Transient> {
         match answers {
             Answers::None(why) => Ok(Err(why)),
             Answers::Lines(results) => {
                 let requests = self.plan.chunks[chunk].requests();
-                let open = Open::new(results, requests).map_err(|_| Passing::Misfit(self.plan.segment))?;
+                let open = Open::new(results, requests).map_err(|_| Transient::Misfit(self.plan.segment))?;
                 self.files.tally += open.usage();
                 Ok(Ok(open))
             }
         }
     }
 
-    async fn unanswered(&mut self, why: Why, first: u32, count: u32) -> Result<(), Passing> {
+    async fn unanswered(&mut self, why: Why, first: u32, count: u32) -> Result<(), Transient> {
         if self.input.is_none() {
             self.input = Some(input(self.shared, self.job, self.plan).await?);
         }
@@ -157,7 +157,7 @@ impl<'a> Writing<'a> {
         Ok(())
     }
 
-    async fn flush(&mut self, least: usize) -> Result<(), Passing> {
+    async fn flush(&mut self, least: usize) -> Result<(), Transient> {
         for (sink, lines) in [(&mut self.output, &mut self.files.output), (&mut self.errors, &mut self.files.errors)] {
             if lines.len() >= least.max(1) {
                 sink.write(self.shared, std::mem::take(lines).into()).await?;
@@ -168,10 +168,10 @@ impl<'a> Writing<'a> {
 
     /// What differs from the facts is a result that came late, into the room of one that another archiver has archived
     /// and removed: this one learns of that by the next fold.
-    async fn finish(mut self, told: Tally) -> Result<SegmentArchived, Passing> {
+    async fn finish(mut self, told: Tally) -> Result<SegmentArchived, Transient> {
         let known = Tally { unanswered: self.files.tally.unanswered, ..told };
         if self.files.tally != known || known.requests() != u64::from(self.plan.requests) {
-            return Err(Passing::Misfit(self.plan.segment));
+            return Err(Transient::Misfit(self.plan.segment));
         }
         self.flush(0).await?;
         Ok(SegmentArchived {
@@ -185,7 +185,7 @@ impl<'a> Writing<'a> {
 }
 
 /// A segment's input lines; none if the input is not there any more.
-async fn input(shared: &Shared, job: &Job, plan: &SegmentPlan) -> Result<Vec<Bytes>, Passing> {
+async fn input(shared: &Shared, job: &Job, plan: &SegmentPlan) -> Result<Vec<Bytes>, Transient> {
     let Some(planned) = &job.planned else { return Ok(Vec::new()) };
     let end = plan.offset + plan.bytes;
     if shared.store.size(&planned.input).await?.is_none_or(|size| size < end) {

@@ -1,13 +1,12 @@
 //! The HTTP doors of a running jetbatch, from the other side.
-use super::{
-    error::{Error, chain},
-    job::Job,
-};
+use super::error::{Error, chain};
+use api::{Job, Refusal, Route};
 use bytes::Bytes;
+use domain::JobId;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{fmt::Display, pin::pin, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::sleep};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,24 +30,8 @@ pub struct Upload {
     pub taken: Arc<Notify>,
 }
 
-/// The 202 of a submission.
-#[derive(Debug, Deserialize)]
-pub struct Accepted {
-    pub id: String,
-}
-
 /// An answer as the server wrote it, which is how `--json` shows it.
 pub type Raw = Box<RawValue>;
-
-#[derive(Deserialize)]
-struct Refusal {
-    error: Reason,
-}
-
-#[derive(Deserialize)]
-struct Reason {
-    message: String,
-}
 
 impl Client {
     pub fn new(url: &str) -> Result<Self, Error> {
@@ -65,20 +48,26 @@ impl Client {
         Ok(Self { http, uploads, base })
     }
 
-    /// A request to a path of the server.
-    pub fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        self.http.request(method, self.url(path))
+    /// A request that is about no one job or entry.
+    pub fn request(&self, route: Route) -> RequestBuilder {
+        self.request_of(route, "")
+    }
+
+    /// A request about one job, or one entry.
+    pub fn request_of(&self, route: Route, id: impl Display) -> RequestBuilder {
+        self.http.request(method(route), self.url(route, &id.to_string()))
     }
 
     /// A submission whose file is to follow as its body.
     pub fn submission(&self) -> RequestBuilder {
-        self.uploads.post(self.url(&["jobs"]))
+        self.uploads.request(method(Route::Submit), self.url(Route::Submit, ""))
     }
 
-    fn url(&self, path: &[&str]) -> Url {
+    fn url(&self, route: Route, id: &str) -> Url {
         let mut url = self.base.clone();
+        let path = route.path().split('/').filter(|segment| !segment.is_empty());
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
+            segments.pop_if_empty().extend(path.map(|segment| if segment == "{id}" { id } else { segment }));
         }
         url
     }
@@ -112,17 +101,17 @@ impl Client {
         serde_json::from_str(answer.get()).map_err(|e| self.strange(e.to_string()))
     }
 
-    pub async fn status(&self, id: &str) -> Result<Raw, Error> {
-        self.json(self.request(Method::GET, &["jobs", id])).await
+    pub async fn status(&self, id: JobId) -> Result<Raw, Error> {
+        self.json(self.request_of(Route::Job, id)).await
     }
 
-    pub async fn job(&self, id: &str) -> Result<Job, Error> {
+    pub async fn job(&self, id: JobId) -> Result<Job, Error> {
         self.read(&self.status(id).await?)
     }
 
-    /// `results` or `errors` of a job: what is archived so far.
-    pub async fn file(&self, id: &str, which: &str) -> Result<Response, Error> {
-        self.send(self.request(Method::GET, &["jobs", id, which])).await
+    /// [`Route::Results`] or [`Route::Errors`] of a job: what is archived so far.
+    pub async fn file(&self, id: JobId, which: Route) -> Result<Response, Error> {
+        self.send(self.request_of(which, id)).await
     }
 
     /// The next piece of a streamed answer.
@@ -166,6 +155,14 @@ impl Client {
     }
 }
 
+fn method(route: Route) -> Method {
+    match route.method() {
+        api::Method::Get => Method::GET,
+        api::Method::Post => Method::POST,
+        api::Method::Delete => Method::DELETE,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,7 +170,7 @@ mod tests {
     #[test]
     fn paths_are_escaped_and_added_to_the_base() {
         let client = Client::new("http://host:1/prefix/").unwrap();
-        let request = client.request(Method::GET, &["jobs", "a/b"]).build().unwrap();
+        let request = client.request_of(Route::Job, "a/b").build().unwrap();
         assert_eq!(request.url().as_str(), "http://host:1/prefix/jobs/a%2Fb");
     }
 

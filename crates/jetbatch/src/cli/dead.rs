@@ -2,16 +2,14 @@
 use super::{
     client::{Client, Raw},
     error::Error,
-    job::When,
     out,
     remote::Server,
     text,
 };
 use crate::clock;
+use api::{Accepted, DeadFailure, DeadPage, DeadQuery, DeadWhole, Route};
 use clap::{Args, Subcommand};
 use domain::{JobId, Pool, event::FaultClass};
-use reqwest::Method;
-use serde::Deserialize;
 use std::fmt::Write as _;
 
 #[derive(Debug, Args)]
@@ -70,49 +68,8 @@ struct Many {
     server: Server,
 }
 
-/// What is read of an entry.
-#[derive(Deserialize)]
-struct Entry {
-    id: u64,
-    job: String,
-    chunk: String,
-    pool: String,
-    class: String,
-    reason: String,
-    attempts: u64,
-    requests: u64,
-    #[serde(default)]
-    custom_ids: Vec<String>,
-    died_at: When,
-    #[serde(default)]
-    history: Vec<Failure>,
-    #[serde(default)]
-    lines: Vec<Raw>,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    at: When,
-    chunk: String,
-    worker: String,
-    class: String,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Entry>,
-    next: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct Replayed {
-    id: String,
-}
-
 fn class(text: &str) -> Result<FaultClass, String> {
-    let names = || FaultClass::ALL.map(FaultClass::as_str).join(", ");
-    FaultClass::ALL.into_iter().find(|class| class.as_str() == text).ok_or_else(|| format!("use one of {}", names()))
+    text.parse().map_err(|_| format!("use one of {}", text::words(FaultClass::ALL)))
 }
 
 pub async fn dead(args: Dead) -> Result<(), Error> {
@@ -126,19 +83,16 @@ pub async fn dead(args: Dead) -> Result<(), Error> {
 
 async fn list(args: List) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let mut query = vec![("limit", args.limit.to_string())];
-    query.extend(args.job.map(|job| ("job", job.to_string())));
-    query.extend(args.pool.map(|pool| ("pool", pool.to_string())));
-    query.extend(args.reason.map(|reason| ("reason", reason.as_str().to_owned())));
-    query.extend(args.after.map(|after| ("after", after.to_string())));
-    let answer: Raw = client.json(client.request(Method::GET, &["dead"]).query(&query)).await?;
-    if args.server.json {
+    let List { job, pool, reason, limit, after, server } = args;
+    let query = DeadQuery { job, pool, reason, after, limit: Some(limit) };
+    let answer: Raw = client.json(client.request(Route::DeadList).query(&query)).await?;
+    if server.json {
         return out::line(answer);
     }
     table(&client.read(&answer)?)
 }
 
-fn table(page: &Page) -> Result<(), Error> {
+fn table(page: &DeadPage) -> Result<(), Error> {
     if page.data.is_empty() {
         return out::line("nothing was given up");
     }
@@ -147,12 +101,12 @@ fn table(page: &Page) -> Result<(), Error> {
     let rows = page.data.iter().map(|entry| {
         vec![
             entry.id.to_string(),
-            entry.job.clone(),
+            entry.job.to_string(),
             entry.chunk.clone(),
-            entry.pool.clone(),
-            entry.class.clone(),
+            entry.pool.to_string(),
+            entry.class.as_str().to_owned(),
             text::count(entry.attempts),
-            text::count(entry.requests),
+            text::count(entry.requests.into()),
             entry.custom_ids.first().cloned().unwrap_or_default(),
             text::moment(entry.died_at.ms(), now),
         ]
@@ -164,21 +118,21 @@ fn table(page: &Page) -> Result<(), Error> {
 
 async fn show(args: One) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let answer: Raw = client.json(client.request(Method::GET, &["dead", &args.entry.to_string()])).await?;
+    let answer: Raw = client.json(client.request_of(Route::Dead, args.entry)).await?;
     if args.server.json {
         return out::line(answer);
     }
-    out::page(client.read::<Entry>(&answer)?.page(clock::now().get()))
+    out::page(page(&client.read(&answer)?, clock::now().get()))
 }
 
 async fn replay(args: Many) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     for entry in args.entries {
-        let request = client.request(Method::POST, &["dead", &entry.to_string(), "replay"]);
+        let request = client.request_of(Route::Replay, entry);
         let answer: Raw = client.json(request).await?;
         match args.server.json {
             true => out::line(answer)?,
-            false => out::line(client.read::<Replayed>(&answer)?.id)?,
+            false => out::line(client.read::<Accepted>(&answer)?.id)?,
         }
     }
     Ok(())
@@ -187,7 +141,7 @@ async fn replay(args: Many) -> Result<(), Error> {
 async fn remove(args: Many) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     for entry in args.entries {
-        let answer: Raw = client.json(client.request(Method::DELETE, &["dead", &entry.to_string()])).await?;
+        let answer: Raw = client.json(client.request_of(Route::DropDead, entry)).await?;
         match args.server.json {
             true => out::line(answer)?,
             false => out::line(format!("entry {entry} is dropped"))?,
@@ -196,31 +150,29 @@ async fn remove(args: Many) -> Result<(), Error> {
     Ok(())
 }
 
-impl Entry {
-    fn page(&self, now: u64) -> String {
-        let mut page = String::new();
-        let rows = [
-            ("entry", self.id.to_string()),
-            ("job", self.job.clone()),
-            ("chunk", self.chunk.clone()),
-            ("pool", self.pool.clone()),
-            ("given up", text::moment(self.died_at.ms(), now)),
-            ("reason", format!("{}: {}", self.class, self.reason)),
-            ("requests", text::count(self.requests)),
-        ];
-        for (name, value) in rows {
-            let _ = writeln!(page, "{name:<10} {value}");
-        }
-        for failure in &self.history {
-            let Failure { at, chunk, worker, class, reason } = failure;
-            let at = text::moment(at.ms(), now);
-            let _ = writeln!(page, "failure    {at} chunk {chunk} on {worker}: {class}: {reason}");
-        }
-        for line in &self.lines {
-            let _ = writeln!(page, "request    {line}");
-        }
-        page
+fn page(whole: &DeadWhole, now: u64) -> String {
+    let (mut page, entry) = (String::new(), &whole.entry);
+    let rows = [
+        ("entry", entry.id.to_string()),
+        ("job", entry.job.to_string()),
+        ("chunk", entry.chunk.clone()),
+        ("pool", entry.pool.to_string()),
+        ("given up", text::moment(entry.died_at.ms(), now)),
+        ("reason", format!("{}: {}", entry.class.as_str(), entry.reason)),
+        ("requests", text::count(entry.requests.into())),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(page, "{name:<10} {value}");
     }
+    for failure in &whole.history {
+        let DeadFailure { at, chunk, worker, class, reason, .. } = failure;
+        let (at, class) = (text::moment(at.ms(), now), class.as_str());
+        let _ = writeln!(page, "failure    {at} chunk {chunk} on {worker}: {class}: {reason}");
+    }
+    for line in &whole.lines {
+        let _ = writeln!(page, "request    {line}");
+    }
+    page
 }
 
 #[cfg(test)]
@@ -229,11 +181,12 @@ mod tests {
 
     #[test]
     fn an_entry_reads_well() {
-        let json = r#"{"id":7,"object":"dead","job":"j","chunk":"0-3","pool":"tiny","class":"internal",
+        let json = r#"{"id":7,"object":"dead","job":"9fdf038c-1ccd-52b8-9915-fe5dcd8ee62a","chunk":"0-3","pool":"tiny","class":"internal",
             "reason":"no luck","attempts":1,"requests":1,"custom_ids":["a"],"died_at":"1970-01-01T00:00:01.000Z",
+            "links":{"self":"/dead/7","replay":"/dead/7/replay","job":"/jobs/j"},"model":null,"endpoint":null,
             "history":[{"at":"1970-01-01T00:00:01.000Z","chunk":"0-1","attempt":1,"worker":"w1","class":"timeout",
             "reason":"late"}],"lines":[{"custom_id":"a"}]}"#;
-        let page = serde_json::from_str::<Entry>(json).unwrap().page(2_000);
+        let page = page(&serde_json::from_str(json).unwrap(), 2_000);
         assert!(page.contains("reason     internal: no luck\n"), "{page}");
         assert!(page.contains("(1.0 s ago) chunk 0-1 on w1: timeout: late\n"), "{page}");
         assert!(page.ends_with("request    {\"custom_id\":\"a\"}\n"), "{page}");

@@ -1,6 +1,6 @@
 //! What a command can end with: a code for scripts, a line for people.
 use super::text::plural;
-use domain::status::State;
+use domain::{JobId, status::State};
 use std::{
     error::Error as StdError,
     fmt::Write as _,
@@ -38,9 +38,9 @@ pub enum Error {
     #[error("the server at {url} answered what this jetbatch does not understand ({why}); are both the same version?")]
     Strange { url: String, why: String },
     #[error("job {id} was not completed: it is {}", state.as_str())]
-    Ended { id: String, state: State },
+    Ended { id: JobId, state: State },
     #[error("job {id} was completed without one good answer: its {} failed; see `jetbatch errors {id}`", plural(*.requests, "request"))]
-    AllFailed { id: String, requests: u64 },
+    AllFailed { id: JobId, requests: u64 },
     #[error("cannot {verb} {}: {source}", path.display())]
     File { verb: &'static str, path: PathBuf, source: io::Error },
     /// The server cannot do it now, and says that this passes.
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn every_code_is_in_the_help() {
         let refused = Error::Refused { status: 404, message: String::new() };
-        let all_failed = Error::AllFailed { id: "x".to_owned(), requests: 2 };
+        let all_failed = Error::AllFailed { id: JobId::keyed("t", "x"), requests: 2 };
         assert!(all_failed.to_string().contains("its 2 requests failed"));
         for error in [Error::Failed(String::new()), Error::Usage(String::new()), refused, all_failed] {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", error.number())));

@@ -1,187 +1,105 @@
-//! A job as the server tells it.
+//! A job as a person reads it.
 use super::text;
+use api::{Accepted, Eta, Job, Time, Usage};
 use domain::{
-    event::{Code, LineError},
-    status::{Counts, State},
+    event::{Code, File, LineError},
+    status::Counts,
     warning::Warning,
 };
-use jiff::Timestamp;
-use serde::Deserialize;
 use std::fmt::Write as _;
 
-/// What is read of `GET /jobs/{id}`. Keys that a newer server adds are passed over.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Job {
-    pub id: String,
-    pub state: State,
-    #[serde(default)]
-    pub model: Option<String>,
-    #[serde(default)]
-    pub requests: Counts,
-    #[serde(default)]
-    pub usage: Usage,
-    #[serde(default)]
-    pub requests_per_s: Option<f64>,
-    #[serde(default)]
-    pub tokens_per_s: Option<f64>,
-    #[serde(default)]
-    pub retries: u64,
-    #[serde(default)]
-    pub submitted_at: Option<When>,
-    #[serde(default)]
-    pub validated_at: Option<When>,
-    #[serde(default)]
-    pub started_at: Option<When>,
-    #[serde(default)]
-    pub ended_at: Option<When>,
-    #[serde(default)]
-    pub deadline: Option<When>,
-    #[serde(default)]
-    pub eta: Option<Eta>,
-    #[serde(default)]
-    pub sla: Option<String>,
-    #[serde(default)]
-    pub errors: Vec<LineError>,
-    #[serde(default)]
-    pub errors_total: u64,
-    #[serde(default)]
-    pub warnings: Vec<Warning>,
-    #[serde(default)]
-    pub output: Option<File>,
-    #[serde(default)]
-    pub error_file: Option<File>,
-}
-
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-pub struct Usage {
-    pub prompt_tokens: u64,
-    pub completion_tokens: u64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct Eta {
-    pub p50: When,
-    pub p90: When,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub struct File {
-    pub path: String,
-    pub bytes: u64,
-}
-
-/// A moment: RFC 3339, or milliseconds since 1970.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub enum When {
-    Millis(u64),
-    Text(Timestamp),
-}
-
-impl When {
-    pub fn ms(&self) -> u64 {
-        match self {
-            Self::Millis(ms) => *ms,
-            Self::Text(at) => u64::try_from(at.as_millisecond()).unwrap_or(0),
-        }
+/// The job as a person reads it.
+pub fn page(job: &Job, now: u64) -> String {
+    let mut page = lines(rows(job, now));
+    for warning in &job.warnings {
+        let _ = writeln!(page, "warning    {}", warned(warning));
     }
+    for error in &job.errors {
+        let _ = writeln!(page, "error      {}", line(error));
+    }
+    if let Some(more) = more_errors(job, job.errors.len()) {
+        let _ = writeln!(page, "           {more}");
+    }
+    page
 }
 
-impl Job {
-    /// Requests that have their line, of whatever kind.
-    pub const fn answered(&self) -> u64 {
-        self.requests.completed + self.requests.failed + self.requests.unanswered
-    }
+/// A job that was taken, and of which no more is known yet.
+pub fn accepted(accepted: &Accepted, now: u64) -> String {
+    lines([
+        ("job", Some(accepted.id.to_string())),
+        ("state", Some(accepted.state.as_str().to_owned())),
+        ("deadline", Some(text::moment(accepted.deadline.ms(), now))),
+    ])
+}
 
-    /// The job as a person reads it.
-    pub fn page(&self, now: u64) -> String {
-        let mut page = String::new();
-        for (name, value) in self.rows(now) {
-            let _ = writeln!(page, "{name:<10} {value}");
-        }
-        for warning in &self.warnings {
-            let _ = writeln!(page, "warning    {}", warned(warning));
-        }
-        for error in &self.errors {
-            let _ = writeln!(page, "error      {}", line(error));
-        }
-        if let Some(more) = self.more_errors(self.errors.len()) {
-            let _ = writeln!(page, "           {more}");
-        }
+/// What is said where so many errors are shown, and there are more.
+pub fn more_errors(job: &Job, shown: usize) -> Option<String> {
+    let hidden = job.errors_total.saturating_sub(shown as u64);
+    (hidden > 0).then(|| format!("and {}", text::plural(hidden, "more error")))
+}
+
+pub fn rates(job: &Job) -> Option<String> {
+    let requests = job.requests_per_s.map(|rate| format!("{} requests/s", text::rate(rate)))?;
+    let tokens = job.tokens_per_s.map(|rate| format!(", {} tokens/s", text::rate(rate)));
+    Some(requests + &tokens.unwrap_or_default())
+}
+
+type Row = (&'static str, Option<String>);
+
+fn lines(rows: impl IntoIterator<Item = Row>) -> String {
+    let rows = rows.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    rows.fold(String::new(), |mut page, (name, value)| {
+        let _ = writeln!(page, "{name:<10} {value}");
         page
-    }
-
-    /// What is said where so many errors are shown, and there are more.
-    pub fn more_errors(&self, shown: usize) -> Option<String> {
-        let hidden = self.errors_total.saturating_sub(shown as u64);
-        (hidden > 0).then(|| format!("and {}", text::plural(hidden, "more error")))
-    }
-
-    /// Whether it completed without one good answer.
-    pub fn is_all_failed(&self) -> bool {
-        self.state == State::Completed && self.requests.total > 0 && self.requests.failed == self.requests.total
-    }
-
-    fn rows(&self, now: u64) -> Vec<(&'static str, String)> {
-        let at = |when: &Option<When>| when.as_ref().map(|when| text::moment(when.ms(), now));
-        let rows = [
-            ("job", Some(self.id.clone())),
-            ("state", Some(self.state.as_str().to_owned())),
-            ("model", self.model.clone()),
-            ("requests", Some(self.counts())),
-            ("tokens", self.tokens()),
-            ("rate", self.rates()),
-            ("retries", (self.retries > 0).then(|| text::count(self.retries))),
-            ("submitted", at(&self.submitted_at)),
-            ("started", at(&self.started_at)),
-            ("ended", at(&self.ended_at)),
-            ("eta", self.eta.as_ref().map(|eta| eta.text(now))),
-            ("deadline", at(&self.deadline)),
-            ("sla", self.sla.clone()),
-            ("output", self.output.as_ref().map(File::text)),
-            ("errors", self.error_file.as_ref().map(File::text)),
-        ];
-        rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
-
-    fn counts(&self) -> String {
-        let counts = self.requests;
-        let parts = [
-            (counts.completed, "completed"),
-            (counts.failed, "failed"),
-            (counts.unanswered, "unanswered"),
-            (counts.remaining, "remaining"),
-        ];
-        let parts = parts.into_iter().filter(|(number, _)| *number > 0);
-        let parts: Vec<String> = parts.map(|(number, what)| format!(", {} {what}", text::count(number))).collect();
-        format!("{} in all{}", text::count(counts.total), parts.concat())
-    }
-
-    fn tokens(&self) -> Option<String> {
-        let Usage { prompt_tokens, completion_tokens } = self.usage;
-        (prompt_tokens + completion_tokens > 0)
-            .then(|| format!("{} prompt, {} completion", text::count(prompt_tokens), text::count(completion_tokens)))
-    }
-
-    pub fn rates(&self) -> Option<String> {
-        let requests = self.requests_per_s.map(|rate| format!("{} requests/s", text::rate(rate)))?;
-        let tokens = self.tokens_per_s.map(|rate| format!(", {} tokens/s", text::rate(rate)));
-        Some(requests + &tokens.unwrap_or_default())
-    }
+    })
 }
 
-impl Eta {
-    fn text(&self, now: u64) -> String {
-        let far = |when: &When| text::span(when.ms().saturating_sub(now));
-        format!("{}, nine times in ten within {}", text::moment(self.p50.ms(), now), far(&self.p90))
-    }
+fn rows(job: &Job, now: u64) -> [Row; 15] {
+    let moment = |at: Time| text::moment(at.ms(), now);
+    [
+        ("job", Some(job.id.to_string())),
+        ("state", Some(job.state.as_str().to_owned())),
+        ("model", job.model.clone()),
+        ("requests", Some(counts(job.requests))),
+        ("tokens", tokens(job.usage)),
+        ("rate", rates(job)),
+        ("retries", (job.retries > 0).then(|| text::count(job.retries))),
+        ("submitted", Some(moment(job.submitted_at))),
+        ("started", job.started_at.map(moment)),
+        ("ended", job.ended_at.map(moment)),
+        ("eta", job.eta.map(|eta| odds(eta, now))),
+        ("deadline", Some(moment(job.deadline))),
+        ("sla", job.sla.map(|sla| sla.as_str().to_owned())),
+        ("output", job.output.as_ref().map(file)),
+        ("errors", job.error_file.as_ref().map(file)),
+    ]
 }
 
-impl File {
-    fn text(&self) -> String {
-        format!("{} ({})", self.path, text::bytes(self.bytes))
-    }
+fn counts(counts: Counts) -> String {
+    let parts = [
+        (counts.completed, "completed"),
+        (counts.failed, "failed"),
+        (counts.unanswered, "unanswered"),
+        (counts.remaining, "remaining"),
+    ];
+    let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, what)| format!(", {} {what}", text::count(number))).collect();
+    format!("{} in all{}", text::count(counts.total), parts.concat())
+}
+
+fn tokens(usage: Usage) -> Option<String> {
+    let Usage { prompt_tokens, completion_tokens, .. } = usage;
+    (prompt_tokens + completion_tokens > 0)
+        .then(|| format!("{} prompt, {} completion", text::count(prompt_tokens), text::count(completion_tokens)))
+}
+
+fn odds(eta: Eta, now: u64) -> String {
+    let far = text::span(eta.p90.ms().saturating_sub(now));
+    format!("{}, nine times in ten within {far}", text::moment(eta.p50.ms(), now))
+}
+
+fn file(file: &File) -> String {
+    format!("{} ({})", file.path, text::bytes(file.bytes))
 }
 
 /// `line 17: body.temperature: must be a number (invalid_type)`.
@@ -218,15 +136,30 @@ fn is_named(param: &str, message: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// A job of which the server says this, among what it says of every job.
+    fn job(said: serde_json::Value) -> Job {
+        let id = "9fdf038c-1ccd-52b8-9915-fe5dcd8ee62a";
+        let mut job = serde_json::json!({
+            "id": id, "object": "job", "priority": "normal", "metadata": {}, "attempts": 0, "retries": 0,
+            "requests": {"total": 0, "completed": 0, "failed": 0, "unanswered": 0, "remaining": 0},
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0, "total_tokens": 0},
+            "submitted_at": 0, "deadline": 0, "errors": [], "errors_total": 0,
+            "links": {"self": "", "results": "", "errors": "", "events": "", "cancel": ""},
+        });
+        for (key, value) in said.as_object().unwrap() {
+            job[key] = value.clone();
+        }
+        serde_json::from_value(job).unwrap()
+    }
+
     #[test]
     fn a_failed_job_shows_its_errors() {
-        let job: Job = serde_json::from_value(serde_json::json!({
-            "id": "x", "state": "failed", "requests": {"total": 0, "completed": 0, "failed": 0, "unanswered": 0, "remaining": 0},
+        let job = job(serde_json::json!({
+            "state": "failed", "requests": {"total": 0, "completed": 0, "failed": 0, "unanswered": 0, "remaining": 0},
             "deadline": "1970-01-01T00:00:10Z", "new_key": 1, "errors_total": 3,
             "errors": [{"code": "invalid_type", "line": 17, "param": "body.n", "message": "must be a number"}],
-        }))
-        .unwrap();
-        let page = job.page(0);
+        }));
+        let page = page(&job, 0);
         assert!(page.contains("error      line 17: body.n: must be a number (invalid_type)"), "{page}");
         assert!(page.contains("and 2 more errors"), "{page}");
         assert!(page.contains("deadline   1970-01-01T00:00:10Z (in 10 s)"), "{page}");
@@ -251,26 +184,24 @@ mod tests {
 
     #[test]
     fn a_warning_tells_how_many() {
-        let job: Job = serde_json::from_value(serde_json::json!({
-            "id": "x", "state": "in_progress",
+        let job = job(serde_json::json!({
+            "state": "in_progress",
             "warnings": [{"code": "unsupported_parameter", "param": "body.stream", "count": 1200, "line": 7,
                 "message": "Unsupported parameter: `stream`: no"}],
-        }))
-        .unwrap();
-        let page = job.page(0);
+        }));
+        let page = page(&job, 0);
         let want = "warning    line 7 and 1,199 more: Unsupported parameter: `stream`: no (unsupported_parameter)";
         assert!(page.contains(want), "{page}");
     }
 
     #[test]
     fn a_running_job_shows_when_it_ends() {
-        let job: Job = serde_json::from_value(serde_json::json!({
-            "id": "x", "state": "in_progress", "submitted_at": 1000, "eta": {"p50": 70_000, "p90": 90_000},
+        let job = job(serde_json::json!({
+            "state": "in_progress", "submitted_at": 1000, "eta": {"p50": 70_000, "p90": 90_000},
             "requests": {"total": 3000, "completed": 1200, "failed": 0, "unanswered": 0, "remaining": 1800},
             "requests_per_s": 512.4, "tokens_per_s": 4700.0,
-        }))
-        .unwrap();
-        let page = job.page(10_000);
+        }));
+        let page = page(&job, 10_000);
         assert!(page.contains("requests   3,000 in all, 1,200 completed, 1,800 remaining"), "{page}");
         assert!(page.contains("rate       512 requests/s, 4,700 tokens/s"), "{page}");
         assert!(page.contains("(in 1 min 0 s), nine times in ten within 1 min 20 s"), "{page}");

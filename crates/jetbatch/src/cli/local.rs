@@ -2,7 +2,6 @@
 use super::{
     client::Client,
     error::{Error, chain},
-    job::Job,
     meter::Meter,
     submit::upload,
     watch::watch,
@@ -11,6 +10,7 @@ use crate::{
     config::{Config, PoolConfig},
     serve::{self, Roles, Running},
 };
+use api::Job;
 use domain::Pool;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -46,7 +46,7 @@ impl Local {
         let client = self.client.clone();
         self.beside(async {
             let id = upload(&client, file, model).await?;
-            watch(&client, &id, meter).await.map(|(_, job)| job)
+            watch(&client, id, meter).await.map(|(_, job)| job)
         })
         .await
     }

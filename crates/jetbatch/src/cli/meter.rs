@@ -1,7 +1,8 @@
 //! Progress: a bar on a terminal, a line now and then elsewhere, nothing where a script asked for JSON.
 //! It goes to standard error, so that results on standard output stay clean.
-use super::{job::Job, text};
+use super::{job::rates, text};
 use crate::clock;
+use api::Job;
 use domain::status::State;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -123,5 +124,5 @@ fn message(job: &Job) -> String {
         failed if failed == job.requests.total => Some(format!("all {} failed", text::count(failed))),
         failed => Some(format!("{} failed", text::count(failed))),
     };
-    [job.rates(), failed, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [rates(job), failed, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -18,6 +18,7 @@ mod submit;
 mod text;
 mod watch;
 
+use api::Route;
 use clap::{Parser, Subcommand};
 use domain::submission::Order;
 use error::{EXIT_CODES, Error};
@@ -117,8 +118,8 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Submit(args) => submit::submit(*args).await,
         Command::Status(args) => remote::status(args).await,
         Command::Jobs(args) => remote::jobs(args).await,
-        Command::Results(args) => remote::download(args, "results").await,
-        Command::Errors(args) => remote::download(args, "errors").await,
+        Command::Results(args) => remote::download(args, Route::Results).await,
+        Command::Errors(args) => remote::download(args, Route::Errors).await,
         Command::Cancel(args) => remote::order(args, Order::Cancel).await,
         Command::Pause(args) => remote::order(args, Order::Pause).await,
         Command::Resume(args) => remote::order(args, Order::Resume).await,
@@ -132,7 +133,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Bench(args) => bench::bench(args).await,
         Command::Doctor(args) => admin::doctor(args).await,
         Command::Config(args) => config::config(&args),
-        Command::EngineHost => crate::host::inside::run().await.map_err(Error::failed),
+        Command::EngineHost => crate::serve::engine_host().await.map_err(Error::failed),
     }
 }
 

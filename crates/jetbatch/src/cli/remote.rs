@@ -2,17 +2,19 @@
 use super::{
     client::{Client, Raw},
     error::Error,
-    job::Job,
+    job,
     meter::Meter,
     out, text,
     watch::{errors, verdict, watch},
 };
 use crate::clock;
-use clap::Args;
-use domain::{JobId, status::State, submission::Order};
-use reqwest::{Method, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use api::{Change, JOB_STATE, Job, JobPage, JobQuery, Retried, Route};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use domain::{JobId, event, status::State, submission::Order};
+use reqwest::Response;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
@@ -97,29 +99,36 @@ pub struct Deadline {
 pub struct Priority {
     /// The job's id
     id: JobId,
-    #[arg(value_parser = ["high", "normal", "low"])]
-    priority: String,
+    #[arg(value_parser = priority_word())]
+    priority: event::Priority,
     #[command(flatten)]
     server: Server,
 }
 
+/// `high`, `normal` or `low`.
+pub fn priority_word() -> impl TypedValueParser<Value = event::Priority> {
+    PossibleValuesParser::new(["high", "normal", "low"]).map(|word| match &*word {
+        "high" => event::Priority::High,
+        "low" => event::Priority::Low,
+        _ => event::Priority::Normal,
+    })
+}
+
 fn state(text: &str) -> Result<State, String> {
-    let names = || State::ALL.map(State::as_str).join(", ");
-    State::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("use one of {}", names()))
+    text.parse().map_err(|_| format!("use one of {}", text::words(State::ALL)))
 }
 
 pub async fn status(args: Status) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let id = args.id.to_string();
     if args.watch {
-        return follow(&client, &id, args.server.json).await;
+        return follow(&client, args.id, args.server.json).await;
     }
-    let status = client.status(&id).await?;
+    let status = client.status(args.id).await?;
     show(&client, &status, args.server.json).map(drop)
 }
 
 /// Watches a job, shows its last status, and answers with what became of it.
-pub async fn follow(client: &Client, id: &str, is_json: bool) -> Result<(), Error> {
+pub async fn follow(client: &Client, id: JobId, is_json: bool) -> Result<(), Error> {
     let mut meter = Meter::job(is_json);
     let watched = watch(client, id, &mut meter).await;
     meter.done();
@@ -133,28 +142,20 @@ fn show(client: &Client, status: &Raw, is_json: bool) -> Result<(), Error> {
         return out::line(status);
     }
     let job: Job = client.read(status)?;
-    out::page(job.page(clock::now().get()))
+    out::page(job::page(&job, clock::now().get()))
 }
 
 pub async fn jobs(args: Jobs) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let mut query = vec![("limit", args.limit.to_string())];
-    query.extend(args.state.map(|state| ("state", state.as_str().to_owned())));
-    query.extend(args.after.map(|after| ("after", after.to_string())));
-    let answer: Raw = client.json(client.request(Method::GET, &["jobs"]).query(&query)).await?;
+    let query = JobQuery { state: args.state, model: None, after: args.after, limit: Some(args.limit) };
+    let answer: Raw = client.json(client.request(Route::Jobs).query(&query)).await?;
     if args.server.json {
         return out::line(answer);
     }
     list_jobs(&client.read(&answer)?)
 }
 
-#[derive(Deserialize)]
-struct Page {
-    data: Vec<Job>,
-    next: Option<String>,
-}
-
-fn list_jobs(page: &Page) -> Result<(), Error> {
+fn list_jobs(page: &JobPage) -> Result<(), Error> {
     if page.data.is_empty() {
         return out::line("no jobs");
     }
@@ -162,12 +163,12 @@ fn list_jobs(page: &Page) -> Result<(), Error> {
     let heading = ["job", "state", "requests", "completed", "failed", "submitted"].map(str::to_owned).to_vec();
     let rows = page.data.iter().map(|job| {
         vec![
-            job.id.clone(),
+            job.id.to_string(),
             job.state.as_str().to_owned(),
             text::count(job.requests.total),
             text::count(job.requests.completed),
             text::count(job.requests.failed),
-            job.submitted_at.as_ref().map(|at| text::moment(at.ms(), now)).unwrap_or_default(),
+            text::moment(job.submitted_at.ms(), now),
         ]
     });
     out::line(text::table(&std::iter::once(heading).chain(rows).collect::<Vec<_>>()))?;
@@ -179,58 +180,61 @@ fn list_jobs(page: &Page) -> Result<(), Error> {
 
 /// `cancel`, `pause` or `resume`.
 pub async fn order(args: One, order: Order) -> Result<(), Error> {
-    give(args.server, args.id, order, json!({})).await
+    give(args.server, args.id, order, Change::default()).await
 }
 
 pub async fn retry(args: Retry) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let request = client.request(Method::POST, &["jobs", &args.id.to_string(), Order::Retry.as_str()]);
-    let answer: Raw = client.json(request).await?;
+    let answer: Raw = client.json(client.request_of(Route::Retry, args.id)).await?;
+    let retried: Retried = client.read(&answer)?;
     if args.watch {
-        return follow(&client, &client.read::<Job>(&answer)?.id, args.server.json).await;
+        return follow(&client, retried.id(), args.server.json).await;
     }
-    show(&client, &answer, args.server.json)
+    match retried {
+        Retried::Accepted(accepted) if !args.server.json => out::page(job::accepted(&accepted, clock::now().get())),
+        Retried::Job(_) | Retried::Accepted(_) => show(&client, &answer, args.server.json),
+    }
 }
 
 pub async fn deadline(args: Deadline) -> Result<(), Error> {
-    give(args.server, args.id, Order::Deadline, json!({"completion_window": args.window})).await
+    give(args.server, args.id, Order::Deadline, Change { completion_window: Some(args.window), priority: None }).await
 }
 
 pub async fn priority(args: Priority) -> Result<(), Error> {
-    give(args.server, args.id, Order::Priority, json!({"priority": args.priority})).await
+    give(args.server, args.id, Order::Priority, Change { completion_window: None, priority: Some(args.priority) }).await
 }
 
-async fn give(server: Server, id: JobId, order: Order, words: Value) -> Result<(), Error> {
+async fn give(server: Server, id: JobId, order: Order, change: Change) -> Result<(), Error> {
     let client = Client::new(&server.url)?;
-    let request = client.request(Method::POST, &["jobs", &id.to_string(), order.as_str()]).json(&words);
+    let request = client.request_of(Route::order(order), id).json(&change);
     let answer: Raw = client.json(request).await?;
     show(&client, &answer, server.json)
 }
 
 pub async fn delete(args: One) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let answer: Raw = client.json(client.request(Method::DELETE, &["jobs", &args.id.to_string()])).await?;
+    let answer: Raw = client.json(client.request_of(Route::Delete, args.id)).await?;
     if args.server.json { out::line(answer) } else { out::line("what the job left is being removed") }
 }
 
-/// `results` or `errors`.
-pub async fn download(args: Download, which: &str) -> Result<(), Error> {
+/// [`Route::Results`] or [`Route::Errors`].
+pub async fn download(args: Download, which: Route) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
-    let id = args.id.to_string();
-    let response = client.file(&id, which).await?;
+    let id = args.id;
+    let response = client.file(id, which).await?;
     let state = state_of(&response);
     if state == Some(State::Failed) {
-        return never_ran(&client, &id).await;
+        return never_ran(&client, id).await;
     }
     match &args.output {
         Some(path) => save(&client, response, path, args.server.json).await,
         None => copy(&client, response, &mut out::sink()?, &Meter::Quiet, Path::new("standard output")).await,
     }?;
-    hint(&client, &id, state).await
+    hint(&client, id, state).await
 }
 
 /// A job whose input failed validation has neither answers nor error lines, which must not look like none of either.
-async fn never_ran(client: &Client, id: &str) -> Result<(), Error> {
+async fn never_ran(client: &Client, id: JobId) -> Result<(), Error> {
     let job = client.job(id).await?;
     errors(&job).iter().for_each(|line| eprintln!("{line}"));
     verdict(&job)
@@ -264,11 +268,11 @@ async fn copy(
 
 /// The state that the job was in when its lines were read.
 fn state_of(response: &Response) -> Option<State> {
-    state(response.headers().get("Jetbatch-State")?.to_str().ok()?).ok()
+    state(response.headers().get(JOB_STATE)?.to_str().ok()?).ok()
 }
 
 /// Says that what was read is not all there is or will be. The job may have ended since it was read.
-async fn hint(client: &Client, id: &str, read_in: Option<State>) -> Result<(), Error> {
+async fn hint(client: &Client, id: JobId, read_in: Option<State>) -> Result<(), Error> {
     if read_in.is_some_and(State::is_terminal) {
         return Ok(());
     }

@@ -1,20 +1,20 @@
 //! `jetbatch submit`: streams a file to the HTTP door.
 use super::{
-    client::{Accepted, Client, Raw, Upload},
+    client::{Client, Raw, Upload},
     error::Error,
     meter::Meter,
     out,
-    remote::{Server, follow},
+    remote::{Server, follow, priority_word},
     watch::{errors, validated, verdict, warnings},
 };
+use api::{Accepted, IDEMPOTENCY_KEY, NDJSON, Route, Settings};
 use clap::Args;
-use domain::status::State;
+use domain::{JobId, event::Priority, status::State};
 use futures::TryStreamExt;
 use reqwest::{
-    Body, Method, RequestBuilder,
+    Body, RequestBuilder,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
-use serde_json::{Map, Value};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -39,8 +39,8 @@ pub struct Submit {
     #[arg(long)]
     window: Option<String>,
     /// A higher class is served before any deadline of a lower one
-    #[arg(long, value_parser = ["high", "normal", "low"])]
-    priority: Option<String>,
+    #[arg(long, value_parser = priority_word())]
+    priority: Option<Priority>,
     /// Kept with the job; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
@@ -65,18 +65,18 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub async fn submit(args: Submit) -> Result<(), Error> {
     let client = Client::new(&args.server.url)?;
     let accepted = send(&client, &args).await?;
-    let Accepted { id } = client.read(&accepted)?;
+    let Accepted { id, .. } = client.read(&accepted)?;
     match (args.watch, args.server.json) {
         (false, true) => out::line(accepted)?,
-        (false, false) => out::line(&id)?,
+        (false, false) => out::line(id)?,
         (true, true) => {}
         (true, false) => eprintln!("job {id}"),
     }
-    if args.watch { follow(&client, &id, args.server.json).await } else { tell(&client, &id).await }
+    if args.watch { follow(&client, id, args.server.json).await } else { tell(&client, id).await }
 }
 
 /// What validation finds within seconds is said at once. A job that failed it is an exit code of its own.
-async fn tell(client: &Client, id: &str) -> Result<(), Error> {
+async fn tell(client: &Client, id: JobId) -> Result<(), Error> {
     let Some(job) = validated(client, id).await else {
         eprintln!("the input is still being validated; `jetbatch status {id}` tells what is found");
         return Ok(());
@@ -93,9 +93,10 @@ async fn send(client: &Client, args: &Submit) -> Result<Raw, Error> {
     let path = args.file.as_path();
     let text = path.to_string_lossy();
     if text.contains("://") {
-        return client.json(keyed(client.request(Method::POST, &["jobs"]), args).json(&args.body(&text))).await;
+        let submission = args.settings().submission(text.into_owned());
+        return client.json(keyed(client.request(Route::Submit), args).json(&submission)).await;
     }
-    let request = keyed(client.submission().query(&args.query()), args);
+    let request = keyed(client.submission().query(&args.settings()), args);
     if text == "-" {
         return client.upload(streamed(request, out::source()?, &Meter::Quiet)).await;
     }
@@ -107,7 +108,7 @@ async fn send(client: &Client, args: &Submit) -> Result<Raw, Error> {
 
 fn keyed(request: RequestBuilder, args: &Submit) -> RequestBuilder {
     match &args.key {
-        Some(key) => request.header("Idempotency-Key", key),
+        Some(key) => request.header(IDEMPOTENCY_KEY, key),
         None => request,
     }
 }
@@ -135,44 +136,28 @@ fn streamed(request: RequestBuilder, from: impl AsyncRead + Send + 'static, mete
         pulse.inc(piece.len() as u64);
         told.notify_one();
     });
-    let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(Body::wrap_stream(pieces));
+    let request = request.header(CONTENT_TYPE, NDJSON).body(Body::wrap_stream(pieces));
     Upload { request, taken }
 }
 
 /// Uploads a file and gives the job's id: what `demo` and `bench` submit with.
-pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result<String, Error> {
-    let query: Vec<(&str, &str)> = model.map(|model| ("model", model)).into_iter().collect();
-    let (upload, _) = from_file(client.submission().query(&query), path, true).await?;
+pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result<JobId, Error> {
+    let settings = Settings { model: model.map(str::to_owned), ..Settings::default() };
+    let (upload, _) = from_file(client.submission().query(&settings), path, true).await?;
     client.upload::<Accepted>(upload).await.map(|accepted| accepted.id)
 }
 
 impl Submit {
-    fn options(&self) -> Vec<(&'static str, String)> {
-        let options = [
-            ("model", self.model.clone()),
-            ("endpoint", self.endpoint.clone()),
-            ("completion_window", self.window.clone()),
-            ("priority", self.priority.clone()),
-            ("strict", self.strict.then(|| "true".to_owned())),
-        ];
-        options.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
-    }
-
-    fn query(&self) -> Vec<(String, String)> {
-        let options = self.options().into_iter().map(|(key, value)| (key.to_owned(), value));
-        options.chain(self.metadata.iter().map(|(key, value)| (format!("metadata.{key}"), value.clone()))).collect()
-    }
-
-    fn body(&self, input: &str) -> Value {
-        let mut body: Map<String, Value> =
-            self.options().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        if self.strict {
-            body.insert("strict".to_owned(), true.into());
-        }
-        body.insert("input".to_owned(), input.into());
-        let metadata: Map<String, Value> =
-            self.metadata.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-        body.insert("metadata".to_owned(), metadata.into());
-        body.into()
+    fn settings(&self) -> Settings {
+        let settings = Settings {
+            id: None,
+            model: self.model.clone(),
+            endpoint: self.endpoint.clone(),
+            completion_window: self.window.clone(),
+            priority: self.priority,
+            strict: self.strict.then_some(true),
+            ..Settings::default()
+        };
+        settings.with_metadata(&self.metadata)
     }
 }

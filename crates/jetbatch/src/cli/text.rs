@@ -14,6 +14,11 @@ pub fn count(number: u64) -> String {
     text
 }
 
+/// `a, b, c`.
+pub fn words(all: &[impl Copy + Into<&'static str>]) -> String {
+    all.iter().map(|one| (*one).into()).collect::<Vec<_>>().join(", ")
+}
+
 /// A rate: whole above a hundred, one decimal below.
 pub fn rate(per_s: f64) -> String {
     if per_s >= 100.0 { count(per_s.round() as u64) } else { format!("{per_s:.1}") }

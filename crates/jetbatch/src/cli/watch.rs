@@ -2,11 +2,12 @@
 use super::{
     client::{Client, Raw},
     error::Error,
-    job::{Job, line, warned},
+    job::{line, more_errors, warned},
     meter::Meter,
     text,
 };
-use domain::status::State;
+use api::Job;
+use domain::{JobId, status::State};
 use std::time::{Duration, Instant};
 
 /// A status is one key to read, so asking often is cheap, and an ask that fails costs nothing but itself.
@@ -25,13 +26,13 @@ pub struct Pace<F> {
 }
 
 /// The job's last status, as the server wrote it and as we read it.
-pub async fn watch(client: &Client, id: &str, meter: &mut Meter) -> Result<(Raw, Job), Error> {
+pub async fn watch(client: &Client, id: JobId, meter: &mut Meter) -> Result<(Raw, Job), Error> {
     follow(client, id, meter, Pace { every: EVERY, look: |_: &Job| {} }).await
 }
 
 pub async fn follow(
     client: &Client,
-    id: &str,
+    id: JobId,
     meter: &mut Meter,
     mut pace: Pace<impl FnMut(&Job)>,
 ) -> Result<(Raw, Job), Error> {
@@ -53,7 +54,7 @@ pub async fn follow(
 }
 
 /// A watch outlives a restart of the server.
-async fn patient(client: &Client, id: &str, meter: &Meter) -> Result<Raw, Error> {
+async fn patient(client: &Client, id: JobId, meter: &Meter) -> Result<Raw, Error> {
     let since = Instant::now();
     let mut is_said = false;
     loop {
@@ -70,7 +71,7 @@ async fn patient(client: &Client, id: &str, meter: &Meter) -> Result<Raw, Error>
 }
 
 /// The job as it is once its input is validated; None where that takes longer than a caller waits.
-pub async fn validated(client: &Client, id: &str) -> Option<Job> {
+pub async fn validated(client: &Client, id: JobId) -> Option<Job> {
     let since = Instant::now();
     while since.elapsed() < VALIDATED_WITHIN {
         match client.job(id).await {
@@ -97,17 +98,15 @@ pub fn warnings(job: &Job) -> Vec<String> {
 pub fn errors(job: &Job) -> Vec<String> {
     let shown = job.errors.iter().take(ERRORS_SHOWN).map(|error| format!("  {}", line(error)));
     let heading = format!("the input of job {} failed validation, and nothing of it ran:", job.id);
-    let more = job.more_errors(job.errors.len().min(ERRORS_SHOWN)).map(|more| format!("  {more}"));
+    let more = more_errors(job, job.errors.len().min(ERRORS_SHOWN)).map(|more| format!("  {more}"));
     std::iter::once(heading).chain(shown).chain(more).collect()
 }
 
 /// A watched job that ended otherwise than completed, or without one good answer, is an exit code of its own.
 pub fn verdict(job: &Job) -> Result<(), Error> {
     match job.state {
-        State::Completed if job.is_all_failed() => {
-            Err(Error::AllFailed { id: job.id.clone(), requests: job.requests.total })
-        }
+        State::Completed if job.is_all_failed() => Err(Error::AllFailed { id: job.id, requests: job.requests.total }),
         State::Completed => Ok(()),
-        state => Err(Error::Ended { id: job.id.clone(), state }),
+        state => Err(Error::Ended { id: job.id, state }),
     }
 }

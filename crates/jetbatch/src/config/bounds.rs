@@ -28,7 +28,7 @@ impl Config {
             ("intake.line_bytes_max", self.intake.line_bytes_max as u64, LINE_BYTES_MAX),
         ];
         let slots = self.pools.iter().filter_map(|(pool, config)| {
-            Some((format!("pools.{pool}.engine.slots"), config.engine.slots? as u64, AT_ONCE_MAX))
+            Some((format!("pools.{pool}.engine.slots"), config.engine.slots()? as u64, AT_ONCE_MAX))
         });
         own.into_iter().map(|(key, value, most)| (key.to_owned(), value, most)).chain(slots)
     }

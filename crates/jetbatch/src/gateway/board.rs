@@ -1,5 +1,5 @@
-//! What the door knows of all jobs from watching the bucket `status` once: an index for the list of jobs, and the
-//! newest status of each job that somebody looks at. However many look on, NATS serves one reader a door.
+//! What the door knows of all jobs from watching the bucket `status` once: the list of jobs, and the newest status of each
+//! job that somebody looks at. However many look on, NATS serves one reader a door.
 use super::index::Index;
 use crate::bus::{Bucket, Entry, Op, ReadError};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ impl Board {
             }
             return;
         }
-        lock(&self.index).put(job, &entry.value);
+        lock(&self.index).put(job, &entry.value, entry.rev);
         if let Some(look) = lock(&self.looks).get(&job) {
             look.send_replace(Some(Seen { rev: entry.rev, value: entry.value }));
         }

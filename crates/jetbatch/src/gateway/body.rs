@@ -1,5 +1,6 @@
 //! Reading what a client sends: small JSON whole, everything else in pieces.
 use super::{desk::Desk, error::Refusal, limits};
+use api::ErrorCode;
 use axum::{
     body::{Body, HttpBody},
     http::{HeaderMap, header},
@@ -86,7 +87,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 }
 
 fn broken(error: &serde_json::Error) -> Refusal {
-    Refusal { code: "invalid_json", ..Refusal::invalid(format!("the body is not valid JSON: {error}")) }
+    Refusal { code: ErrorCode::InvalidJson, ..Refusal::invalid(format!("the body is not valid JSON: {error}")) }
 }
 
 #[cfg(test)]
@@ -102,12 +103,12 @@ mod tests {
         let refusal = parse::<Submission>(b"{\"inputs\": \"x\"}").unwrap_err();
         assert!(refusal.message.contains("inputs"), "{}", refusal.message);
         for (bad, code) in [
-            ("", "invalid_json"),
-            ("{", "invalid_json"),
-            ("{} {}", "invalid_json"),
-            ("\u{1}", "invalid_json"),
-            ("[]", "invalid_request"),
-            ("7", "invalid_request"),
+            ("", ErrorCode::InvalidJson),
+            ("{", ErrorCode::InvalidJson),
+            ("{} {}", ErrorCode::InvalidJson),
+            ("\u{1}", ErrorCode::InvalidJson),
+            ("[]", ErrorCode::InvalidRequest),
+            ("7", ErrorCode::InvalidRequest),
         ] {
             assert_eq!(parse::<Submission>(bad.as_bytes()).unwrap_err().code, code, "{bad}");
         }
@@ -121,6 +122,6 @@ mod tests {
         assert_eq!(whole(pieces(), 6).await.unwrap().as_deref(), Some(&b"abcdef"[..]));
         assert_eq!(whole(pieces(), 5).await.unwrap(), None);
         let broken = futures::stream::iter([Ok(Bytes::new()), Err("gone")]);
-        assert_eq!(whole(broken, 5).await.unwrap_err().code, "incomplete_body");
+        assert_eq!(whole(broken, 5).await.unwrap_err().code, ErrorCode::IncompleteBody);
     }
 }

@@ -57,11 +57,18 @@ impl Desk {
         self.json_kib.clone().try_acquire_many_owned(kib).map_err(|_| Refusal::busy("large bodies"))
     }
 
+    pub fn is_connected(&self) -> bool {
+        self.shared.bus.client().connection_state() == async_nats::connection::State::Connected
+    }
+
     /// A job's status, if it has one by now.
     pub async fn find(&self, job: JobId) -> Result<Option<(StoredStatus, u64)>, Refusal> {
         let got = timeout(limits::STATUS_WITHIN, self.status.get(&job.to_string())).await;
         let got = got.map_err(|_| Refusal::unavailable("the status bucket does not answer"))??;
-        got.map(|(value, rev)| Ok((decode(&value)?, rev))).transpose()
+        let Some((value, rev)) = got else { return Ok(None) };
+        let stored = decode(&value)?;
+        self.board.index().note(&stored, rev);
+        Ok(Some((stored, rev)))
     }
 
     /// Whether a job's status was there and was deleted with the job.

@@ -8,6 +8,7 @@ use super::{
     range,
 };
 use crate::store::{Kind, Store, StoreError};
+use api::{ErrorCode, JOB_STATE, NDJSON};
 use axum::{
     body::Body,
     extract::{Path, State},
@@ -22,9 +23,6 @@ use domain::event::File;
 use futures::{Stream, StreamExt};
 use std::sync::Arc;
 use wire::work::StoredStatus;
-
-const STATE: &str = "Jetbatch-State";
-const NDJSON: &str = "application/x-ndjson";
 
 /// `GET /jobs/{id}/results`.
 pub async fn results(State(desk): State<Arc<Desk>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
@@ -50,7 +48,7 @@ async fn lines(desk: &Desk, job: &str, headers: &HeaderMap, kind: Kind) -> Answe
         so_far(desk, &stored, kind, place).await?
     };
     let told = response.headers_mut();
-    told.insert(STATE, HeaderValue::from_static(status.state.as_str()));
+    told.insert(JOB_STATE, HeaderValue::from_static(status.state.as_str()));
     told.insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
     Ok(response)
 }
@@ -62,7 +60,7 @@ fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Se
         range::Asked::All => (StatusCode::OK, 0..size),
         range::Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
         range::Asked::Beyond => {
-            let refusal = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "range", format!("there are {size} bytes"));
+            let refusal = Refusal::new(ErrorCode::Range, format!("there are {size} bytes"));
             let mut response = refusal.into_response();
             let size = HeaderValue::try_from(format!("bytes */{size}")).expect("digits and ASCII");
             response.headers_mut().insert(CONTENT_RANGE, size);

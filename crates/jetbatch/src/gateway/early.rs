@@ -12,11 +12,7 @@ use domain::{
     status::{Live, Status},
 };
 use tokio::time::timeout;
-use wire::{
-    Subject, envelope,
-    stream::{EVENTS, SUBMIT},
-    work::StoredStatus,
-};
+use wire::{Subject, envelope, work::StoredStatus};
 
 /// None: there is no such job, or it was deleted.
 pub async fn find(desk: &Desk, job: JobId) -> Result<Option<StoredStatus>, Refusal> {
@@ -26,9 +22,9 @@ pub async fn find(desk: &Desk, job: JobId) -> Result<Option<StoredStatus>, Refus
 
 async fn read(desk: &Desk, job: JobId) -> Result<Option<StoredStatus>, ReadError> {
     let bus = &desk.shared.bus;
-    let waiting = bus.next_on(SUBMIT, &Subject::SubmitJob(job).to_string(), 1).await?;
+    let waiting = bus.next_on(&Subject::SubmitJob(job), 1).await?;
     // A second submission may wait still, with another body: the first event says whose the id is.
-    if let Some(first) = bus.next_on(EVENTS, &Subject::JobEvent(job).to_string(), 1).await? {
+    if let Some(first) = bus.next_on(&Subject::JobEvent(job), 1).await? {
         let is_deleted = log::is_deleted(bus, job).await?;
         return Ok(begun(job, &first).filter(|_| !is_deleted));
     }
@@ -36,7 +32,7 @@ async fn read(desk: &Desk, job: JobId) -> Result<Option<StoredStatus>, ReadError
 }
 
 fn submitted(desk: &Desk, raw: &Raw) -> Submitted {
-    let trace = raw.header(envelope::TRACEPARENT).map(str::to_owned);
+    let trace = wire::trace::read(|name| raw.header(name));
     Incoming::stored(raw).begin(Input::Inline, trace, &desk.shared.config)
 }
 

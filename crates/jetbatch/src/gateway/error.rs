@@ -1,8 +1,10 @@
-//! What the door says when it says no: one JSON shape, `{"error":{"message","code","param"}}`.
+//! What the door says when it says no: an [`api::Refusal`]. Every error of what it stands on becomes one of its codes here,
+//! and a code is one HTTP status.
 use crate::{
     bus::{PublishError, ReadError},
     store::StoreError,
 };
+use api::ErrorCode;
 use axum::{
     Json,
     http::{
@@ -12,26 +14,28 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::{JobId, submission::Fault};
-use serde_json::json;
 
 pub type Answer = Result<Response, Refusal>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    pub status: StatusCode,
-    pub code: &'static str,
+    pub code: ErrorCode,
     pub message: String,
     /// The field, parameter or header that is wrong.
     pub param: Option<String>,
 }
 
 impl Refusal {
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), param: None }
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), param: None }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+        Self::new(ErrorCode::InvalidRequest, message)
     }
 
     pub fn param(mut self, name: impl Into<String>) -> Self {
@@ -40,41 +44,41 @@ impl Refusal {
     }
 
     pub fn no_job(job: JobId) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "job_not_found", format!("there is no job {job}"))
+        Self::new(ErrorCode::JobNotFound, format!("there is no job {job}"))
     }
 
     pub fn no_route(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is nothing at {path}; GET / names what there is"))
+        Self::new(ErrorCode::NotFound, format!("there is nothing at {path}; GET / names what there is"))
     }
 
     pub fn conflict(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "conflict", message)
+        Self::new(ErrorCode::Conflict, message)
     }
 
     pub fn too_large(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
+        Self::new(ErrorCode::TooLarge, message)
     }
 
     pub fn too_slow() -> Self {
-        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the body came too slowly and was given up")
+        Self::new(ErrorCode::Timeout, "the body came too slowly and was given up")
     }
 
     pub fn cut_off(why: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("the body could not be read: {why}"))
+        Self::new(ErrorCode::IncompleteBody, format!("the body could not be read: {why}"))
     }
 
     pub fn media(found: &str, taken: &str) -> Self {
         let found = if found.is_empty() { "a body without Content-Type".to_owned() } else { format!("'{found}'") };
         let message = format!("{found} is not taken here; send {taken}");
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).param("Content-Type")
+        Self::new(ErrorCode::UnsupportedMediaType, message).param("Content-Type")
     }
 
     pub fn busy(what: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", format!("too many {what} at once; try again in a moment"))
+        Self::new(ErrorCode::Busy, format!("too many {what} at once; try again in a moment"))
     }
 
     pub fn unavailable(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+        Self::new(ErrorCode::Unavailable, message)
     }
 }
 
@@ -120,7 +124,7 @@ impl From<StoreError> for Refusal {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store failed");
         if error.is_full() {
             let why = "the store of files is full, and nothing was kept; send it again when there is room";
-            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "storage_full", why);
+            return Self::new(ErrorCode::StorageFull, why);
         }
         Self::unavailable("the store of files does not work now")
     }
@@ -128,13 +132,16 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = json!({"error": {"message": self.message, "code": self.code, "param": self.param}});
-        let mut response = (self.status, Json(body)).into_response();
+        let (status, Self { code, message, param }) = (self.status(), self);
+        let body = api::Refusal { error: api::Refused { message, code, param } };
+        let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
-        match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1"))),
+        match code {
+            ErrorCode::Busy | ErrorCode::Unavailable => {
+                drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
+            }
             // What is left of the body is not worth reading.
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT | StatusCode::INSUFFICIENT_STORAGE => {
+            ErrorCode::TooLarge | ErrorCode::Timeout | ErrorCode::StorageFull => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -3,9 +3,8 @@ use super::{
     board::Look,
     desk::{Desk, newer},
     error::Answer,
-    jobs::id,
+    jobs::{id, shown},
     limits,
-    view::View,
 };
 use axum::{
     extract::{Path, State},
@@ -51,7 +50,7 @@ impl Feed {
         };
         self.sent = (stored.seq, rev);
         self.is_over = stored.status.state.is_terminal();
-        let event = Event::default().event("status").id(rev.to_string()).json_data(View::of(&stored));
+        let event = Event::default().event("status").id(rev.to_string()).json_data(shown(stored));
         Some((Ok(event.expect("a job's view is plain JSON")), self))
     }
 

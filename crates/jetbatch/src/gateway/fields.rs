@@ -71,12 +71,7 @@ impl Fields {
 }
 
 fn priority(word: &str) -> Result<Priority, Refusal> {
-    match word {
-        "high" => Ok(Priority::High),
-        "normal" => Ok(Priority::Normal),
-        "low" => Ok(Priority::Low),
-        _ => Err(Refusal::invalid("'priority' must be high, normal or low").param("priority")),
-    }
+    word.parse().map_err(|_| Refusal::invalid("'priority' must be high, normal or low").param("priority"))
 }
 
 fn flag(word: &str) -> Result<bool, Refusal> {

@@ -1,6 +1,7 @@
 //! Whether the door is alive, and whether all that it stands on is there.
 use super::{desk::Desk, error::Answer, limits};
-use crate::bus::redact;
+use crate::bus::{Stream, redact};
+use api::{Readiness, Ready};
 use axum::{
     Json,
     extract::State,
@@ -8,7 +9,6 @@ use axum::{
     response::IntoResponse,
 };
 use futures::future::join_all;
-use serde_json::json;
 use std::{fmt, future::Future, sync::Arc};
 use tokio::{
     sync::Mutex,
@@ -20,7 +20,7 @@ use wire::stream;
 #[derive(Default)]
 pub struct Health(Mutex<Option<(Instant, Vec<String>)>>);
 
-const STREAMS: [&str; 4] = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS];
+const STREAMS: [Stream; 4] = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS];
 
 /// `GET /healthz`: who can answer is alive.
 pub async fn alive() -> &'static str {
@@ -38,17 +38,18 @@ pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
             reasons
         }
     };
-    let (code, word) = match reasons.is_empty() {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
-    };
     let nats = desk.shared.config.nats.url.as_deref().map(redact);
-    Ok((code, Json(json!({"status": word, "reasons": reasons, "nats": nats}))).into_response())
+    let ready = Ready::new(reasons, nats);
+    let code = match ready.status {
+        Readiness::Ready => StatusCode::OK,
+        Readiness::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Ok((code, Json(ready)).into_response())
 }
 
 async fn look(desk: &Desk) -> Vec<String> {
     let bus = &desk.shared.bus;
-    if bus.client().connection_state() != async_nats::connection::State::Connected {
+    if !desk.is_connected() {
         return vec!["there is no connection to NATS".to_owned()];
     }
     let streams = join_all(STREAMS.map(|name| async move { reason(&format!("stream {name}"), bus.state(name)).await }));

@@ -1,4 +1,6 @@
-//! All jobs by the time they were submitted: a few words each, for the list of jobs alone.
+//! All jobs by the time they were submitted, each with what a list shows of it, so that a list reads nothing. Memory is
+//! bounded: of large statuses, and of the oldest beyond a limit, only a few words are kept.
+use super::{limits::ROWS_BYTES_MAX, row};
 use domain::{JobId, Millis, status::State};
 use serde::Deserialize;
 use std::{
@@ -7,19 +9,36 @@ use std::{
     ops::Bound,
     sync::Arc,
 };
+use wire::work::StoredStatus;
 
-#[derive(Default)]
+type Key = Reverse<(Millis, JobId)>;
+
 pub struct Index {
-    rows: BTreeMap<Reverse<(Millis, JobId)>, Row>,
+    rows: BTreeMap<Key, Row>,
     at: HashMap<JobId, Millis>,
     /// Names are few and rows are many.
     models: HashSet<Arc<str>>,
+    /// Of all that is kept in rows.
+    bytes: usize,
+    bytes_max: usize,
+    /// Of this row and of older ones nothing is kept.
+    from: Option<Key>,
 }
 
 struct Row {
     state: State,
     model: Option<Arc<str>>,
+    version: Version,
+    /// It was read by itself, and the bucket's changes have not come that far yet.
+    is_ahead: bool,
+    kept: Kept,
 }
+
+/// What [`row::pack`] made of a status; nothing where that is not kept.
+pub type Kept = Option<Box<[u8]>>;
+
+/// The event that a status stands at, and its revision within one event.
+pub type Version = (u64, u64);
 
 /// Which jobs, and how many of them.
 #[derive(Debug, Default)]
@@ -33,13 +52,15 @@ pub struct Query {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Page {
     /// Newest first.
-    pub jobs: Vec<JobId>,
+    pub jobs: Vec<(JobId, Kept)>,
     pub has_more: bool,
 }
 
 /// What is read of a `StoredStatus`.
 #[derive(Deserialize)]
 struct Stored<'a> {
+    #[serde(default)]
+    seq: u64,
     #[serde(borrow)]
     status: Status<'a>,
 }
@@ -53,20 +74,66 @@ struct Status<'a> {
 }
 
 impl Index {
-    /// Takes a job's status as it stands in the bucket. One that cannot be read is of a newer jetbatch, or not ours.
-    pub fn put(&mut self, job: JobId, value: &[u8]) {
-        let Ok(Stored { status }) = serde_json::from_slice(value) else { return };
-        let model = status.model.map(|name| self.name(&name));
-        if self.at.insert(job, status.submitted_at).is_some_and(|at| at != status.submitted_at) {
-            self.rows.retain(|Reverse((_, id)), _| *id != job);
+    /// Takes a job's status as the bucket's changes bring it. One that cannot be read is of a newer jetbatch, or not ours.
+    pub fn put(&mut self, job: JobId, value: &[u8], rev: u64) {
+        let Ok(Stored { seq, status }) = serde_json::from_slice(value) else { return };
+        let version = (seq, rev);
+        if self.row(&job).is_some_and(|row| row.is_ahead && version < row.version) {
+            return;
         }
-        self.rows.insert(Reverse((status.submitted_at, job)), Row { state: status.state, model });
+        let model = status.model.map(|name| self.name(&name));
+        let kept = serde_json::from_slice(value).ok().and_then(|stored| row::pack(&stored));
+        let row = Row { state: status.state, model, version, is_ahead: false, kept };
+        self.insert(Reverse((status.submitted_at, job)), row);
+    }
+
+    /// Takes a status that was read by itself, where it is newer than the changes have brought: what a list shows is not
+    /// older than what was shown before. Whether there is such a job the changes alone say.
+    pub fn note(&mut self, stored: &StoredStatus, rev: u64) {
+        let (job, version) = (stored.status.id, (stored.seq, rev));
+        if self.row(&job).is_none_or(|row| version <= row.version) {
+            return;
+        }
+        let model = stored.status.model.as_deref().map(|name| self.name(name));
+        let row = Row { state: stored.status.state, model, version, is_ahead: true, kept: row::pack(stored) };
+        self.insert(Reverse((stored.status.submitted_at, job)), row);
     }
 
     pub fn remove(&mut self, job: JobId) {
         if let Some(at) = self.at.remove(&job) {
-            self.rows.remove(&Reverse((at, job)));
+            self.take_out(&Reverse((at, job)));
         }
+    }
+
+    fn row(&self, job: &JobId) -> Option<&Row> {
+        self.rows.get(&Reverse((*self.at.get(job)?, *job)))
+    }
+
+    fn insert(&mut self, key: Key, mut row: Row) {
+        let Reverse((at, job)) = key;
+        if let Some(before) = self.at.insert(job, at) {
+            self.take_out(&Reverse((before, job)));
+        }
+        row.kept = row.kept.filter(|_| self.from.is_none_or(|from| key < from));
+        self.bytes += size(&row.kept);
+        self.rows.insert(key, row);
+        while self.bytes > self.bytes_max {
+            self.let_go();
+        }
+    }
+
+    fn take_out(&mut self, key: &Key) {
+        if let Some(row) = self.rows.remove(key) {
+            self.bytes -= size(&row.kept);
+        }
+    }
+
+    /// Keeps less: nothing of the oldest row that still has something.
+    fn let_go(&mut self) {
+        let end = self.from.map_or(Bound::Unbounded, Bound::Excluded);
+        let Some((key, row)) = self.rows.range_mut((Bound::Unbounded, end)).next_back() else { return };
+        self.bytes -= size(&row.kept.take());
+        self.from = Some(*key);
     }
 
     /// None: there is no such job as the one to begin after.
@@ -76,9 +143,10 @@ impl Index {
             None => Bound::Unbounded,
         };
         let rows = self.rows.range((from, Bound::Unbounded)).filter(|(_, row)| row.is_asked_for(query));
-        let mut jobs: Vec<JobId> = rows.map(|(Reverse((_, job)), _)| *job).take(query.limit + 1).collect();
-        let has_more = jobs.len() > query.limit;
-        jobs.truncate(query.limit);
+        let mut rows: Vec<_> = rows.take(query.limit + 1).collect();
+        let has_more = rows.len() > query.limit;
+        rows.truncate(query.limit);
+        let jobs = rows.into_iter().map(|(Reverse((_, job)), row)| (*job, row.kept.clone())).collect();
         Some(Page { jobs, has_more })
     }
 
@@ -92,6 +160,17 @@ impl Index {
     }
 }
 
+impl Default for Index {
+    fn default() -> Self {
+        let (rows, at, models) = Default::default();
+        Self { rows, at, models, bytes: 0, bytes_max: ROWS_BYTES_MAX, from: None }
+    }
+}
+
+fn size(kept: &Kept) -> usize {
+    kept.as_ref().map_or(0, |kept| kept.len())
+}
+
 impl Row {
     fn is_asked_for(&self, query: &Query) -> bool {
         query.state.is_none_or(|state| state == self.state)
@@ -100,56 +179,5 @@ impl Row {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn job(n: u64) -> JobId {
-        JobId::keyed("t", &n.to_string())
-    }
-
-    fn put(index: &mut Index, n: u64, at: u64, state: &str, model: &str) {
-        let value = format!(r#"{{"v":1,"status":{{"state":"{state}","model":"{model}","submitted_at":{at},"x":[]}}}}"#);
-        index.put(job(n), value.as_bytes());
-    }
-
-    fn ids(index: &Index, query: Query) -> (Vec<JobId>, bool) {
-        let page = index.page(&query).unwrap();
-        (page.jobs, page.has_more)
-    }
-
-    #[test]
-    fn the_newest_come_first_page_by_page() {
-        let mut index = Index::default();
-        for n in 0..5 {
-            put(&mut index, n, 1_000 + n / 2, "in_progress", "a");
-        }
-        let mut all = Vec::new();
-        let mut after = None;
-        loop {
-            let (jobs, has_more) = ids(&index, Query { after, limit: 2, ..Query::default() });
-            after = jobs.last().copied();
-            all.extend(jobs);
-            if !has_more {
-                break;
-            }
-        }
-        assert_eq!(all.len(), 5);
-        assert_eq!(all[0], job(4));
-        assert!(all[3..].contains(&job(0)) && all[3..].contains(&job(1)));
-    }
-
-    #[test]
-    fn a_job_is_found_by_state_and_model() {
-        let mut index = Index::default();
-        put(&mut index, 1, 1, "in_progress", "a");
-        put(&mut index, 2, 2, "completed", "a");
-        put(&mut index, 3, 3, "completed", "b");
-        put(&mut index, 1, 1, "completed", "a");
-        let query = Query { state: Some(State::Completed), model: Some("a".into()), limit: 9, ..Query::default() };
-        assert_eq!(ids(&index, query), (vec![job(2), job(1)], false));
-        index.remove(job(2));
-        let query = Query { limit: 1, ..Query::default() };
-        assert_eq!(ids(&index, query), (vec![job(3)], true));
-        assert_eq!(index.page(&Query { after: Some(job(2)), limit: 1, ..Query::default() }), None);
-    }
-}
+#[path = "index_tests.rs"]
+mod tests;

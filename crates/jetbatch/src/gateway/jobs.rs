@@ -3,10 +3,10 @@ use super::{
     desk::Desk,
     error::{Answer, Refusal},
     fields::clipped,
-    index::Query,
-    limits,
-    view::View,
+    index::{Kept, Query},
+    limits, row,
 };
+use api::{Job, JobPage};
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
@@ -14,7 +14,6 @@ use axum::{
 };
 use domain::{JobId, status::State as Phase};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::json;
 use std::{str::FromStr, sync::Arc};
 use tokio::time::timeout;
 use url::form_urlencoded;
@@ -28,24 +27,37 @@ pub fn id(text: &str) -> Result<JobId, Refusal> {
 /// `GET /jobs/{id}`.
 pub async fn one(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
     let stored = desk.job(id(&job)?).await?;
-    Ok(Json(View::of(&stored)).into_response())
+    Ok(Json(shown(stored)).into_response())
 }
 
 /// `GET /jobs`.
 pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> Answer {
     let query = query(text.as_deref())?;
+    if !desk.is_connected() {
+        return Err(Refusal::unavailable("there is no connection to NATS, and the list of jobs would be an old one"));
+    }
     let complete = timeout(limits::STATUS_WITHIN, desk.board.completed()).await;
     complete.map_err(|_| Refusal::unavailable("the list of jobs is still being read; try again in a moment"))?;
     let page = desk.board.index().page(&query);
     let no_such = || Refusal::invalid("'after' names no job").param("after");
     let page = page.ok_or_else(no_such)?;
-    // A job whose status was deleted meanwhile is left out until it is rebuilt.
-    let read = stream::iter(page.jobs.clone().into_iter().map(|job| desk.find(job))).buffered(limits::PAGE_READS);
-    let found: Vec<StoredStatus> =
-        read.try_filter_map(|found| std::future::ready(Ok(found.map(|(stored, _)| stored)))).try_collect().await?;
-    let data: Vec<View<'_>> = found.iter().map(View::of).collect();
-    let next = page.jobs.last().filter(|_| page.has_more);
-    Ok(Json(json!({"object": "list", "data": data, "has_more": page.has_more, "next": next})).into_response())
+    let next = page.jobs.last().map(|(job, _)| *job).filter(|_| page.has_more);
+    let read = stream::iter(page.jobs).map(|(job, kept)| row(&desk, job, kept)).buffered(limits::PAGE_READS);
+    let data = read.try_filter_map(|found| std::future::ready(Ok(found.map(shown)))).try_collect().await?;
+    Ok(Json(JobPage::new(data, page.has_more, next)).into_response())
+}
+
+/// A job as a client sees it.
+pub fn shown(stored: StoredStatus) -> Job {
+    Job::new(stored.status, stored.live)
+}
+
+/// What is shown of a job in a list. One whose status was deleted meanwhile is left out until it is rebuilt.
+async fn row(desk: &Desk, job: JobId, kept: Kept) -> Result<Option<StoredStatus>, Refusal> {
+    match kept.and_then(|kept| row::unpack(job, &kept)) {
+        Some(stored) => Ok(Some(stored)),
+        None => Ok(desk.find(job).await?.map(|(stored, _)| stored)),
+    }
 }
 
 fn query(text: Option<&str>) -> Result<Query, Refusal> {
@@ -68,8 +80,8 @@ fn query(text: Option<&str>) -> Result<Query, Refusal> {
 }
 
 fn state(word: &str) -> Result<Phase, String> {
-    let known = Phase::ALL.into_iter().find(|state| state.as_str() == word);
-    known.ok_or_else(|| format!("'state' must be one of {}", Phase::ALL.map(Phase::as_str).join(", ")))
+    let names = || Phase::ALL.iter().map(|state| state.as_str()).collect::<Vec<_>>().join(", ");
+    word.parse().map_err(|_| format!("'state' must be one of {}", names()))
 }
 
 #[cfg(test)]

@@ -33,7 +33,11 @@ pub const INLINE_BYTES_MAX: usize = PART_BYTES_MAX;
 /// Jobs of one page.
 pub const PAGE_JOBS_MAX: usize = 100;
 pub const PAGE_JOBS_DEFAULT: usize = 20;
-/// Statuses read at once for a page.
+/// What is kept of a job for the list of jobs. Most need a quarter of this; a larger one is read when it is listed.
+pub const ROW_BYTES_MAX: usize = 1 << 10;
+/// And of all jobs together: some 200,000.
+pub const ROWS_BYTES_MAX: usize = 64 << 20;
+/// Statuses read at once for a page, of those that are not kept.
 pub const PAGE_READS: usize = 16;
 /// Entries of DEAD read at once for a page: each may be as large as a message.
 pub const DEAD_READS: usize = 4;

@@ -22,10 +22,10 @@ mod prefix;
 mod range;
 mod retry;
 mod routes;
+mod row;
 mod short;
 mod submit;
 mod upload;
-mod view;
 
 use crate::shared::Shared;
 use desk::Desk;

@@ -1,16 +1,20 @@
 //! Around every handler: a span under the caller's, a measure, and a look at who sent it.
 use super::{desk::Desk, error::Refusal};
 use crate::telemetry::{self, names::kind};
+use api::ErrorCode;
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, info_span};
-use wire::envelope::TRACEPARENT;
+use wire::{
+    envelope::{TRACEPARENT, TRACESTATE},
+    trace,
+};
 
 pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
@@ -36,12 +40,19 @@ fn span(request: &Request, route: &str) -> Span {
         return Span::none();
     }
     let span = info_span!("http", otel.name = format!("{method} {route}"), otel.kind = kind::SERVER);
-    telemetry::parent(&span, request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok()));
+    telemetry::parent(&span, context(request.headers()).as_deref());
     telemetry::set(&span, || {
         let (method, route) = (method.to_string(), route.to_owned());
         [("http.request.method", method.into()), ("http.route", route.into())]
     });
     span
+}
+
+fn context(headers: &HeaderMap) -> Option<String> {
+    let parent = headers.get(TRACEPARENT)?.to_str().ok()?;
+    // One list, which may come in several headers.
+    let states: Vec<&str> = headers.get_all(TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
+    Some(trace::join(parent, &states.join(",")))
 }
 
 /// A page of another site makes its reader's browser send this. The door asks for no password, and a browser on the
@@ -55,7 +66,7 @@ fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
 }
 
 fn foreign() -> Refusal {
-    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", "pages of other sites may not submit here").param("Origin")
+    Refusal::new(ErrorCode::ForeignOrigin, "pages of other sites may not submit here").param("Origin")
 }
 
 #[cfg(test)]

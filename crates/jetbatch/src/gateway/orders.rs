@@ -4,11 +4,11 @@ use super::{
     body,
     desk::Desk,
     error::{Answer, Refusal},
-    jobs::id,
+    jobs::{id, shown},
     limits, retry,
-    view::View,
 };
 use crate::clock;
+use api::Change;
 use axum::{
     Json,
     body::Body,
@@ -19,33 +19,23 @@ use axum::{
 use domain::{
     Millis,
     decide::{self, Command},
-    event::Priority,
     status::State as Phase,
     submission::{Control, Order},
 };
-use serde::Deserialize;
 use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
 use wire::{Message, Subject, envelope, work::StoredStatus};
 
-/// What `deadline` and `priority` need to know.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Words {
-    completion_window: Option<String>,
-    priority: Option<Priority>,
-}
-
 /// `POST /jobs/{id}/<order>`.
 pub async fn give(order: Order, desk: Arc<Desk>, job: String, headers: HeaderMap, body: Body) -> Answer {
     let job = id(&job)?;
-    let words = match order {
+    let change = match order {
         Order::Retry => return retry::retry(&desk, job).await,
         Order::Deadline | Order::Priority => body::json(&desk, &headers, body).await?.value,
-        Order::Cancel | Order::Pause | Order::Resume | Order::Delete => Words::default(),
+        Order::Cancel | Order::Pause | Order::Resume | Order::Delete => Change::default(),
     };
-    let Words { completion_window, priority } = words;
+    let Change { completion_window, priority } = change;
     carry_out(&desk, Control { completion_window, priority, ..Control::new(order, job) }).await
 }
 
@@ -60,7 +50,7 @@ async fn carry_out(desk: &Desk, control: Control) -> Answer {
     let stored = settled(desk, &control).await?;
     makes_sense(&control, command.as_ref(), &stored, now)?;
     if control.command != Order::Delete && is_seen(&control, command.as_ref(), &stored) {
-        return Ok(told(&stored));
+        return Ok(told(stored));
     }
     let span = tracing::info_span!("order", job = %control.job, order = control.command.as_str());
     send(desk, &control).instrument(span).await?;
@@ -69,7 +59,7 @@ async fn carry_out(desk: &Desk, control: Control) -> Answer {
     if !is_seen(&control, command.as_ref(), &newest) {
         makes_sense(&control, command.as_ref(), &newest, now)?;
     }
-    Ok(told(&newest))
+    Ok(told(newest))
 }
 
 /// The job as it stands. Most inputs are validated in a moment: who submits and pauses in one breath need not try again.
@@ -131,19 +121,12 @@ pub async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
     };
     let message = Message::new(Subject::Control, envelope::encode(control)).id(id);
     let mut message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = crate::telemetry::traceparent() {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
+    message = wire::trace::put(message, crate::telemetry::context().as_deref());
     desk.shared.bus.publish(message).await?;
     tracing::info!("an order was sent");
     Ok(())
 }
 
-pub fn told(stored: &StoredStatus) -> Response {
-    (StatusCode::ACCEPTED, Json(View::of(stored))).into_response()
-}
-
-/// The order that a path names.
-pub fn path(order: Order) -> String {
-    format!("/jobs/{{id}}/{}", order.as_str())
+pub fn told(stored: StoredStatus) -> Response {
+    (StatusCode::ACCEPTED, Json(shown(stored))).into_response()
 }

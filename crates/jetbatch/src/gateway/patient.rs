@@ -85,29 +85,29 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_who_sleeps_is_left() {
         let (ours, theirs) = duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_millis(20));
+        let mut ours = Patient::new(ours, Duration::from_secs(60));
         let error = ours.write_all(b"longer than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(theirs);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_who_trickles_is_left() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_millis(50));
+        let mut ours = Patient::new(ours, Duration::from_secs(60));
         tokio::spawn(async move {
             while theirs.read_u8().await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_secs(5)).await;
             }
         });
         let error = ours.write_all(&[b'x'; 1_000]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_waited_for() {
         let (ours, mut theirs) = duplex(4);
         let mut ours = Patient::new(ours, Duration::from_secs(60));
@@ -115,7 +115,7 @@ mod tests {
             let mut got = [0; 16];
             for byte in &mut got {
                 *byte = theirs.read_u8().await.unwrap();
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_secs(3)).await;
             }
             got
         });

@@ -20,14 +20,14 @@ pub async fn retry(desk: &Desk, of: JobId) -> Answer {
     again::check(old.status.state, old.status.requests).map_err(refused)?;
     let id = again::id(of);
     if let Some((stored, _)) = desk.find(id).await? {
-        return Ok(orders::told(&stored));
+        return Ok(orders::told(stored));
     }
     has_errors(desk, &old).await?;
     let span = tracing::info_span!("order", job = %of, order = Order::Retry.as_str());
     orders::send(desk, &Control::new(Order::Retry, of)).instrument(span).await?;
     let window_ms = old.status.deadline.since(old.status.submitted_at);
     match desk.await_job(id, limits::RETRY_WITHIN, |_| true).await? {
-        Some((stored, _)) => Ok(orders::told(&stored)),
+        Some((stored, _)) => Ok(orders::told(stored)),
         // Large files take longer to go through.
         None => Ok(submit::accepted(StatusCode::ACCEPTED, id, Phase::Validating, clock::now().plus(window_ms))),
     }

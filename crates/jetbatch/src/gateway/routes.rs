@@ -1,41 +1,26 @@
 //! What is where.
 use super::{dead, desk::Desk, download, error::Refusal, events, health, jobs, observe, orders, short, submit, upload};
+use api::{About, ErrorCode, Route};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Path, State},
-    http::{Method, StatusCode, Uri},
+    http::{Method, Uri, header::CONTENT_TYPE},
     middleware::from_fn_with_state,
-    routing::{get, post},
+    response::IntoResponse,
+    routing::{MethodRouter, delete, get, post},
 };
 use domain::submission::Order;
-use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+/// Built from [`Route`], so that there is a handler for each route of the document, and for no other.
 pub fn routes(desk: Arc<Desk>) -> Router {
-    let orders = Order::ALL.into_iter().filter(|order| *order != Order::Delete);
-    let orders = orders.fold(Router::new(), |router, order| {
-        let give = move |State(desk), Path(job), headers, body| orders::give(order, desk, job, headers, body);
-        router.route(&orders::path(order), post(give))
-    });
-    orders
-        .route("/", get(index))
-        .route("/jobs", get(jobs::many).post(submit::create))
-        .route("/start", post(short::start))
-        .route("/jobs/{id}", get(jobs::one).delete(orders::delete))
-        .route("/jobs/{id}/results", get(download::results))
-        .route("/jobs/{id}/errors", get(download::errors))
-        .route("/jobs/{id}/events", get(events::events))
-        .route("/dead", get(dead::many))
-        .route("/dead/{id}", get(dead::one).delete(dead::remove))
-        .route("/dead/{id}/replay", post(dead::replay))
-        .route("/files", post(upload::keep))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+    let routes = Route::ALL.into_iter();
+    routes
+        .fold(Router::new(), |router, route| router.route(route.path(), handler(route)))
         .fallback(|uri: Uri| async move { Refusal::no_route(uri.path()) })
         .method_not_allowed_fallback(|method: Method, uri: Uri| async move {
             let message = format!("{method} is not taken at {}", uri.path());
-            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+            Refusal::new(ErrorCode::MethodNotAllowed, message)
         })
         // Each body has a limit of its own.
         .layer(DefaultBodyLimit::disable())
@@ -43,18 +28,44 @@ pub fn routes(desk: Arc<Desk>) -> Router {
         .with_state(desk)
 }
 
-async fn index() -> Json<Value> {
-    Json(json!({
-        "name": "jetbatch",
-        "version": env!("CARGO_PKG_VERSION"),
-        "links": {
-            "jobs": "/jobs",
-            "start": "/start",
-            "files": "/files",
-            "dead": "/dead",
-            "health": "/healthz",
-            "ready": "/readyz",
-            "metrics": "/metrics",
-        },
-    }))
+fn handler(route: Route) -> MethodRouter<Arc<Desk>> {
+    match route {
+        Route::About => get(about),
+        Route::Jobs => get(jobs::many),
+        Route::Submit => post(submit::create),
+        Route::Start => post(short::start),
+        Route::Job => get(jobs::one),
+        Route::Delete => delete(orders::delete),
+        Route::Results => get(download::results),
+        Route::Errors => get(download::errors),
+        Route::Events => get(events::events),
+        Route::Cancel => order(Order::Cancel),
+        Route::Pause => order(Order::Pause),
+        Route::Resume => order(Order::Resume),
+        Route::Deadline => order(Order::Deadline),
+        Route::Priority => order(Order::Priority),
+        Route::Retry => order(Order::Retry),
+        Route::Keep => post(upload::keep),
+        Route::DeadList => get(dead::many),
+        Route::Dead => get(dead::one),
+        Route::DropDead => delete(dead::remove),
+        Route::Replay => post(dead::replay),
+        Route::Alive => get(health::alive),
+        Route::Ready => get(health::ready),
+        Route::Metrics => get(health::metrics),
+        Route::OpenApi => get(openapi),
+    }
+}
+
+fn order(order: Order) -> MethodRouter<Arc<Desk>> {
+    post(move |State(desk), Path(job), headers, body| orders::give(order, desk, job, headers, body))
+}
+
+async fn about() -> Json<About> {
+    Json(About::new(env!("CARGO_PKG_VERSION")))
+}
+
+async fn openapi() -> impl IntoResponse {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| api::document().to_json().expect("a document is plain JSON"));
+    ([(CONTENT_TYPE, api::JSON)], DOCUMENT.as_str())
 }

@@ -5,62 +5,30 @@ use super::{
     error::{Answer, Refusal},
     submit::{self, Offer},
 };
+use api::{JSON, Start};
 use axum::extract::{Request, State};
 use domain::{
-    Endpoint, JobId,
-    event::Priority,
+    Endpoint,
     raw::RawRequest,
     request::{Body, Refusal as Refused},
-    submission::{Submission, absent},
+    submission::Submission,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
-use std::{collections::BTreeMap, sync::Arc};
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Start {
-    prompts: Vec<String>,
-    /// Said to the model before each prompt.
-    #[serde(default)]
-    system: Option<String>,
-    // Read as those of any request are.
-    #[serde(default)]
-    max_tokens: Value,
-    #[serde(default)]
-    temperature: Value,
-    #[serde(default)]
-    top_p: Value,
-    #[serde(default)]
-    seed: Value,
-    #[serde(default)]
-    stop: Value,
-    #[serde(default)]
-    id: Option<JobId>,
-    #[serde(default)]
-    model: Option<String>,
-    #[serde(default)]
-    completion_window: Option<String>,
-    #[serde(default)]
-    priority: Option<Priority>,
-    #[serde(default, deserialize_with = "absent")]
-    strict: bool,
-    #[serde(default, deserialize_with = "absent")]
-    metadata: BTreeMap<String, String>,
-}
+use std::sync::Arc;
 
 pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     let (parts, sent) = request.into_parts();
     let key = submit::key(&parts.headers)?;
     let media = body::media(&parts.headers);
-    if media != "application/json" {
-        return Err(Refusal::media(&media, "application/json"));
+    if media != JSON {
+        return Err(Refusal::media(&media, JSON));
     }
     let body::Json { value, fingerprint, place: _place } = body::json::<Start>(&desk, &parts.headers, sent).await?;
     if value.prompts.is_empty() {
         return Err(Refusal::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
     }
-    let submission = value.submission();
+    let submission = submission(value);
     check(&submission)?;
     submit::place(&desk, key, Offer { submission, fingerprint, upload: None }).await
 }
@@ -78,52 +46,31 @@ fn check(submission: &Submission) -> Result<(), Refusal> {
     }
 }
 
-impl Start {
-    fn submission(self) -> Submission {
-        let requests = self.prompts.iter().enumerate().map(|(n, prompt)| self.request(n + 1, prompt)).collect();
-        Submission {
-            id: self.id,
-            model: self.model,
-            endpoint: Some(Endpoint::Chat.url().to_owned()),
-            completion_window: self.completion_window,
-            priority: self.priority,
-            strict: self.strict,
-            metadata: self.metadata,
-            requests: Some(requests),
-            ..Submission::default()
-        }
-    }
-
-    fn request(&self, number: usize, prompt: &str) -> RawRequest {
-        let system = self.system.iter().map(|content| Said { role: "system", content });
-        let body = Settings {
-            messages: system.chain([Said { role: "user", content: prompt }]).collect(),
-            max_tokens: &self.max_tokens,
-            temperature: &self.temperature,
-            top_p: &self.top_p,
-            seed: &self.seed,
-            stop: &self.stop,
-        };
-        let request = Prompt { custom_id: format!("prompt-{number}"), body };
-        RawRequest::of(&request).expect("texts and JSON are JSON")
+fn submission(start: Start) -> Submission {
+    let requests = start.prompts.iter().enumerate().map(|(n, prompt)| request(&start, n + 1, prompt)).collect();
+    Submission {
+        id: start.id,
+        model: start.model,
+        endpoint: Some(Endpoint::Chat.url().to_owned()),
+        completion_window: start.completion_window,
+        priority: start.priority,
+        strict: start.strict,
+        metadata: start.metadata,
+        requests: Some(requests),
+        ..Submission::default()
     }
 }
 
-#[derive(Deserialize)]
-struct Asked<'a> {
-    #[serde(borrow)]
-    body: &'a RawValue,
-}
-
+/// One line, as a batch file would have it.
 #[derive(Serialize)]
-struct Prompt<'a> {
+struct Line<'a> {
     custom_id: String,
-    body: Settings<'a>,
+    body: Chat<'a>,
 }
 
 #[derive(Serialize)]
-struct Settings<'a> {
-    messages: Vec<Said<'a>>,
+struct Chat<'a> {
+    messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Value::is_null")]
     max_tokens: &'a Value,
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -137,9 +84,24 @@ struct Settings<'a> {
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct Message<'a> {
     role: &'static str,
     content: &'a str,
+}
+
+fn request(start: &Start, number: usize, prompt: &str) -> RawRequest {
+    let system = start.system.iter().map(|content| Message { role: "system", content });
+    let messages = system.chain([Message { role: "user", content: prompt }]).collect();
+    let Start { max_tokens, temperature, top_p, seed, stop, .. } = start;
+    let body = Chat { messages, max_tokens, temperature, top_p, seed, stop };
+    let line = Line { custom_id: format!("prompt-{number}"), body };
+    RawRequest::of(&line).expect("a request is plain JSON")
+}
+
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    body: &'a RawValue,
 }
 
 #[cfg(test)]
@@ -149,7 +111,7 @@ mod tests {
     #[test]
     fn prompts_become_chat_requests() {
         let start: Start = body::parse(br#"{"prompts":["a","b"],"system":"s","max_tokens":5,"model":"tiny"}"#).unwrap();
-        let submission = start.submission();
+        let submission = submission(start);
         assert!(submission.check().is_ok());
         assert_eq!(submission.model.as_deref(), Some("tiny"));
         let messages = r#"[{"role":"system","content":"s"},{"role":"user","content":"b"}]"#;
@@ -161,7 +123,7 @@ mod tests {
     fn settings_are_read_as_those_of_any_request() {
         let check = |settings: &str| {
             let start: Start = body::parse(format!(r#"{{"prompts":["a"],{settings}}}"#).as_bytes()).unwrap();
-            check(&start.submission()).map_err(|refusal| refusal.param.unwrap_or_default())
+            check(&submission(start)).map_err(|refusal| refusal.param.unwrap_or_default())
         };
         assert_eq!(check(r#""max_tokens":16.0,"seed":18446744073709551615,"stop":["x"],"top_p":null"#), Ok(()));
         for (settings, param) in [

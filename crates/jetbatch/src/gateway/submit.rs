@@ -7,7 +7,6 @@ use super::{
     fields::Fields,
     limits,
     upload::{self, Upload},
-    view::{Links, rfc3339},
 };
 use crate::{
     bus::PublishError,
@@ -18,6 +17,7 @@ use crate::{
         names::{self, kind, operation, span},
     },
 };
+use api::{Accepted, FORM, IDEMPOTENCY_KEY as KEY, JSON, NDJSON};
 use axum::{
     Json,
     extract::{Request, State},
@@ -32,13 +32,11 @@ use domain::{
     status::State as Phase,
     submission::Submission,
 };
-use serde_json::json;
 use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
 use wire::{Message, Subject, envelope, stream, work::StoredStatus};
 
-const KEY: &str = "Idempotency-Key";
 const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
 
 /// A submission that was checked, and all that belongs to it.
@@ -55,7 +53,7 @@ pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
     let key = key(&headers)?;
     match media(&headers).as_str() {
-        "application/json" => {
+        JSON => {
             if query.is_some() {
                 return Err(Refusal::invalid("a JSON submission has its settings in the body, not in the query"));
             }
@@ -63,13 +61,13 @@ pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
                 body::json(&desk, &headers, request.into_body()).await?;
             place(&desk, key, Offer { submission: value, fingerprint, upload: None }).await
         }
-        "application/x-ndjson" | "application/jsonl" => {
+        NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
             check(&fields)?;
             let file = upload::raw(&desk, request).await?;
             place(&desk, key, Offer::of_file(&fields, file)?).await
         }
-        upload::FORM => {
+        FORM => {
             let mut fields = Fields::query(query.as_deref())?;
             let file = upload::form(&desk, request, &mut fields, check).await?;
             place(&desk, key, Offer::of_file(&fields, file)?).await
@@ -147,19 +145,17 @@ pub async fn put(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer {
 
 fn span(job: JobId) -> Span {
     let span = info_span!("submit", otel.name = span::SUBMIT, otel.kind = kind::PRODUCER, %job);
-    telemetry::set(&span, || names::messaging(operation::SEND, stream::SUBMIT, "jobs.submit"));
+    telemetry::set(&span, || names::messaging(operation::SEND, stream::SUBMIT.as_str(), "jobs.submit"));
     span
 }
 
 async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
     let payload = fit(desk, offer).await?;
     let bytes = payload.len();
-    let mut message = Message::new(Subject::SubmitJob(id), payload)
+    let message = Message::new(Subject::SubmitJob(id), payload)
         .id(format!("{id}:{}", offer.fingerprint))
         .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = telemetry::traceparent() {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
+    let message = wire::trace::put(message, telemetry::context().as_deref());
     // Kept before the publish: a client that goes away drops this future, and the message may be stored all the same.
     offer.upload.iter_mut().for_each(Upload::keep);
     let published = desk.shared.bus.publish(message).await;
@@ -214,18 +210,8 @@ fn existing(stored: &StoredStatus) -> Response {
 }
 
 pub fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Millis) -> Response {
-    let links = Links::of(id);
-    let location = links.itself.clone();
-    let body = json!({
-        "id": id,
-        "object": "job",
-        "state": state,
-        "status_url": links.itself,
-        "results_url": links.results,
-        "events_url": links.events,
-        "deadline": rfc3339(deadline),
-    });
-    (code, [(LOCATION, location)], Json(body)).into_response()
+    let accepted = Accepted::new(id, state, deadline);
+    (code, [(LOCATION, accepted.status_url.clone())], Json(accepted)).into_response()
 }
 
 #[cfg(test)]

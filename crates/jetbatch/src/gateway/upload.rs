@@ -9,6 +9,7 @@ use super::{
     pace::Pace,
 };
 use crate::store::{Store, paths};
+use api::{FORM, Kind, StoredFile};
 use axum::{
     Json,
     body::{Body, HttpBody},
@@ -18,7 +19,6 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use serde_json::json;
 use std::{
     fmt,
     sync::{
@@ -29,7 +29,6 @@ use std::{
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-pub const FORM: &str = "multipart/form-data";
 const FILE: &str = "file";
 
 /// A file in the store that is deleted again unless it is kept.
@@ -186,29 +185,30 @@ pub async fn keep(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
     };
     upload.keep();
     tracing::info!(file = %upload.id, bytes = upload.bytes, "a file was uploaded");
-    let body = json!({"id": upload.id, "object": "file", "input": upload.url(), "bytes": upload.bytes});
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    let (id, object, input, bytes) = (upload.id.to_string(), Kind::File, upload.url(), upload.bytes);
+    Ok((StatusCode::CREATED, Json(StoredFile { id, object, input, bytes })).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::ErrorCode;
     use futures::stream;
     use std::time::Duration;
 
     /// Never silent, and too slow all the same.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_trickle_is_given_up() {
         let trickle = |bytes: usize| {
             let piece = move |n: u32| async move {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_secs(5)).await;
                 (n < 100).then(|| (Ok::<_, String>(Bytes::from(vec![0; bytes])), n + 1))
             };
             Box::pin(stream::unfold(0, piece))
         };
-        let slow = read(Pace::new(Duration::from_millis(50)), trickle(1)).await;
-        assert_eq!(slow.unwrap_err().status, StatusCode::REQUEST_TIMEOUT);
-        assert_eq!(read(Pace::default(), trickle(1)).await.unwrap(), 100);
+        let slow = read(Pace::default(), trickle(1)).await;
+        assert_eq!(slow.unwrap_err().code, ErrorCode::Timeout);
+        assert_eq!(read(Pace::new(Duration::from_secs(600)), trickle(1)).await.unwrap(), 100);
     }
 
     async fn read(

@@ -20,7 +20,6 @@ use domain::{
     raw::RawRequest,
 };
 use tracing::{Instrument, Span};
-use wire::envelope;
 
 /// What may pass: the submission is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +66,8 @@ impl Ticket {
 /// None: the submission has nothing left to do.
 pub async fn submission(shared: &Shared, delivery: &Delivery) -> Result<Option<Ticket>, Error> {
     let incoming = Incoming::of(delivery);
-    let trace = delivery.header(envelope::TRACEPARENT);
-    let span = spans::process(incoming.id, trace);
-    let trace = trace.map(str::to_owned);
+    let trace = wire::trace::read(|name| delivery.header(name));
+    let span = spans::process(incoming.id, trace.as_deref());
     let begun = begin(shared, delivery, incoming, trace).instrument(span.clone());
     let Some((known, asked)) = begun.await? else { return Ok(None) };
     let size = size(shared, &asked, &known.job.submitted.input).await;
@@ -83,7 +81,7 @@ async fn begin(
     trace: Option<String>,
 ) -> Result<Option<(Folded, Asked)>, Error> {
     let (input, denied) = input(shared, &incoming);
-    let submitted = incoming.begin(input, trace.or_else(telemetry::traceparent), &shared.config);
+    let submitted = incoming.begin(input, trace.or_else(telemetry::context), &shared.config);
     let Some(known) = submit(shared, incoming.id, submitted, delivery).await? else { return Ok(None) };
     let asked = match denied {
         Some(error) => Asked::Refused(error),

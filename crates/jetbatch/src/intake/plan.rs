@@ -90,7 +90,7 @@ async fn reject(shared: &Shared, known: &Folded, errors: Vec<LineError>, total: 
 
 /// Whether it is stored. A job that was cancelled or expired meanwhile needs no verdict.
 async fn tell(shared: &Shared, known: &Folded, command: Command) -> Result<bool, Error> {
-    let trace = telemetry::traceparent();
+    let trace = telemetry::context();
     match command::execute(&shared.bus, known.job.id, Some(known), command, trace.as_deref()).await {
         Err(command::Error::Refused(Refusal::Unknown)) => Err(Error::Behind),
         Ok(is_new) => Ok(is_new),

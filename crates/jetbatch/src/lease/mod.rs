@@ -3,13 +3,13 @@
 //!
 //! A lease spares work done twice; it guards no data. A holder that was stopped or cut off learns late that it leads no
 //! more, so what a leader writes is compared and set by itself.
+mod lease;
 mod members;
 mod rule;
-mod seat;
 
 use crate::shared::Shared;
+use lease::Lease;
 use rule::Term;
-use seat::Seat;
 use std::{error::Error, pin::pin, time::Duration};
 use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -33,23 +33,23 @@ where
     R: Future<Output = Result<(), E>>,
     E: Error + 'static,
 {
-    let seat = Seat::new(&shared.bus, role, holder);
+    let lease = Lease::new(&shared.bus, role, holder);
     let mut ended = None;
     shared.metrics.leader(role, false);
     while ended.is_none() {
-        let Some(term) = stop.run_until_cancelled(seat.take()).await else { break };
+        let Some(term) = stop.run_until_cancelled(lease.take()).await else { break };
         tracing::info!(role, holder, "leads");
         shared.metrics.leader(role, true);
-        ended = reign(&seat, term, &stop, &mut room).await;
+        ended = lead_until_lost(&lease, term, &stop, &mut room).await;
         shared.metrics.leader(role, false);
     }
-    seat.release().await;
+    lease.release().await;
     ended.unwrap_or(Ok(()))
 }
 
 /// Until the room ends, or (none) the lease is lost and so the room is over.
-async fn reign<R, E>(
-    seat: &Seat,
+async fn lead_until_lost<R, E>(
+    lease: &Lease,
     term: Term,
     stop: &CancellationToken,
     room: &mut impl FnMut(CancellationToken) -> R,
@@ -59,7 +59,7 @@ where
     E: Error + 'static,
 {
     // A task of its own: a room that computes must not cost the lease.
-    let keeper = AbortOnDropHandle::new(tokio::spawn(seat.clone().keep(term)));
+    let keeper = AbortOnDropHandle::new(tokio::spawn(lease.clone().keep(term)));
     let token = stop.child_token();
     let mut room = pin!(room(token.clone()));
     let loss = tokio::select! {
@@ -67,12 +67,12 @@ where
         loss = keeper => loss,
     };
     let why = loss.map_or_else(|error| error.to_string(), |loss| loss.to_string());
-    tracing::warn!(role = seat.role(), holder = seat.holder(), why, "leads no more");
+    tracing::warn!(role = lease.role(), holder = lease.holder(), why, "leads no more");
     token.cancel();
     match timeout(END_WITHIN, room).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(role = seat.role(), error = &error as &dyn Error, "the room ended badly"),
-        Err(_) => tracing::warn!(role = seat.role(), "the room did not end in time and is dropped"),
+        Ok(Err(error)) => tracing::warn!(role = lease.role(), error = &error as &dyn Error, "the room ended badly"),
+        Err(_) => tracing::warn!(role = lease.role(), "the room did not end in time and is dropped"),
     }
     None
 }

@@ -2,9 +2,11 @@
 use domain::Pool;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use std::fmt::{self, Write};
+use strum::IntoStaticStr;
 
 /// What became of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum ChunkFate {
     /// The scheduler put it into WORK.
     Sent,
@@ -14,21 +16,6 @@ pub enum ChunkFate {
     Redelivered,
     /// Not run: its result was there, or its job no longer wants it.
     Skipped,
-    /// Handed back by a worker that is draining.
-    Returned,
-}
-
-impl ChunkFate {
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Redelivered => "redelivered",
-            Self::Skipped => "skipped",
-            Self::Returned => "returned",
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

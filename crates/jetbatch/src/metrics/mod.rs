@@ -171,7 +171,7 @@ impl Metrics {
     }
 
     pub fn chunk(&self, pool: &Pool, fate: ChunkFate) {
-        self.chunks.get_or_create(&ChunkLabel { pool: Text(pool.clone()), fate: Word(fate.as_str()) }).inc();
+        self.chunks.get_or_create(&ChunkLabel { pool: Text(pool.clone()), fate: Word(fate.into_str()) }).inc();
     }
 
     pub fn worker(&self, pool: &Pool, slots: usize, busy: usize) {

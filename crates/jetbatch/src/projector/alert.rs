@@ -43,10 +43,7 @@ pub fn message(folded: &Folded, sla: Sla, eta: Option<Eta>, at: Millis) -> Messa
     let alert = SlaAlert { job: job.id, at, sla, deadline, eta, remaining: job.remaining() };
     let payload = serde_json::to_vec(&alert).expect("an alert is plain JSON");
     let message = Message::new(Subject::SlaAlert(job.id), payload).id(format!("{}:{}", job.id, sla.as_str()));
-    match &job.submitted.trace {
-        Some(trace) => message.header(wire::envelope::TRACEPARENT, trace),
-        None => message,
-    }
+    wire::trace::put(message, job.submitted.trace.as_deref())
 }
 
 pub fn log(folded: &Folded, sla: Sla, eta: Option<Eta>) {

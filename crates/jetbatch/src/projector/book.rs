@@ -61,6 +61,10 @@ impl Book {
         self.entries.get_mut(job)
     }
 
+    pub fn peek(&self, job: &JobId) -> Option<&Entry> {
+        self.entries.get(job)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&JobId, &Entry)> {
         self.entries.iter()
     }
@@ -100,7 +104,7 @@ impl Book {
     }
 
     pub fn show(&self, metrics: &Metrics) {
-        State::ALL.into_iter().for_each(|state| metrics.jobs(state, self.states[place(state)]));
+        State::ALL.iter().copied().for_each(|state| metrics.jobs(state, self.states[place(state)]));
     }
 }
 
@@ -117,5 +121,5 @@ impl Entry {
 }
 
 fn place(state: State) -> usize {
-    State::ALL.iter().position(|one| *one == state).expect("ALL has every state")
+    state as usize
 }

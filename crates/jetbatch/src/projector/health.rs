@@ -106,11 +106,11 @@ impl Watchman {
 }
 
 async fn bucket_state(bus: &Bus, pools: &[String]) -> Result<StreamState, Error> {
-    let stream = format!("KV_{}", bucket::STATUS);
-    match bus.state(&stream).await {
+    let status = bus.bucket(bucket::STATUS);
+    match status.state().await {
         Err(ReadError::NoStream { .. }) => {
             bus.open_streams(pools).await?;
-            Ok(bus.state(&stream).await?)
+            Ok(status.state().await?)
         }
         state => Ok(state?),
     }

@@ -63,7 +63,7 @@ impl Error {
         match self {
             Self::LogLost { .. } | Self::LogReplaced => true,
             Self::Log(error) => error.is_final(),
-            Self::Read(ReadError::NoStream { stream }) => stream == wire::stream::EVENTS,
+            Self::Read(ReadError::NoStream { stream }) => stream == wire::stream::EVENTS.as_str(),
             Self::Read(_) | Self::Write(_) | Self::Apply(_) | Self::Contended { .. } => false,
         }
     }

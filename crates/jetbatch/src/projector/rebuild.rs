@@ -2,7 +2,7 @@
 //! is still the one that was compared.
 use super::{
     Error, health,
-    stored::{self, Mark, Written},
+    stored::{self, Mark, Value, Written},
 };
 use crate::{
     bus::{Bucket, Bus},
@@ -132,7 +132,7 @@ impl Rebuild {
 
 /// Replaces a value that is older than the fold. A newer one is the projector's, which is ahead of us.
 async fn replace(bus: Bus, bucket: Bucket, folded: Folded, rev: u64) -> Result<Outcome, Error> {
-    let (value, _) = stored::value(&folded, clock::now(), None);
+    let value = Value::of(&folded, clock::now(), None);
     Ok(match stored::put(&bus, &bucket, folded.job.id, value, rev).await? {
         Written::Ours { .. } => Outcome::Rewritten,
         Written::Theirs(_) => Outcome::Same,

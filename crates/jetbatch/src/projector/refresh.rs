@@ -2,10 +2,10 @@
 use super::{alert, room::Room};
 use crate::clock;
 use domain::{
-    JobId,
+    JobId, Millis,
     forecast::{Owed, forecast},
     schedule::Urgency,
-    status::Status,
+    status::{self, Live},
 };
 use std::{collections::HashMap, time::Duration};
 
@@ -17,12 +17,21 @@ const REFRESHES_MAX: usize = 500;
 impl Room {
     /// Tells a step in a job's standing against its deadline.
     pub fn tell(&mut self, job: JobId) {
-        let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { return };
         let now = clock::now();
-        let status = Status::of(&folded.job);
-        let Some(sla) = status.live(now, entry.eta).sla else { return };
-        let is_known = entry.stored || alert::is_recent(status.ended_at, now);
-        if entry.telling || !is_known || !alert::is_news(entry.told, sla) {
+        if let Some(live) = self.live(job, now) {
+            self.tell_of(job, live, now);
+        }
+    }
+
+    fn live(&self, job: JobId, now: Millis) -> Option<Live> {
+        let (folded, entry) = (self.log.job(&job)?, self.book.peek(&job)?);
+        Some(Live::of(&folded.job, now, entry.eta))
+    }
+
+    fn tell_of(&mut self, job: JobId, live: Live, now: Millis) {
+        let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { return };
+        let Some(sla) = live.sla.filter(|sla| !entry.telling && alert::is_news(entry.told, *sla)) else { return };
+        if !entry.stored && !alert::is_recent(status::ended_at(&folded.job), now) {
             return;
         }
         entry.telling = true;
@@ -38,10 +47,11 @@ impl Room {
         let now = clock::now();
         let mut stale = Vec::new();
         for job in self.book.ids() {
-            self.tell(job);
-            let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { continue };
+            let Some(live) = self.live(job, now) else { continue };
+            self.tell_of(job, live, now);
+            let Some(entry) = self.book.peek(&job) else { continue };
             let is_fresh = entry.write.began.is_some_and(|began| began.elapsed() < REFRESH / 2);
-            if !is_fresh && entry.live != Some(Status::of(&folded.job).live(now, entry.eta)) {
+            if !is_fresh && entry.live != Some(live) {
                 stale.push((entry.write.began, job));
             }
         }

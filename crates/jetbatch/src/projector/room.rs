@@ -8,7 +8,7 @@ use super::{
     repair::Repair,
     resume::Missing,
     snapshots::Snapshots,
-    stored::{self, Mark, Written},
+    stored::{self, Mark, Value, Written},
     writer::{Done, Turn, Writer},
 };
 use crate::{
@@ -21,7 +21,7 @@ use domain::{
     Event, JobId, Millis,
     eta::Sla,
     forecast::Owed,
-    status::{Live, Status},
+    status::{Live, State},
 };
 use futures::FutureExt;
 use std::{collections::HashMap, time::Duration};
@@ -200,7 +200,7 @@ impl Room {
         entry.owed.subtract(&before);
         // No other event moves a job to another state.
         if change.event.is_lifecycle() || folded.job.remaining() == 0 {
-            self.book.state(id, Status::of(&folded.job).state);
+            self.book.state(id, State::of(&folded.job));
         }
         true
     }
@@ -287,7 +287,7 @@ impl Room {
             return self.writer.remove(job);
         }
         let Some(folded) = self.log.job(&job) else { return self.book.remove(&job) };
-        let value = stored::value(folded, clock::now(), entry.eta);
+        let value = Value::of(folded, clock::now(), entry.eta);
         self.writer.write(job, value, entry.rev, entry.write.since.take());
     }
 

@@ -10,10 +10,10 @@ use domain::{
     eta::Eta,
     status::{Live, State, Status},
 };
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
-use wire::{bucket, stream, work::StoredStatus};
+use wire::{bucket, stream};
 
 const VERSION: u32 = 1;
 /// Conflicts in a row at one write. Between two of them somebody else wrote the same job's status.
@@ -43,8 +43,16 @@ pub enum Written {
     Nothing,
 }
 
-/// The stored value with its folded part as bytes, so that equal means equal byte for byte.
-#[derive(Deserialize)]
+/// A status to be written: what it says is known, and not read from the bytes again.
+#[derive(Debug, Clone)]
+pub struct Value {
+    pub bytes: Bytes,
+    /// Of no revision.
+    pub mark: Mark,
+}
+
+/// [`wire::work::StoredStatus`] with its folded part as bytes, so that equal means equal byte for byte.
+#[derive(Serialize, Deserialize)]
 struct Parts<'a> {
     v: u32,
     seq: u64,
@@ -83,17 +91,23 @@ impl Mark {
 
     /// Whether the fold comes to the same, clock aside.
     pub fn is(&self, folded: &Folded) -> bool {
-        let status = serde_json::to_vec(&Status::of(&folded.job)).unwrap_or_default();
-        self.seq == folded.seq && self.hash == blake3::hash(&status)
+        self.seq == folded.seq && self.hash == blake3::hash(raw(folded).get().as_bytes())
     }
 }
 
-/// The value for a fold, and its clock-dependent part.
-pub fn value(folded: &Folded, now: Millis, eta: Option<Eta>) -> (Bytes, Live) {
-    let status = Status::of(&folded.job);
-    let live = status.live(now, eta);
-    let stored = StoredStatus { v: VERSION, seq: folded.seq, status, live };
-    (serde_json::to_vec(&stored).expect("a status is plain JSON").into(), live)
+impl Value {
+    /// Of a fold as it stands.
+    pub fn of(folded: &Folded, now: Millis, eta: Option<Eta>) -> Self {
+        let (seq, status, live) = (folded.seq, raw(folded), Live::of(&folded.job, now, eta));
+        let hash = blake3::hash(status.get().as_bytes());
+        let parts = Parts { v: VERSION, seq, status: &status, live };
+        let bytes = serde_json::to_vec(&parts).expect("a status is plain JSON").into();
+        Self { bytes, mark: Mark { seq, hash, state: State::of(&folded.job), live, rev: 0 } }
+    }
+}
+
+fn raw(folded: &Folded) -> Box<RawValue> {
+    to_raw_value(&Status::of(&folded.job)).expect("a status is plain JSON")
 }
 
 /// What the bucket holds; nothing where there is none.
@@ -118,19 +132,19 @@ pub async fn load_of(bucket: &Bucket) -> Result<HashMap<JobId, Mark>, ReadError>
 
 /// Writes a status against the revision that is known of it: one round trip, unless another wrote. A status never goes
 /// back: one of more events stands, whoever is late with one of fewer. Nor does one come back that was deleted.
-pub async fn put(bus: &Bus, bucket: &Bucket, job: JobId, value: Bytes, mut rev: u64) -> Result<Written, Error> {
-    let key = job.to_string();
-    let is_over = Mark::read(&value, 0).is_some_and(|mark| mark.state.is_terminal());
+pub async fn put(bus: &Bus, bucket: &Bucket, job: JobId, value: Value, mut rev: u64) -> Result<Written, Error> {
+    let Value { bytes, mark } = value;
+    let (key, is_over) = (job.to_string(), mark.state.is_terminal());
     for _ in 0..TRIES_MAX {
         // Only of a job that ended there is a tombstone, and only where no status is known may it have done its work.
         if is_over && rev == 0 && log::is_deleted(bus, job).await? {
             return Ok(Written::Nothing);
         }
-        if let Append::Stored(rev) = bucket.update(&key, value.clone(), rev).await? {
+        if let Append::Stored(rev) = bucket.update(&key, bytes.clone(), rev).await? {
             return Ok(Written::Ours { rev });
         }
         let held = bucket.last(&key).await?;
-        if let Some(mark) = held.as_ref().and_then(|held| theirs(held, &value)) {
+        if let Some(mark) = held.as_ref().and_then(|held| theirs(held, &mark)) {
             return Ok(Written::Theirs(mark));
         }
         if is_over && log::is_deleted(bus, job).await? {
@@ -154,9 +168,8 @@ pub async fn remove(bucket: &Bucket, job: JobId) -> Result<Option<State>, Error>
 }
 
 /// Where theirs is ahead, its revision is not told: who is behind must not write against it, but compare again.
-fn theirs(held: &Entry, ours: &[u8]) -> Option<Mark> {
-    let ours = Mark::read(ours, 0)?;
-    let held = Mark::of(held).filter(|held| held.stands(&ours))?;
+fn theirs(held: &Entry, ours: &Mark) -> Option<Mark> {
+    let held = Mark::of(held).filter(|held| held.stands(ours))?;
     Some(Mark { rev: if held.seq > ours.seq { 0 } else { held.rev }, ..held })
 }
 
@@ -173,6 +186,14 @@ pub async fn check(bus: &Bus, marks: &HashMap<JobId, Mark>) -> Result<u64, Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{
+        Event, Job,
+        event::{Input, Priority, Submitted},
+        pack::Packing,
+        retry::Policies,
+    };
+    use std::collections::BTreeMap;
+    use wire::work::StoredStatus;
 
     fn entry(op: Op, value: &str) -> Entry {
         Entry { key: "j".into(), value: value.to_owned().into(), rev: 9, op, time_ms: 0, pending: 0 }
@@ -182,10 +203,43 @@ mod tests {
         format!(r#"{{"v":1,"seq":{seq},"status":{{"state":"{state}"}},"live":{{}}}}"#)
     }
 
+    fn mark(value: &str) -> Mark {
+        Mark::read(value.as_bytes(), 0).unwrap()
+    }
+
+    #[test]
+    fn what_is_known_of_a_value_is_what_is_read_of_it() {
+        let value = Value::of(&folded(), Millis::new(9_000), Some(Eta { p50: Millis::new(1), p90: Millis::new(2) }));
+        assert_eq!(Mark::read(&value.bytes, 0), Some(value.mark));
+        assert!(value.mark.is(&folded()));
+        let stored: StoredStatus = serde_json::from_slice(&value.bytes).unwrap();
+        assert_eq!((stored.v, &stored.status), (VERSION, &Status::of(&folded().job)));
+        assert_eq!(serde_json::to_vec(&stored).unwrap(), value.bytes, "the form of the bucket");
+    }
+
+    fn folded() -> Folded {
+        let submitted = Submitted {
+            at: Millis::new(5_000),
+            fingerprint: "f".into(),
+            input: Input::Inline,
+            model: Some("tiny".into()),
+            endpoint: None,
+            window_ms: 1_000,
+            metadata: BTreeMap::from([("k".into(), "v".into())]),
+            priority: Priority::High,
+            trace: None,
+            packing: Packing::default(),
+            retries: Policies::default(),
+            strict: false,
+        };
+        let job = Job::begin(JobId::keyed("t", "a"), &Event::JobSubmitted(submitted)).unwrap();
+        Folded { job, lifecycle_seq: 7, seq: 7 }
+    }
+
     #[test]
     fn a_status_gives_way_to_one_of_more_events_only() {
         let ours = value(5, "in_progress");
-        assert!(Mark::read(ours.as_bytes(), 0).is_some_and(|mark| mark.state == State::InProgress));
+        assert_eq!(mark(&ours).state, State::InProgress);
         for (held, stands) in [
             (entry(Op::Put, &value(6, "completed")), true),
             (entry(Op::Put, &value(5, "in_progress")), true),
@@ -194,14 +248,14 @@ mod tests {
             (entry(Op::Put, "no status"), false),
             (entry(Op::Delete, ""), false),
         ] {
-            assert_eq!(theirs(&held, ours.as_bytes()).is_some(), stands, "{held:?}");
+            assert_eq!(theirs(&held, &mark(&ours)).is_some(), stands, "{held:?}");
         }
     }
 
     #[test]
     fn who_is_behind_learns_no_revision_to_write_against() {
         let (old, new) = (value(5, "in_progress"), value(6, "completed"));
-        assert_eq!(theirs(&entry(Op::Put, &new), new.as_bytes()).unwrap().rev, 9);
-        assert_eq!(theirs(&entry(Op::Put, &new), old.as_bytes()).unwrap().rev, 0);
+        assert_eq!(theirs(&entry(Op::Put, &new), &mark(&new)).unwrap().rev, 9);
+        assert_eq!(theirs(&entry(Op::Put, &new), &mark(&old)).unwrap().rev, 0);
     }
 }

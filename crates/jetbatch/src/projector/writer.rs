@@ -1,10 +1,9 @@
 //! Writes and alerts under way: many jobs at once, one write a job, and a pause between two of one job.
 use super::{
     Error,
-    stored::{self, Written},
+    stored::{self, Value, Written},
 };
 use crate::bus::{Bucket, Bus, PublishError};
-use bytes::Bytes;
 use domain::{
     JobId,
     eta::Sla,
@@ -49,9 +48,10 @@ impl Writer {
     }
 
     /// Against the revision `rev`.
-    pub fn write(&mut self, job: JobId, (value, live): (Bytes, Live), rev: u64, since: Option<u64>) {
+    pub fn write(&mut self, job: JobId, value: Value, rev: u64, since: Option<u64>) {
         let (bus, bucket) = (self.bus.clone(), self.bucket.clone());
         let write = async move {
+            let live = value.mark.live;
             let result = stored::put(&bus, &bucket, job, value, rev).await;
             Done::Wrote { job, since, live, result }
         };

@@ -116,7 +116,7 @@ fn note(answered: Result<(), AckError>) {
 
 async fn retry(shared: Shared, delivery: Delivery, control: Control, places: Arc<Semaphore>) {
     let beat = Duration::from_secs(shared.config.nats.ack_wait_s.max(3)) / 3;
-    let trace = delivery.header(envelope::TRACEPARENT).map(str::to_owned);
+    let trace = wire::trace::read(|name| delivery.header(name));
     let end = {
         let mut work = pin!(async {
             let _place = places.acquire().await;

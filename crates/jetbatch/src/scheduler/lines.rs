@@ -179,9 +179,7 @@ impl Prepared {
         }
         let subject = Subject::Work { pool: pool.clone(), job, chunk };
         let mut message = Message::new(subject, envelope::encode(&work)).id(id);
-        if let Some(trace) = span.in_scope(telemetry::traceparent) {
-            message = message.header(envelope::TRACEPARENT, trace);
-        }
+        message = wire::trace::put(message, span.in_scope(telemetry::context).as_deref());
         Self { pool, parts, work: message, span }
     }
 

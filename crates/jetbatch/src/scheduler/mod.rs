@@ -290,7 +290,7 @@ impl Scheduler {
         while let Some(job) = self.unwanted.first().copied() {
             let is_wanted = self.log.job(&job).is_some_and(|folded| folded.job.is_wanted());
             if !is_wanted {
-                self.shared.bus.purge(stream::WORK, &Filter::JobWork(job).to_string()).await?;
+                self.shared.bus.purge(stream::WORK, &Filter::JobWork(job)).await?;
             }
             self.unwanted.remove(&job);
         }

@@ -27,7 +27,7 @@ struct Held {
 
 async fn held(shared: &Shared) -> Result<Held, Passing> {
     let (at, looked) = (clock::now(), Instant::now());
-    let filter = Filter::Work.to_string();
+    let filter = Filter::Work;
     let (subjects, workers) = tokio::join!(shared.bus.subjects(stream::WORK, &filter), workers(shared));
     let subjects = subjects?;
     let until = shared.bus.last_seq(stream::EVENTS).await?;

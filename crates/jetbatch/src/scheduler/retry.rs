@@ -17,7 +17,7 @@ use domain::{
 };
 use futures::{StreamExt, stream::BoxStream};
 use std::collections::VecDeque;
-use wire::{Message, Subject, envelope, stream::EVENTS};
+use wire::{Message, Subject, envelope};
 
 const BLOCK_BYTES: u64 = 1 << 20;
 /// As much of an error line as holds its number.
@@ -51,7 +51,7 @@ pub async fn retry(shared: &Shared, of: JobId, trace: Option<&str>) -> Result<(J
     let status = Status::of(&job);
     again::check(status.state, status.requests)?;
     let id = again::id(of);
-    if shared.bus.last(EVENTS, &Subject::JobEvent(id).to_string()).await?.is_some() {
+    if shared.bus.last(&Subject::JobEvent(id)).await?.is_some() {
         return Ok((id, false));
     }
     match gather(shared, &job).await {
@@ -71,11 +71,8 @@ async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), E
     submission.input = Some(format!("upload://{}", id.uuid()));
     submission.fingerprint = Some(fingerprint.clone());
     let message = Message::new(Subject::SubmitJob(id), envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
-    let mut message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    if let Some(trace) = trace {
-        message = message.header(envelope::TRACEPARENT, trace);
-    }
-    shared.bus.publish(message).await?;
+    let message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
+    shared.bus.publish(wire::trace::put(message, trace)).await?;
     Ok(())
 }
 

@@ -1,7 +1,11 @@
 use std::{collections::BTreeSet, fmt, str::FromStr};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// A room that can run alone. They stop in this order: first what brings work in, then what works, last what keeps it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Display, EnumString, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case", const_into_str)]
 pub enum Role {
     Gateway,
     Intake,
@@ -12,24 +16,10 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Self; 6] =
-        [Self::Gateway, Self::Intake, Self::Scheduler, Self::Worker, Self::Archiver, Self::Projector];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Intake => "intake",
-            Self::Scheduler => "scheduler",
-            Self::Worker => "worker",
-            Self::Archiver => "archiver",
-            Self::Projector => "projector",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into_str()
     }
 }
 
@@ -39,7 +29,7 @@ pub struct Roles(BTreeSet<Role>);
 
 impl Roles {
     pub fn all() -> Self {
-        Self(Role::ALL.into())
+        Self(Role::ALL.iter().copied().collect())
     }
 
     pub fn has(&self, role: Role) -> bool {
@@ -66,9 +56,8 @@ impl FromStr for Roles {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        let find = |name: &str| Role::ALL.into_iter().find(|role| role.as_str() == name);
         let names = text.split(',').map(str::trim);
-        names.map(|name| find(name).ok_or_else(|| UnknownRole(name.to_owned()))).collect::<Result<_, _>>().map(Self)
+        names.map(|name| name.parse().map_err(|_| UnknownRole(name.to_owned()))).collect::<Result<_, _>>().map(Self)
     }
 }
 

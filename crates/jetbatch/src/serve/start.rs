@@ -8,6 +8,7 @@ use crate::{
     projector, scheduler,
     shared::Shared,
     store::{self, Store, StoreError},
+    streams::DECLARED,
     worker,
 };
 use domain::Pool;
@@ -29,7 +30,7 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     if config.pools.is_empty() {
         return Err(Error::NoPools);
     }
-    super::descriptors::raise();
+    super::rlimit::raise();
     let (server, nats) = nats(&config).await?;
     let config = Config { nats, ..config };
     // The address is taken before anything is promised to anyone.
@@ -60,8 +61,8 @@ pub async fn nats(config: &Config) -> Result<(Option<Server>, bus::Settings), Er
 
 pub async fn connect(nats: &bus::Settings, name: &str, server: Option<&Server>) -> Result<Bus, bus::ConnectError> {
     match server {
-        Some(server) => Bus::connect_own(nats, name, server).await,
-        None => Bus::connect(nats, name).await,
+        Some(server) => Bus::connect_own(nats, &DECLARED, name, server).await,
+        None => Bus::connect(nats, &DECLARED, name).await,
     }
 }
 

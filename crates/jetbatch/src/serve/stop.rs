@@ -40,7 +40,7 @@ impl Running {
     /// Stops room after room, in the order of [`Role`], and the nats-server last. Gives the first error.
     pub async fn stop(mut self) -> Result<(), Error> {
         let mut outcome = Ok(());
-        for role in Role::ALL {
+        for role in Role::ALL.iter().copied() {
             let limit = if role == Role::Worker { self.drain.saturating_add(STOP_LIMIT) } else { STOP_LIMIT };
             let stopped = tokio::time::timeout(limit, self.halt(role)).await;
             outcome = outcome.and(stopped.unwrap_or(Err(Error::Stuck { role, limit })));

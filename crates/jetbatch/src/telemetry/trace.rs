@@ -1,19 +1,25 @@
-//! W3C trace context on spans. Without a tracer a span remembers the context it was given and hands that one on.
+//! W3C trace contexts on spans, each as one text ([`wire::trace`]). Without a tracer a span remembers the context it was given and hands that one on.
 use super::{Attribute, TRACER};
 use domain::Millis;
 use opentelemetry::{
     Context, KeyValue,
-    trace::{
-        Span as _, SpanBuilder, SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState, Tracer,
-    },
+    propagation::TextMapPropagator,
+    trace::{Span as _, SpanBuilder, SpanContext, Status, TraceContextExt, TraceId, Tracer},
 };
-use opentelemetry_sdk::trace::SdkTracer;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use tracing::{Dispatch, Span, Subscriber, span};
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
 use tracing_subscriber::{
     Registry,
     registry::{LookupSpan, SpanData},
+};
+use wire::{
+    envelope::{TRACEPARENT, TRACESTATE},
+    trace,
 };
 
 /// The context a span was given, in its extensions.
@@ -32,14 +38,14 @@ where
         .with_target(false)
 }
 
-/// The W3C `traceparent` of the current span. Without a tracer: the one that came in with it, if any.
-pub fn traceparent() -> Option<String> {
+/// The context of the current span. Without a tracer: the one that came in with it, if any.
+pub fn context() -> Option<String> {
     of(&Span::current())
 }
 
 /// Puts the span under a remote parent. Call it before the span is entered.
-pub fn parent(span: &Span, traceparent: Option<&str>) {
-    let Some(context) = traceparent.and_then(parse) else { return };
+pub fn parent(span: &Span, remote: Option<&str>) {
+    let Some(context) = remote.and_then(parse) else { return };
     if TRACER.get().is_some() {
         // A span that is filtered out has no parent to set, and one that was entered has begun under another.
         let _ = span.set_parent(Context::new().with_remote_span_context(context));
@@ -52,9 +58,9 @@ pub fn parent(span: &Span, traceparent: Option<&str>) {
 }
 
 /// Links the span to another one: an earlier attempt, or the message that caused it.
-pub fn link(span: &Span, traceparent: Option<&str>) {
+pub fn link(span: &Span, remote: Option<&str>) {
     if TRACER.get().is_some()
-        && let Some(context) = traceparent.and_then(parse)
+        && let Some(context) = remote.and_then(parse)
     {
         span.add_link(context);
     }
@@ -74,7 +80,7 @@ pub fn fail(span: &Span, why: &str) {
     }
 }
 
-/// Records a span that is over, such as the time a chunk lay in the queue, and gives its `traceparent`. Without a
+/// Records a span that is over, such as the time a chunk lay in the queue, and gives its context. Without a
 /// tracer that is the parent's, so that what follows still hangs under it.
 pub fn past(
     name: &'static str,
@@ -130,21 +136,19 @@ fn time(at: Millis) -> SystemTime {
 }
 
 fn print(context: &SpanContext) -> String {
-    format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8())
+    let mut fields = HashMap::new();
+    let context = Context::new().with_remote_span_context(context.clone());
+    TraceContextPropagator::new().inject_context(&context, &mut fields);
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    trace::join(field(TRACEPARENT), field(TRACESTATE))
 }
 
 /// Nothing where the text is no valid context: a client's mistake there costs it its trace, not its job.
 fn parse(text: &str) -> Option<SpanContext> {
-    let mut parts = text.trim().split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let hex = |part: &str, digits| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit());
-    let shaped = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
-    if !shaped || version == "ff" || (version == "00" && parts.next().is_some()) {
-        return None;
-    }
-    let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?);
-    let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
-    let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+    let (parent, state) = trace::split(text.trim());
+    let fields = [(TRACEPARENT, parent), (TRACESTATE, state)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &HashMap::from(fields));
+    let context = context.span().span_context().clone();
     context.is_valid().then_some(context)
 }
 
@@ -157,7 +161,11 @@ mod tests {
 
     #[test]
     fn a_valid_context_prints_and_parses() {
-        assert_eq!(parse(PARENT).map(|context| print(&context)).as_deref(), Some(PARENT));
+        let through = |text| parse(text).map(|context| print(&context));
+        assert_eq!(through(PARENT).as_deref(), Some(PARENT));
+        let stated = format!("{PARENT} congo=t61rcWkgMzE,rojo=00f067aa0ba902b7");
+        assert_eq!(through(&stated), Some(stated.clone()));
+        assert_eq!(through(&format!("{PARENT} no state")).as_deref(), Some(PARENT));
         for bad in [
             "",
             "00",
@@ -175,15 +183,16 @@ mod tests {
     #[test]
     fn without_a_tracer_the_incoming_context_is_handed_on() {
         tracing::subscriber::with_default(Registry::default(), || {
-            assert_eq!(traceparent(), None);
+            assert_eq!(context(), None);
             let outer = info_span!("outer");
-            parent(&outer, Some(PARENT));
+            let stated = format!("{PARENT} vendor=1");
+            parent(&outer, Some(&stated));
             outer.in_scope(|| {
                 let inner = info_span!("inner");
-                assert_eq!(inner.in_scope(traceparent).as_deref(), Some(PARENT));
+                assert_eq!(inner.in_scope(context), Some(stated.clone()));
                 parent(&inner, Some("not a context"));
                 link(&inner, Some(PARENT));
-                assert_eq!(inner.in_scope(traceparent).as_deref(), Some(PARENT));
+                assert_eq!(inner.in_scope(context), Some(stated.clone()));
             });
         });
         let now = Millis::new(5);

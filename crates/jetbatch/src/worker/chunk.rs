@@ -16,7 +16,7 @@ use domain::{
     event::{FaultClass, Tally, Usage},
     limits::DELIVERIES_MAX,
 };
-use engine::{Answer, Engine, Fault, Key};
+use engine::{Answer, Engine, Fault, Key, answer::Kind};
 use futures::{StreamExt, stream::FuturesOrdered};
 use std::{
     sync::{
@@ -29,7 +29,6 @@ use tracing::Instrument;
 use wire::{
     Subject,
     envelope::{self, DecodeError},
-    stream,
     work::{Results, Work},
 };
 
@@ -174,7 +173,8 @@ impl Runner {
     }
 
     async fn begin(&self, work: &Work, delivery: &Delivery, turns: Vec<Turn<'_>>) -> Result<(), Error> {
-        let trace = delivery.header(envelope::TRACEPARENT);
+        let trace = wire::trace::read(|name| delivery.header(name));
+        let trace = trace.as_deref();
         spans::queued(work, trace);
         let waited_ms = clock::now().since(work.sent);
         self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
@@ -189,7 +189,7 @@ impl Runner {
         let mut lines = BytesMut::new();
         for part in 0..work.parts {
             let subject = Subject::InputPart { job: work.job, chunk: work.chunk, part };
-            let raw = self.shared.bus.last(stream::RESULTS, &subject.to_string()).await?;
+            let raw = self.shared.bus.last(&subject).await?;
             lines.extend_from_slice(&raw.ok_or(Error::Part { part })?.payload);
         }
         Ok(lines.freeze())
@@ -317,7 +317,7 @@ fn take(
     render::answer(out, work.job, number, custom_id, answer);
     results.sizes.push((out.len() - before) as u32);
     let usage = Usage { prompt: answer.usage.prompt, completion: answer.usage.completion, cached: answer.usage.cached };
-    let good = answer.status == 200;
+    let good = answer.is_good();
     if !good {
         results.errors.push(position);
     }
@@ -338,11 +338,11 @@ const fn passes(error: &PublishError) -> bool {
 
 /// The fault in an answer, where the job wants such a one tried again.
 fn own_fault(answer: &Answer, work: &Work) -> Option<FaultClass> {
-    if answer.status == 200 || work.retried.is_empty() {
-        return None;
-    }
-    let is_long = answer.body.contains("context_length_exceeded");
-    let class = if is_long { FaultClass::TooLong } else { FaultClass::Refused };
+    let class = match answer.kind {
+        Kind::Good => return None,
+        Kind::Refused => FaultClass::Refused,
+        Kind::TooLong => FaultClass::TooLong,
+    };
     work.retried.contains(&class).then_some(class)
 }
 

@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(request.call.endpoint, Endpoint::Chat);
         assert_eq!(&request.call.body[..], br#"{"messages":[]}"#);
         let (mut out, job) = (Vec::new(), JobId::keyed("t", "k"));
-        let given = Answer { status: 200, body: r#"{"object":"chat.completion"}"#.into(), usage: Usage::default() };
+        let given = Answer::good(r#"{"object":"chat.completion"}"#.into(), Usage::default());
         answer(&mut out, job, 7, &request.custom_id, &given);
         error(&mut out, job, 8, &request.custom_id, "batch_expired", "too \"late\"");
         let lines: Vec<serde_json::Value> =

@@ -14,18 +14,18 @@ use domain::{
 use tracing::Instrument;
 use uuid::Uuid;
 use wire::{
-    Message, Subject, envelope, stream,
+    Message, Subject, envelope,
     work::{Results, Work},
 };
 
 /// The result that stands for a chunk, if there is one.
 async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    decode(bus.last(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?)
+    decode(bus.last(&Subject::Result { job, chunk }).await?)
 }
 
 /// The same for who only spares work by it: it may miss one that was stored a moment ago.
 pub async fn stored_near(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    decode(bus.last_near(stream::RESULTS, &Subject::Result { job, chunk }.to_string()).await?)
+    decode(bus.last_near(&Subject::Result { job, chunk }).await?)
 }
 
 fn decode(raw: Option<Raw>) -> Result<Option<Results>, Error> {
@@ -44,9 +44,7 @@ pub async fn store(bus: &Bus, work: &Work, parts: &[Message], results: &Results)
         }
         let subject = Subject::Result { job: work.job, chunk: work.chunk };
         let mut message = Message::new(subject, envelope::encode(results));
-        if let Some(trace) = telemetry::traceparent() {
-            message = message.header(envelope::TRACEPARENT, trace);
-        }
+        message = wire::trace::put(message, telemetry::context().as_deref());
         match bus.publish(message).await {
             Ok(_) => Ok(results.clone()),
             Err(PublishError::Taken { .. }) => {
@@ -103,6 +101,6 @@ pub async fn failed(bus: &Bus, work: &Work, worker: &str, class: FaultClass, rea
 }
 
 async fn fact(bus: &Bus, job: JobId, event: &Event, id: String) -> Result<(), Error> {
-    bus.publish(envelope::event(job, event, telemetry::traceparent().as_deref()).id(id)).await?;
+    bus.publish(envelope::event(job, event, telemetry::context().as_deref()).id(id)).await?;
     Ok(())
 }

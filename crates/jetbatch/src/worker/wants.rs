@@ -9,7 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use wire::{Subject, envelope, stream};
+use wire::{Subject, envelope};
 
 /// How often it is asked while a chunk runs: one that is not wanted any more is left within a second.
 const EVERY: Duration = Duration::from_millis(400);
@@ -30,7 +30,7 @@ impl Wants {
 
     pub async fn now(&self, job: JobId) -> Result<bool, ReadError> {
         let at = Instant::now();
-        let last = self.bus.last_near(stream::EVENTS, &Subject::JobEvent(job).to_string()).await?;
+        let last = self.bus.last_near(&Subject::JobEvent(job)).await?;
         let wanted = last.is_some_and(|raw| raw.header(envelope::WANTED) == Some(envelope::YES));
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= KEPT_MAX {

@@ -4,6 +4,8 @@ mod login;
 mod pki;
 mod tls;
 
+use super::At;
+use jetbatch::streams::DECLARED;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,13 +40,13 @@ async fn works(settings: &Settings) -> Bus {
 }
 
 async fn store(bus: &Bus, id: &str) {
-    bus.publish(Message::new("event.chunk.a", "fact").id(id)).await.unwrap();
-    assert_eq!(bus.last("EVENTS", "event.chunk.a").await.unwrap().unwrap().id(), Some(id));
+    bus.publish(Message::spelled("event.chunk.a", "fact").id(id)).await.unwrap();
+    assert_eq!(bus.last(&At("EVENTS", "event.chunk.a")).await.unwrap().unwrap().id(), Some(id));
 }
 
 /// The one line that tells why there is no connection. It names each of the words.
 async fn refused(settings: &Settings, words: &[&str]) -> String {
-    let connect = tokio::time::timeout(SOON, Bus::connect(settings, "test")).await;
+    let connect = tokio::time::timeout(SOON, Bus::connect(settings, &DECLARED, "test")).await;
     let error = connect.expect("what no further try would change is told at once").err().expect("it is refused");
     let said = error.to_string();
     assert!(!said.contains('\n') && words.iter().all(|word| said.contains(word)), "{words:?} in: {said}");

@@ -1,5 +1,7 @@
+use super::At;
 use std::collections::HashSet;
 use std::time::Duration;
+use wire::Filter;
 
 use async_nats::jetstream::stream;
 use jetbatch::bus::{Append, Bus, Change, Settings};
@@ -20,17 +22,17 @@ async fn stand() -> (Cluster, Bus) {
 #[tokio::test]
 async fn an_append_made_again_is_stored_and_no_conflict() {
     let (_cluster, bus) = stand().await;
-    let event = |id: &str| Message::new("event.job.a", "event").id(id);
+    let event = |id: &str| Message::spelled("event.job.a", "event").id(id);
     assert!(matches!(bus.append(event("1"), 0).await.unwrap(), Append::Stored(1)));
     assert!(matches!(bus.append(event("1"), 0).await.unwrap(), Append::Stored(1)));
     assert_eq!(bus.append(event("other"), 0).await.unwrap(), Append::Conflict);
     let appends = (0..16).map(|n| {
         let bus = bus.clone();
-        async move { bus.append(Message::new("event.job.a", "event").id(format!("w{n}")), 1).await.unwrap() }
+        async move { bus.append(Message::spelled("event.job.a", "event").id(format!("w{n}")), 1).await.unwrap() }
     });
     let outcomes = futures::future::join_all(appends).await;
     assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Append::Stored(_))).count(), 1);
-    assert_eq!(bus.state("EVENTS").await.unwrap().messages, 2);
+    assert_eq!(bus.state(wire::stream::EVENTS).await.unwrap().messages, 2);
 }
 
 /// The leader is killed while facts are published, results are contended for, and a reader reads.
@@ -38,19 +40,19 @@ async fn an_append_made_again_is_stored_and_no_conflict() {
 async fn an_election_loses_and_doubles_nothing() {
     const COUNT: usize = 6_000;
     let (mut cluster, bus) = stand().await;
-    let born = bus.state("EVENTS").await.unwrap().created;
-    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let born = bus.state(wire::stream::EVENTS).await.unwrap().created;
+    let mut reader = bus.read(wire::stream::EVENTS, &Filter::All, 1).await.unwrap();
     let publisher = tokio::spawn({
         let bus = bus.clone();
         async move {
             let mut window = bus.window(32);
             for n in 0..COUNT {
-                window.push(Message::new("event.chunk.a", "fact").id(n)).await.unwrap();
+                window.push(Message::spelled("event.chunk.a", "fact").id(n)).await.unwrap();
             }
             window.flush().await.unwrap();
         }
     });
-    let some = || async { (bus.last_seq("EVENTS").await.unwrap() as usize > COUNT / 4).then_some(()) };
+    let some = || async { (bus.last_seq(wire::stream::EVENTS).await.unwrap() as usize > COUNT / 4).then_some(()) };
     wait_for("a part to be stored", WAIT, some).await;
     let leader = cluster.leader("EVENTS").await;
     cluster.kill(leader).await;
@@ -63,7 +65,7 @@ async fn an_election_loses_and_doubles_nothing() {
         last = raw.seq;
         assert!(ids.insert(raw.id().unwrap().to_owned()), "{raw:?} twice");
     }
-    let state = bus.state("EVENTS").await.unwrap();
+    let state = bus.state(wire::stream::EVENTS).await.unwrap();
     assert_eq!(state.messages as usize, COUNT);
     // By this a log is known again: whoever leads must say the same.
     assert_eq!(state.created, born);
@@ -73,12 +75,13 @@ async fn an_election_loses_and_doubles_nothing() {
 #[tokio::test]
 async fn a_replica_is_read_where_nobody_leads() {
     let (mut cluster, bus) = stand().await;
-    bus.publish(Message::new("event.job.a", "event").id("1")).await.unwrap();
+    bus.publish(Message::spelled("event.job.a", "event").id("1")).await.unwrap();
     let leader = cluster.leader("EVENTS").await;
     for node in (0..3).filter(|node| *node != leader) {
         cluster.kill(node).await;
     }
-    let read = tokio::time::timeout(WAIT, bus.last_near("EVENTS", "event.job.a")).await.expect("a replica is there");
+    let read =
+        tokio::time::timeout(WAIT, bus.last_near(&At("EVENTS", "event.job.a"))).await.expect("a replica is there");
     assert_eq!(&read.unwrap().unwrap().payload[..], b"event");
 }
 
@@ -90,7 +93,7 @@ async fn a_server_that_hangs_is_left() {
     let bus = connect(&Settings { url: one, replicas: 3, ..Settings::default() }).await;
     bus.apply_streams(&pools()).await.unwrap();
     cluster.freeze(0);
-    let publish = bus.publish(Message::new("event.chunk.a", "fact").id("1"));
+    let publish = bus.publish(Message::spelled("event.chunk.a", "fact").id("1"));
     tokio::time::timeout(Duration::from_secs(25), publish).await.expect("another server takes it").unwrap();
 }
 

@@ -11,11 +11,32 @@ mod streams;
 
 use std::time::Duration;
 
-use jetbatch::bus::{Bus, Settings};
+use jetbatch::{
+    bus::{Address, Bus, Pattern, Settings, Stream},
+    streams::DECLARED,
+};
+use std::fmt;
 use testkit::nats::Server;
 
 const WAIT: Duration = Duration::from_secs(30);
 const POOL: &str = "small";
+
+/// A subject or wildcard of a stream, spelled out: what a job's are does not matter here.
+struct At(&'static str, &'static str);
+
+impl Address for At {
+    fn stream(&self) -> Stream {
+        Stream::new(self.0)
+    }
+}
+
+impl Pattern for At {}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.1)
+    }
+}
 
 /// A server with all streams, and a bus to it.
 async fn stand() -> (Server, Bus) {
@@ -30,7 +51,7 @@ fn settings(server: &Server) -> Settings {
 }
 
 async fn connect(settings: &Settings) -> Bus {
-    Bus::connect(settings, "test").await.unwrap()
+    Bus::connect(settings, &DECLARED, "test").await.unwrap()
 }
 
 fn pools() -> Vec<String> {

@@ -1,8 +1,10 @@
+use jetbatch::streams::DECLARED;
 use std::collections::HashSet;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use wire::stream;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -39,12 +41,12 @@ async fn what_is_stored_outlives_a_stop() {
     let server = Server::start(&settings).await.unwrap();
     let (url, pid) = (server.url().to_owned(), server.pid().unwrap());
     assert!(url.starts_with("nats://127.0.0.1:"), "{url}");
-    bus(&server, &settings).await.publish(Message::new("event.job.a", "x").id("1")).await.unwrap();
+    bus(&server, &settings).await.publish(Message::spelled("event.job.a", "x").id("1")).await.unwrap();
     server.stop().await.unwrap();
     assert!(!runs(pid));
     let server = Server::start(&settings).await.unwrap();
     assert_eq!(server.url(), url, "the address stays");
-    assert_eq!(bus(&server, &settings).await.last_seq("EVENTS").await.unwrap(), 1);
+    assert_eq!(bus(&server, &settings).await.last_seq(stream::EVENTS).await.unwrap(), 1);
     let pid = server.pid().unwrap();
     drop(server);
     assert!(!runs(pid));
@@ -68,11 +70,11 @@ async fn a_server_that_dies_is_started_again() {
     let mut server = Server::start(&settings).await.unwrap();
     let (url, first) = (server.url().to_owned(), server.pid().unwrap());
     let bus = bus(&server, &settings).await;
-    bus.publish(Message::new("event.job.a", "x").id("1")).await.unwrap();
+    bus.publish(Message::spelled("event.job.a", "x").id("1")).await.unwrap();
     signal(first, Signal::SIGKILL);
     tokio::select! {
         () = server.ended() => panic!("it was given up"),
-        stored = bus.publish(Message::new("event.job.a", "x").id("2")) => assert_eq!(stored.unwrap().seq, 2),
+        stored = bus.publish(Message::spelled("event.job.a", "x").id("2")) => assert_eq!(stored.unwrap().seq, 2),
     }
     assert_eq!(server.url(), url);
     assert_ne!(server.pid().unwrap(), first);
@@ -92,7 +94,7 @@ async fn leave_behind(dir: &Path) -> u32 {
     jetbatch.line("jetbatch is up", WAIT).await;
     let settings = settings(dir);
     let guest = Server::start(&settings).await.unwrap();
-    bus(&guest, &settings).await.publish(Message::new("event.job.a", "x").id("1")).await.unwrap();
+    bus(&guest, &settings).await.publish(Message::spelled("event.job.a", "x").id("1")).await.unwrap();
     jetbatch.kill9().await;
     let pid = fs::read_to_string(dir.join("nats-server.pid")).unwrap().trim().parse().unwrap();
     assert!(runs(pid));
@@ -106,7 +108,7 @@ async fn an_orphan_is_adopted() {
     let settings = settings(dir.path());
     let server = Server::start(&settings).await.unwrap();
     assert_eq!(server.pid(), Some(pid));
-    assert_eq!(bus(&server, &settings).await.last_seq("EVENTS").await.unwrap(), 1);
+    assert_eq!(bus(&server, &settings).await.last_seq(stream::EVENTS).await.unwrap(), 1);
     server.stop().await.unwrap();
     assert!(!runs(pid));
 }
@@ -119,7 +121,7 @@ async fn an_orphan_with_another_configuration_is_replaced() {
     let server = Server::start(&settings).await.unwrap();
     assert!(!runs(pid) && server.pid() != Some(pid));
     let bus = bus(&server, &settings).await;
-    assert_eq!(bus.last_seq("EVENTS").await.unwrap(), 1);
+    assert_eq!(bus.last_seq(stream::EVENTS).await.unwrap(), 1);
     let facts = doctor::gather(&bus, &server.settings(&settings), &pools()).await.unwrap();
     assert_eq!((facts.is_own, facts.sync), (true, Some(doctor::DiskSync::Always)));
 }
@@ -180,7 +182,7 @@ async fn another_installation_that_takes_the_port_is_not_spoken_to() {
     let dirs = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let mine = Settings { retry_s: 2, ..settings(dirs[0].path()) };
     let mut server = Server::start(&mine).await.unwrap();
-    let bus = Bus::connect_own(&mine, "test", &server).await.unwrap();
+    let bus = Bus::connect_own(&mine, &DECLARED, "test", &server).await.unwrap();
     bus.apply_streams(&pools()).await.unwrap();
     let port = server.url().rsplit(':').next().unwrap().parse().unwrap();
     signal(server.pid().unwrap(), Signal::SIGKILL);
@@ -188,8 +190,8 @@ async fn another_installation_that_takes_the_port_is_not_spoken_to() {
     let other = another(dirs[1].path(), port).await;
     assert_eq!(other.url(), server.url());
     let others = self::bus(&other, &settings(dirs[1].path())).await;
-    bus.publish(Message::new("event.job.a", "x").id("1")).await.unwrap_err();
-    assert_eq!(others.last_seq("EVENTS").await.unwrap(), 0);
+    bus.publish(Message::spelled("event.job.a", "x").id("1")).await.unwrap_err();
+    assert_eq!(others.last_seq(stream::EVENTS).await.unwrap(), 0);
     server.ended().await;
 }
 

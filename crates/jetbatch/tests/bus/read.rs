@@ -1,15 +1,20 @@
+use super::At;
 use std::time::Duration;
+use wire::Filter;
+use wire::stream;
 
-use jetbatch::bus::{Bus, ReadError, Reader};
+use jetbatch::bus::{Bus, ReadError, Reader, Stream};
 use testkit::wait_for;
 use wire::Message;
 
 use super::{WAIT, stand};
 
+const NOWHERE: Stream = Stream::new("NOWHERE");
+
 async fn fill(bus: &Bus, subject: &str, numbers: std::ops::Range<usize>, size: usize) {
     let mut window = bus.window(64);
     for n in numbers {
-        window.push(Message::new(subject, vec![0; size]).id(format!("{subject}:{n}"))).await.unwrap();
+        window.push(Message::spelled(subject, vec![0; size]).id(format!("{subject}:{n}"))).await.unwrap();
     }
     window.flush().await.unwrap();
 }
@@ -26,7 +31,7 @@ async fn take(reader: &mut Reader, count: usize) -> Vec<u64> {
 #[tokio::test]
 async fn an_empty_stream_is_caught_up_at_once() {
     let (_server, bus) = stand().await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 0).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 0).await.unwrap();
     assert!(reader.caught_up());
     fill(&bus, "event.job.a", 0..1, 1).await;
     let raw = reader.next().await.unwrap();
@@ -39,8 +44,7 @@ async fn a_read_starts_where_it_is_told_and_filters() {
     fill(&bus, "event.job.a", 0..3, 1).await;
     fill(&bus, "event.job.b", 0..3, 1).await;
     fill(&bus, "event.chunk.a", 0..3, 1).await;
-    let filters = vec!["event.job.a".to_owned(), "event.chunk.a".to_owned()];
-    let mut reader = bus.read("EVENTS", filters, 2).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &At("EVENTS", "event.*.a"), 2).await.unwrap();
     assert_eq!(reader.pending(), 5);
     assert_eq!(take(&mut reader, 5).await, [2, 3, 7, 8, 9]);
     assert!(reader.caught_up());
@@ -50,23 +54,23 @@ async fn a_read_starts_where_it_is_told_and_filters() {
 async fn one_message_is_read_and_deleted_by_its_sequence() {
     let (_server, bus) = stand().await;
     fill(&bus, "dead.a.b.c.0.0", 0..3, 10).await;
-    let raw = bus.at("DEAD", 2).await.unwrap().unwrap();
+    let raw = bus.at(stream::DEAD, 2).await.unwrap().unwrap();
     assert_eq!((raw.seq, raw.subject.as_str(), raw.payload.len()), (2, "dead.a.b.c.0.0", 10));
-    assert!(bus.delete("DEAD", 2).await.unwrap());
-    assert!(!bus.delete("DEAD", 2).await.unwrap());
-    assert!(bus.at("DEAD", 2).await.unwrap().is_none());
-    let mut heads = bus.heads("DEAD", "dead.>".to_owned(), 1).await.unwrap();
+    assert!(bus.delete(stream::DEAD, 2).await.unwrap());
+    assert!(!bus.delete(stream::DEAD, 2).await.unwrap());
+    assert!(bus.at(stream::DEAD, 2).await.unwrap().is_none());
+    let mut heads = bus.heads(stream::DEAD, &At("DEAD", "dead.>"), 1).await.unwrap();
     assert_eq!(take(&mut heads, 2).await, [1, 3]);
-    assert!(matches!(bus.delete("NOWHERE", 1).await, Err(ReadError::NoStream { .. })));
+    assert!(matches!(bus.delete(NOWHERE, 1).await, Err(ReadError::NoStream { .. })));
 }
 
 #[tokio::test]
 async fn a_missing_stream_is_an_error() {
     let (_server, bus) = stand().await;
-    assert!(matches!(bus.read("NOWHERE", Vec::new(), 1).await, Err(ReadError::NoStream { .. })));
-    assert!(matches!(bus.last_seq("NOWHERE").await, Err(ReadError::NoStream { .. })));
-    assert!(matches!(bus.last("NOWHERE", "a").await, Err(ReadError::NoStream { .. })));
-    assert!(bus.last("EVENTS", "event.job.none").await.unwrap().is_none());
+    assert!(matches!(bus.read(NOWHERE, &Filter::All, 1).await, Err(ReadError::NoStream { .. })));
+    assert!(matches!(bus.last_seq(NOWHERE).await, Err(ReadError::NoStream { .. })));
+    assert!(matches!(bus.last(&At("NOWHERE", "a")).await, Err(ReadError::NoStream { .. })));
+    assert!(bus.last(&At("EVENTS", "event.job.none")).await.unwrap().is_none());
 }
 
 /// Whoever asks again every few milliseconds, as a loop with other things to do, gets on as well.
@@ -74,7 +78,7 @@ async fn a_missing_stream_is_an_error() {
 async fn a_reader_that_is_dropped_and_asked_again_comes_back() {
     let (mut server, bus) = stand().await;
     fill(&bus, "event.job.a", 0..1, 1).await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 0).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 0).await.unwrap();
     assert_eq!(take(&mut reader, 1).await, [1]);
     server.restart().await;
     fill(&bus, "event.job.a", 1..2, 1).await;
@@ -94,7 +98,7 @@ async fn large_messages_do_not_stall_a_slow_reader() {
     const COUNT: usize = 500;
     let (_server, bus) = stand().await;
     fill(&bus, "event.chunk.a", 0..COUNT, 256 << 10).await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     assert_eq!(take(&mut reader, COUNT).await, (1..=COUNT as u64).collect::<Vec<_>>());
     assert!(reader.caught_up());
     assert_eq!(bus.counts().reads_reopened, 0);
@@ -105,7 +109,7 @@ async fn a_read_survives_the_server() {
     const PART: usize = 3_000;
     let (mut server, bus) = stand().await;
     fill(&bus, "event.chunk.a", 0..PART, 64).await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     let mut seqs = take(&mut reader, PART / 2).await;
     server.kill().await;
     server.restart().await;
@@ -119,7 +123,7 @@ async fn a_read_survives_the_server() {
 #[tokio::test]
 async fn a_waiting_read_survives_the_server() {
     let (mut server, bus) = stand().await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     let waiting = tokio::spawn(async move { take(&mut reader, 1).await });
     server.kill().await;
     server.restart().await;
@@ -131,7 +135,7 @@ async fn a_waiting_read_survives_the_server() {
 #[tokio::test]
 async fn a_dropped_next_loses_nothing() {
     let (_server, bus) = stand().await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     let writer = tokio::spawn({
         let bus = bus.clone();
         async move { fill(&bus, "event.chunk.a", 0..500, 1).await }
@@ -148,7 +152,7 @@ async fn a_dropped_next_loses_nothing() {
 #[tokio::test]
 async fn a_dropped_reader_leaves_no_consumer() {
     let (_server, bus) = stand().await;
-    let reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     let count = || async { bus.js().get_stream("EVENTS").await.unwrap().cached_info().state.consumer_count };
     assert_eq!(count().await, 1);
     drop(reader);
@@ -160,14 +164,14 @@ async fn subjects_are_counted_over_all_pages() {
     let (_server, bus) = stand().await;
     let mut window = bus.window(512);
     for n in 0..100_100 {
-        window.push(Message::new(format!("dead.p.{n}"), "")).await.unwrap();
+        window.push(Message::spelled(format!("dead.p.{n}"), "")).await.unwrap();
     }
     window.flush().await.unwrap();
-    bus.publish(Message::new("dead.p.7", "")).await.unwrap();
-    let all = bus.subjects("DEAD", "dead.p.*").await.unwrap();
+    bus.publish(Message::spelled("dead.p.7", "")).await.unwrap();
+    let all = bus.subjects(stream::DEAD, &At("DEAD", "dead.p.*")).await.unwrap();
     assert_eq!((all.len(), all["dead.p.7"], all["dead.p.8"]), (100_100, 2, 1));
-    assert_eq!(bus.subjects("DEAD", "dead.q.*").await.unwrap().len(), 0);
-    assert_eq!(bus.purge("DEAD", "dead.p.*").await.unwrap(), 100_101);
+    assert_eq!(bus.subjects(stream::DEAD, &At("DEAD", "dead.q.*")).await.unwrap().len(), 0);
+    assert_eq!(bus.purge(stream::DEAD, &At("DEAD", "dead.p.*")).await.unwrap(), 100_101);
 }
 
 /// The log was deleted and made anew: whoever read the old one knows things that never happened.
@@ -175,11 +179,11 @@ async fn subjects_are_counted_over_all_pages() {
 async fn another_log_under_the_same_name_ends_a_read() {
     let (_server, bus) = stand().await;
     fill(&bus, "event.job.a", 0..3, 1).await;
-    let mut reader = bus.read("EVENTS", Vec::new(), 1).await.unwrap();
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     take(&mut reader, 3).await;
     bus.js().delete_stream("EVENTS").await.unwrap();
     bus.apply_streams(&[]).await.unwrap();
     let error = tokio::time::timeout(WAIT, reader.next()).await.unwrap().unwrap_err();
     assert!(matches!(&error, ReadError::Replaced { stream, last: 0 } if stream == "EVENTS"), "{error}");
-    assert!(matches!(bus.read("EVENTS", Vec::new(), 9).await, Err(ReadError::Replaced { .. })));
+    assert!(matches!(bus.read(stream::EVENTS, &Filter::All, 9).await, Err(ReadError::Replaced { .. })));
 }

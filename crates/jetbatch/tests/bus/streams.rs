@@ -1,3 +1,4 @@
+use jetbatch::streams::DECLARED;
 use std::fs;
 use std::path::Path;
 
@@ -99,7 +100,7 @@ async fn a_wrong_file_is_refused_before_anything_is_applied() {
     let dir = tempfile::tempdir().unwrap();
     let settings =
         Settings { streams_dir: Some(dir.path().to_owned()), url: Some("nats://x".into()), ..Settings::default() };
-    let connect = || async { Bus::connect(&settings, "test").await.err().unwrap() };
+    let connect = || async { Bus::connect(&settings, &DECLARED, "test").await.err().unwrap() };
     fs::write(dir.path().join("EVENST.json"), "{}").unwrap();
     assert!(matches!(connect().await, ConnectError::Streams(FileError::Stray { .. })));
     fs::rename(dir.path().join("EVENST.json"), dir.path().join("EVENTS.json")).unwrap();

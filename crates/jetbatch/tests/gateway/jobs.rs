@@ -3,7 +3,9 @@ use domain::submission::{Control, Order};
 use futures::StreamExt;
 use serde_json::json;
 use testkit::wait_for;
+use wire::Subject;
 use wire::bucket;
+use wire::stream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_status_is_deleted_is_gone() {
@@ -28,9 +30,12 @@ async fn a_job_is_shown_as_it_stands() {
     let path = format!("/jobs/{}", job("a"));
     assert_eq!(refusal(stand.get(&path).await).await, (404, "job_not_found".into(), None));
     assert_eq!(refusal(stand.get("/jobs/7").await).await, (400, "invalid_request".into(), Some("id".into())));
-    // One that was submitted a moment ago is waited for.
+    // One that was submitted a moment ago is waited for: it is put there when the door has asked for it in vain.
+    let client = stand.server.client().await;
+    let mut looks = client.subscribe("$JS.API.DIRECT.GET.KV_status.>").await.unwrap();
+    client.flush().await.unwrap();
     let (got, ()) = tokio::join!(stand.get(&path), async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        looks.next().await.unwrap();
         stand.put(status(job("a"), State::Validating)).await;
     });
     assert_eq!(json(got).await["state"], "validating");
@@ -73,8 +78,8 @@ async fn a_cancel_is_sent_once() {
     stand.put(status(job("a"), State::InProgress)).await;
     assert_eq!(cancel("a").await.unwrap().status(), 202);
     assert_eq!(cancel("a").await.unwrap().status(), 202);
-    assert_eq!(stand.bus.state("SUBMIT").await.unwrap().messages, 1);
-    let raw = stand.bus.next_on("SUBMIT", "jobs.control", 1).await.unwrap().unwrap();
+    assert_eq!(stand.bus.state(stream::SUBMIT).await.unwrap().messages, 1);
+    let raw = stand.bus.next_on(&Subject::Control, 1).await.unwrap().unwrap();
     let control: Control = envelope::decode("control", &raw.payload).unwrap();
     assert_eq!(control, Control::new(Order::Cancel, job("a")));
     for (state, code) in [(State::Cancelled, 202), (State::Completed, 409), (State::Failed, 409), (State::Expired, 409)]
@@ -130,4 +135,28 @@ async fn an_order_waits_for_an_input_that_is_being_validated() {
     let path = format!("/jobs/{id}/pause");
     let (answer, ()) = tokio::join!(stand.post(&path, &Value::Null), stand.put(status(id, State::InProgress)));
     assert_eq!(answer.status(), 202);
+}
+
+/// Every read of a key is heard on the subject it is asked for by.
+#[tokio::test]
+async fn a_list_reads_no_key() {
+    let stand = stand().await;
+    for name in ["a", "b"] {
+        stand.put(status(job(name), State::Completed)).await;
+    }
+    wait_for("both to be listed", WAIT, || async {
+        let page = json(stand.get("/jobs").await).await;
+        (page["data"].as_array().unwrap().len() == 2).then_some(())
+    })
+    .await;
+    let mut reads = stand.bus.client().subscribe("$JS.API.DIRECT.GET.KV_status.>").await.unwrap();
+    let one = async |name: &str| stand.get(&format!("/jobs/{}", job(name))).await;
+    let alone = json(one("a").await).await;
+    let page = json(stand.get("/jobs").await).await;
+    assert!(page["data"].as_array().unwrap().contains(&alone), "a row is the job as it is alone");
+    assert_eq!(one("b").await.status(), 200);
+    for name in ["a", "b"] {
+        let read = reads.next().await.unwrap();
+        assert!(read.subject.ends_with(&job(name).to_string()), "{}", read.subject);
+    }
 }

@@ -16,6 +16,7 @@ use domain::{
     status::{Counts, Live, State, Status},
     submission::Submission,
 };
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{Bus, Raw, Settings},
     config::Config,
@@ -35,7 +36,9 @@ use testkit::nats::Server;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::SubscriberInitExt;
-use wire::{envelope, work::StoredStatus};
+use wire::Subject;
+use wire::bucket;
+use wire::{envelope, stream::SUBMIT, work::StoredStatus};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -60,7 +63,7 @@ async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
     LOGS.call_once(|| tracing_subscriber::registry().init());
     let (server, folder) = (Server::start().await, TempDir::new().unwrap());
     let settings = Settings { url: Some(server.url()), ..Settings::default() };
-    let bus = Bus::connect(&settings, "test").await.unwrap();
+    let bus = Bus::connect(&settings, &DECLARED, "test").await.unwrap();
     bus.apply_streams(&[]).await.unwrap();
     let mut config = Config { nats: settings, ..Config::default() };
     set(&mut config);
@@ -85,7 +88,7 @@ impl Stand {
     /// The address of a second door, which has seen nothing of what the first did.
     async fn other_door(&self) -> String {
         let settings = Settings { url: Some(self.server.url()), ..Settings::default() };
-        let bus = Bus::connect(&settings, "other").await.unwrap();
+        let bus = Bus::connect(&settings, &DECLARED, "other").await.unwrap();
         let config = Arc::new(Config { nats: settings, ..Config::default() });
         let shared = Shared { config, bus, store: self.store.clone(), metrics: Arc::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -128,9 +131,12 @@ impl Stand {
 
     /// The submissions that went out, with their messages.
     async fn submitted(&self) -> Vec<(Submission, Raw)> {
-        let mut all = Vec::new();
-        while let Some(raw) = self.bus.next_on("SUBMIT", "jobs.submit.*", all.last().map_or(1, after)).await.unwrap() {
-            all.push((envelope::decode("submission", &raw.payload).unwrap(), raw));
+        let (mut all, last) = (Vec::new(), self.bus.state(SUBMIT).await.unwrap().last_seq);
+        for seq in 1..=last {
+            let Some(raw) = self.bus.at(SUBMIT, seq).await.unwrap() else { continue };
+            if matches!(raw.subject.parse(), Ok(Subject::SubmitJob(_))) {
+                all.push((envelope::decode("submission", &raw.payload).unwrap(), raw));
+            }
         }
         all
     }
@@ -138,7 +144,7 @@ impl Stand {
     async fn put(&self, status: Status) {
         let stored = StoredStatus { v: 1, seq: 1, status, live: Live::default() };
         let json = serde_json::to_vec(&stored).unwrap();
-        self.bus.bucket("status").put(&stored.status.id.to_string(), json).await.unwrap();
+        self.bus.bucket(bucket::STATUS).put(&stored.status.id.to_string(), json).await.unwrap();
     }
 
     async fn files(&self) -> Vec<String> {
@@ -149,10 +155,6 @@ impl Stand {
         let size = self.store.size(path).await.unwrap().unwrap();
         self.store.range(path, 0..size).await.unwrap()
     }
-}
-
-fn after((_, raw): &(Submission, Raw)) -> u64 {
-    raw.seq + 1
 }
 
 /// A job as the projector would show it.

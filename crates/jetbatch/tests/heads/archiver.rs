@@ -8,8 +8,9 @@ use domain::{
     event::{At, Input, SegmentArchived, Submitted},
 };
 use jetbatch::{
-    archiver::{self, Age},
-    clock, log,
+    archiver, clock,
+    config::Age,
+    log,
     shared::Shared,
     store::{Kind, paths},
 };

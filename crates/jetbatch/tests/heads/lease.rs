@@ -2,6 +2,7 @@ use super::{
     head, metric,
     rig::{LONG, Rig},
 };
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{Files, Op, Settings},
     lease::{FORGOTTEN_AFTER, Members, TAKEOVER_MAX, lead},
@@ -90,7 +91,7 @@ async fn holder(rig: &Rig) -> Option<String> {
 
 #[test]
 fn the_bucket_forgets_as_the_rule_says() {
-    let files = Files::load(&Settings { replicas: 3, ..Settings::default() }).unwrap();
+    let files = Files::load(&DECLARED, &Settings { replicas: 3, ..Settings::default() }).unwrap();
     let leases = files.stream("KV_leases").unwrap();
     assert_eq!(leases.json["max_age"].as_u64().map(u128::from), Some(FORGOTTEN_AFTER.as_nanos()));
     assert_eq!((leases.is_cache, leases.json["num_replicas"].as_u64()), (true, Some(3)));

@@ -8,6 +8,7 @@ mod lease;
 #[path = "../projector/rig.rs"]
 mod rig;
 
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
     metrics::Metrics,
@@ -19,7 +20,7 @@ use std::sync::Arc;
 /// A head of its own: its own connection, its own counters.
 async fn head(rig: &Rig) -> Shared {
     let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&rig.server.url()) };
-    let bus = Bus::connect(&settings, "head").await.unwrap();
+    let bus = Bus::connect(&settings, &DECLARED, "head").await.unwrap();
     Shared { bus, metrics: Arc::new(Metrics::new()), ..rig.shared.clone() }
 }
 

@@ -56,7 +56,7 @@ async fn all_readers_come_to_the_same_job() {
 async fn what_was_stored_since_a_time_is_replayed_up_to_an_event() {
     let rig = Rig::start().await;
     rig.plan(id("one"), 1).await;
-    let since = rig.bus.last(stream::EVENTS, "event.*.*").await.unwrap().unwrap().time_ms + 1;
+    let since = rig.bus.last_of(stream::EVENTS, &Filter::Events).await.unwrap().unwrap().time_ms + 1;
     wait_for("the clock to go on", LONG, || async { (clock::now().get() > since).then_some(()) }).await;
     rig.run(id("one"), 0).await;
     let replayed = async |filter, since, last| {

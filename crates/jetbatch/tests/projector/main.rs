@@ -8,23 +8,24 @@ mod snapshots;
 mod two;
 
 use domain::{
-    Event, JobId,
+    Event, JobId, Millis,
     eta::Sla,
-    event::{At, Cause, Closing, Ended, Outcome},
+    event::{At, Cause, ChunkDone, Closing, Ended, Outcome, Planned, Submitted},
     status::State,
 };
+use jetbatch::bus::Stream;
 use jetbatch::{
     bus::Bus,
     clock,
     projector::{self, Difference, compare, rebuild},
 };
 use rig::{LONG, Rig, archived, done, id, plan, planned, within};
-use std::time::Duration;
 use testkit::wait_for;
+use wire::Filter;
 use wire::{Subject, bucket, stream, work::SlaAlert};
 
 async fn alerts(bus: &Bus, job: JobId) -> Vec<Sla> {
-    let mut reader = bus.read(stream::ALERTS, vec![Subject::SlaAlert(job).to_string()], 1).await.unwrap();
+    let mut reader = bus.read(stream::ALERTS, &Subject::SlaAlert(job), 1).await.unwrap();
     let mut found = Vec::new();
     while !reader.caught_up() {
         let raw = reader.next().await.unwrap();
@@ -98,7 +99,7 @@ async fn a_deleted_bucket_is_written_anew_while_jobs_run() {
     rig.agrees(active).await;
     rig.agrees(ended).await;
 
-    rig.bus.purge("KV_status", "$KV.status.>").await.unwrap();
+    rig.bus.purge(Stream::new("KV_status"), &Filter::All).await.unwrap();
     rig.agrees(ended).await;
     rig.agrees(active).await;
     rig.run(active, 1).await;
@@ -153,19 +154,19 @@ async fn a_comparison_names_what_differs_and_changes_nothing() {
     let value = String::from_utf8(value).unwrap().replace(r#""retries":0"#, r#""retries":1"#);
     statuses.put(&jobs[2].to_string(), value).await.unwrap();
     statuses.put(&id("stray").to_string(), rig.raw(jobs[0]).await.0).await.unwrap();
-    let before = rig.bus.last_seq("KV_status").await.unwrap();
+    let before = statuses.state().await.unwrap().last_seq;
     let mut found = compare(&rig.bus, true).await.unwrap();
     let mut want = [(jobs[1], Difference::Missing), (jobs[2], Difference::Differs), (id("stray"), Difference::Stray)];
     want.sort_by_key(|(job, _)| *job);
     found.differing.sort_by_key(|(job, _)| *job);
     assert_eq!((found.same, found.differing.as_slice()), (2, want.as_slice()));
-    assert_eq!(rig.bus.last_seq("KV_status").await.unwrap(), before, "nothing is written");
+    assert_eq!(statuses.state().await.unwrap().last_seq, before, "nothing is written");
     assert_eq!(rig.bus.bucket(bucket::STATUS_REBUILT).keys().await.unwrap().len(), 4);
     statuses.delete(&id("stray").to_string()).await.unwrap();
     rebuild(&rig.bus).await.unwrap();
     let found = compare(&rig.bus, false).await.unwrap();
     assert_eq!((found.same, found.differing), (4, vec![]));
-    assert!(rig.bus.state("KV_status_rebuilt").await.is_err(), "it is removed");
+    assert!(rig.bus.bucket(bucket::STATUS_REBUILT).state().await.is_err(), "it is removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,19 +204,30 @@ async fn jobs_have_an_eta_in_the_order_of_urgency() {
     let rig = Rig::start().await;
     let projector = rig.project();
     let (urgent, later) = (id("urgent"), id("later"));
+    let begun = Millis::new(clock::now().get() - 10_000);
     for (job, window) in [(later, 7_200_000), (urgent, 3_600_000)] {
-        rig.tell(job, &within(window)).await;
+        rig.tell(job, &at(begun, within(window))).await;
         rig.tell(job, &plan(0)).await;
-        rig.tell(job, &planned(1)).await;
+        rig.tell(job, &at(begun, planned(1))).await;
     }
     for chunk in 0..5 {
-        rig.tell(urgent, &done(0, chunk)).await;
-        tokio::time::sleep(Duration::from_millis(250)).await;
+        let when = begun.plus(250 * u64::from(chunk + 1));
+        rig.tell(urgent, &at(when, done(0, chunk))).await;
     }
     let (first, second) = tokio::join!(eta(&rig, urgent), eta(&rig, later));
     assert!(first.1 == Some(Sla::OnTrack) && second.1 == Some(Sla::OnTrack));
     assert!(second.0 > first.0, "{first:?} {second:?}");
     projector.stop().await;
+}
+
+/// The event, as if it had come to pass then.
+fn at(when: Millis, event: Event) -> Event {
+    match event {
+        Event::JobSubmitted(event) => Event::JobSubmitted(Submitted { at: when, ..event }),
+        Event::JobPlanned(event) => Event::JobPlanned(Planned { at: when, ..event }),
+        Event::ChunkDone(event) => Event::ChunkDone(ChunkDone { at: when, started: when, ..event }),
+        other => other,
+    }
 }
 
 async fn eta(rig: &Rig, job: JobId) -> (u64, Option<Sla>) {

@@ -7,6 +7,7 @@ use domain::{
     },
     pack::Packing,
 };
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Append, Bus},
     clock,
@@ -54,7 +55,7 @@ impl Rig {
     pub async fn start_with(set: impl FnOnce(&mut Config)) -> Self {
         let server = Server::start().await;
         let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&server.url()) };
-        let bus = Bus::connect(&settings, "projector test").await.unwrap();
+        let bus = Bus::connect(&settings, &DECLARED, "projector test").await.unwrap();
         bus.apply_streams(&[]).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&store::Settings::local(dir.path())).unwrap();

@@ -1,6 +1,7 @@
 //! A start reads what came after the last snapshot; a log that a snapshot is ahead of is refused; a deleted job is gone.
 use crate::rig::{LONG, Rig, id};
 use domain::{Event, JobId, event::At, status::State};
+use jetbatch::bus::Stream;
 use jetbatch::{
     clock,
     log::{Keep, Log, LogError},
@@ -9,6 +10,7 @@ use jetbatch::{
 };
 use std::fs;
 use testkit::wait_for;
+use wire::Filter;
 use wire::{bucket, stream};
 
 fn deleted() -> Event {
@@ -235,7 +237,7 @@ async fn a_deleted_job_has_no_status_and_never_gets_one_again() {
         keys.retain(|key| *key == gone.to_string() || *key == late.to_string());
         assert!(keys.is_empty(), "{keys:?}");
     }
-    rig.bus.purge("KV_status", "$KV.status.>").await.unwrap();
+    rig.bus.purge(Stream::new("KV_status"), &Filter::All).await.unwrap();
     let report = rebuild(&rig.bus).await.unwrap();
     assert_eq!((report.jobs, report.rewritten), (3, 3));
     assert_eq!(rig.bus.bucket(bucket::STATUS).keys().await.unwrap().len(), 3);

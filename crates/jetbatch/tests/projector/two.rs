@@ -4,6 +4,7 @@ use super::{
     rig::{Rig, done, id},
 };
 use domain::{JobId, status::State};
+use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
     metrics::Metrics,
@@ -15,7 +16,7 @@ use wire::bucket;
 /// A projector that reaches the server through a gate.
 async fn gated(rig: &Rig, gate: &Gate) -> Shared {
     let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&gate.url) };
-    let bus = Bus::connect(&settings, "gated").await.unwrap();
+    let bus = Bus::connect(&settings, &DECLARED, "gated").await.unwrap();
     Shared { bus, metrics: Arc::new(Metrics::new()), ..rig.shared.clone() }
 }
 

@@ -2,6 +2,7 @@
 use super::{
     answers::{Kind, Line, Said, bytes},
     env::{Env, Number},
+    lifecycle::TABLE,
     log::{Fold, millis},
     projector::{Projector, statuses},
     spec::{Nature, POOLS, pool},
@@ -10,7 +11,6 @@ use domain::{
     Event, Job,
     event::{Cause, Tally},
     job::{Chunk, Phase, Segment},
-    lifecycle::TABLE,
     status::State,
 };
 use std::collections::BTreeMap;

@@ -8,6 +8,9 @@ pub mod choices;
 mod client;
 pub mod env;
 mod intake;
+#[path = "../../lifecycle/table.rs"]
+#[allow(dead_code)]
+mod lifecycle;
 mod log;
 mod order;
 mod projector;

@@ -14,7 +14,7 @@ const YOUNG: Millis = Millis::new(999_001);
 
 #[derive(Default)]
 struct Scene {
-    ledger: Ledger,
+    upload_refs: UploadRefs,
     active: HashMap<JobId, Job>,
     found: Found,
 }
@@ -58,7 +58,7 @@ fn rejected() -> Event {
 
 impl Scene {
     fn tell(&mut self, name: &str, events: impl IntoIterator<Item = Event>) {
-        events.into_iter().for_each(|event| self.ledger.note(job(name), &event));
+        events.into_iter().for_each(|event| self.upload_refs.note(job(name), &event));
     }
 
     /// A job of two segments, the first of them archived.
@@ -86,7 +86,7 @@ impl Scene {
 
     fn orphans(&mut self, age: Age) -> Vec<Chore> {
         self.found.at = NOW;
-        orphans(&self.found, &self.ledger, age, |id| self.active.get(id))
+        orphans(&self.found, &self.upload_refs, age, |id| self.active.get(id))
     }
 }
 
@@ -123,10 +123,10 @@ fn a_deleted_job_keeps_nothing() {
     scene.tell("a", [submitted(Input::Inline), deleted()]);
     scene.sees("a", false, &[]);
     assert_eq!(scene.orphans(AGE), [Chore::Job(job("a"))]);
-    scene.ledger.forget(|_| true, |_| true);
+    scene.upload_refs.forget(|_| true, |_| true);
     assert_eq!(scene.orphans(AGE), [Chore::Job(job("a"))]);
-    scene.ledger.forget(|_| false, |_| true);
-    assert!(!scene.ledger.is_deleted(job("a")));
+    scene.upload_refs.forget(|_| false, |_| true);
+    assert!(!scene.upload_refs.is_deleted(job("a")));
 }
 
 /// Each row: the events of two jobs that name the upload, and whether it goes while it is young, and when it is old.

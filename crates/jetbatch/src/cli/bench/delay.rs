@@ -1,6 +1,6 @@
 //! How late a status is behind the log, from the histogram that the projector keeps.
 use crate::cli::{client::Client, error::Error};
-use reqwest::Method;
+use api::Route;
 use serde::{Deserialize, Serialize};
 
 const BUCKET: &str = "jetbatch_status_delay_seconds_bucket{le=\"";
@@ -14,7 +14,7 @@ pub struct Delay {
 
 /// None where nothing was measured, or more than a hundredth is beyond the last bucket.
 pub async fn read(client: &Client) -> Result<Option<Delay>, Error> {
-    let response = client.send(client.request(Method::GET, &["metrics"])).await?;
+    let response = client.send(client.request(Route::Metrics)).await?;
     let text = response.text().await.map_err(Error::failed)?;
     Ok(delay(&text))
 }

@@ -2,16 +2,15 @@
 use crate::cli::{demo::Sample, submit::upload};
 use crate::cli::{
     error::Error,
-    job::Job,
     local::Local,
     meter::Meter,
     text,
     watch::{Pace, follow, verdict},
 };
 use crate::{clock, config::Config};
+use api::{Job, Time};
 use bytes::Bytes;
 use clap::Args;
-use domain::Millis;
 use engine::{Bare, Spec};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
@@ -92,16 +91,19 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
 fn subject(args: &Bench) -> Result<(Spec, PathBuf), Error> {
     let Some(config) = &args.config else {
         let sample = Sample::find(args.model_dir.as_deref(), true)?;
-        let spec = Spec { slots: args.slots, ..Spec::folder(sample.model.to_string_lossy()) };
-        return Ok((spec, args.input.clone().unwrap_or(sample.file)));
+        let spec = Spec::folder(sample.model.to_string_lossy());
+        return Ok((slotted(spec, args.slots), args.input.clone().unwrap_or(sample.file)));
     };
     let config = Config::load(Some(config)).map_err(Error::failed)?;
     let mut pools = config.pools.into_values();
     let (Some(pool), None, Some(input)) = (pools.next(), pools.next(), args.input.clone()) else {
         return Err(Error::Failed("the configuration must hold exactly one pool".to_owned()));
     };
-    let slots = args.slots.or(pool.engine.slots);
-    Ok((Spec { slots, ..pool.engine }, input))
+    Ok((slotted(pool.engine, args.slots), input))
+}
+
+fn slotted(spec: Spec, slots: Option<usize>) -> Spec {
+    slots.map_or_else(|| spec.clone(), |slots| spec.clone().with_slots(slots))
 }
 
 async fn rounds(alone: &Bare, local: &mut Local, file: &Path, calls: &[Bytes], args: &Bench) -> Result<Report, Error> {
@@ -149,11 +151,11 @@ async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
     let job = local.beside(async {
         let id = upload(&client, file, None).await?;
         let pace = Pace { every: LOOK_EVERY, look: |_: &Job| {} };
-        follow(&client, &id, &mut Meter::Quiet, pace).await.map(|(_, job)| job)
+        follow(&client, id, &mut Meter::Quiet, pace).await.map(|(_, job)| job)
     });
     let job = job.await?;
     verdict(&job)?;
-    let ended = job.ended_at.as_ref().map_or_else(clock::now, |when| Millis::new(when.ms()));
+    let ended = job.ended_at.map_or_else(clock::now, |Time(at)| at);
     Ok(job.usage.completion_tokens as f64 * 1_000.0 / ended.since(begun) as f64)
 }
 

@@ -8,7 +8,6 @@ use super::{
 use crate::{
     cli::{
         error::Error,
-        job::{Job, When},
         local::Local,
         meter::Meter,
         submit::upload,
@@ -17,6 +16,7 @@ use crate::{
     },
     clock,
 };
+use api::{Job, Time};
 use clap::Args;
 use domain::status::State;
 use serde::{Deserialize, Serialize};
@@ -109,13 +109,13 @@ async fn measure(local: &mut Local, file: &Path, requests: u64, bytes: u64, is_q
         .beside(async {
             let id = upload(&client, file, None).await?;
             let look = |job: &Job| seen.note(job);
-            follow(&client, &id, &mut meter, Pace { every: LOOK_EVERY, look }).await.map(|(_, job)| job)
+            follow(&client, id, &mut meter, Pace { every: LOOK_EVERY, look }).await.map(|(_, job)| job)
         })
         .await;
     meter.clear();
     let job = job?;
     verdict(&job)?;
-    local.beside(verify(&client, &job.id, requests)).await?;
+    local.beside(verify(&client, job.id, requests)).await?;
     let memory =
         Memory { jetbatch: process::peak(), nats_server: local.server_pid().and_then(process::peak_of), since_upload };
     let status_delay = local.beside(delay::read(&client)).await?;
@@ -148,10 +148,9 @@ fn report(job: &Job, seen: &Seen, input_bytes: u64, memory: Memory) -> Report {
 }
 
 fn phases(job: &Job, seen: &Seen) -> Phases {
-    let at = |when: &Option<When>, before: u64| when.as_ref().map_or(before, When::ms);
-    let submitted = at(&job.submitted_at, seen.begun);
-    let validated = at(&job.validated_at, submitted);
-    let ended = at(&job.ended_at, seen.completed);
+    let submitted = job.submitted_at.ms();
+    let validated = job.validated_at.map_or(submitted, Time::ms);
+    let ended = job.ended_at.map_or(seen.completed, Time::ms);
     let answered = seen.answered.unwrap_or(ended).min(ended);
     Phases {
         upload: seconds(seen.begun, submitted),

@@ -1,6 +1,8 @@
 //! Reads an output as it streams by and holds each line against the request it must answer.
 use super::input;
 use crate::cli::{client::Client, error::Error};
+use api::Route;
+use domain::JobId;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -47,8 +49,8 @@ struct Message<'a> {
 }
 
 /// Fails unless the job's output is `requests` right lines in input order.
-pub async fn verify(client: &Client, id: &str, requests: u64) -> Result<(), Error> {
-    let mut response = client.file(id, "results").await?;
+pub async fn verify(client: &Client, id: JobId, requests: u64) -> Result<(), Error> {
+    let mut response = client.file(id, Route::Results).await?;
     let mut verify = Verify::default();
     while let Some(piece) = client.piece(&mut response).await? {
         verify.push(&piece).map_err(Error::Failed)?;

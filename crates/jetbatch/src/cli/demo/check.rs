@@ -1,6 +1,8 @@
 //! Holds every line of an output against the sample: a lost, doubled, misplaced or wrong answer cannot hide.
 use super::sample::{Prompt, Sample};
 use crate::cli::{client::Client, error::Error, text};
+use api::Route;
+use domain::JobId;
 use serde::Deserialize;
 
 /// Named when something is wrong.
@@ -41,8 +43,8 @@ struct Message {
     content: String,
 }
 
-pub async fn read(client: &Client, id: &str, sample: &Sample) -> Result<Check, Error> {
-    let mut response = client.file(id, "results").await?;
+pub async fn read(client: &Client, id: JobId, sample: &Sample) -> Result<Check, Error> {
+    let mut response = client.file(id, Route::Results).await?;
     let mut text = Vec::new();
     while let Some(piece) = client.piece(&mut response).await? {
         text.extend_from_slice(&piece);

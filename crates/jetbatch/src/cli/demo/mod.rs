@@ -2,22 +2,15 @@
 mod check;
 mod sample;
 
-use super::{
-    error::Error,
-    job::{File, Job},
-    local::Local,
-    meter::Meter,
-    out,
-    run::publish,
-    text,
-    watch::verdict,
-};
+use super::{error::Error, job::rates, local::Local, meter::Meter, out, run::publish, text, watch::verdict};
 use crate::{
     bus::{self, server},
     telemetry,
 };
+use api::Job;
 use check::Check;
 use clap::{Args, ValueEnum};
+use domain::event::File;
 pub use sample::Sample;
 use std::{
     path::{Path, PathBuf},
@@ -76,7 +69,7 @@ async fn answer(local: &mut Local, sample: &Sample, begun: Instant) -> Result<()
     let job = job?;
     verdict(&job)?;
     let client = local.client.clone();
-    let checked = local.beside(check::read(&client, &job.id, sample)).await?;
+    let checked = local.beside(check::read(&client, job.id, sample)).await?;
     let shown = report(&local.data, sample, &job, &checked, begun);
     checked.verdict().and(shown)?;
     next(sample).await
@@ -91,7 +84,7 @@ fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Insta
     out::line(checked.summary())?;
     let (prompt, completion) = (text::count(job.usage.prompt_tokens), text::count(job.usage.completion_tokens));
     out::line(format!("tokens    {prompt} prompt, {completion} completion"))?;
-    out::line(format!("speed     {}", job.rates().unwrap_or_default()))?;
+    out::line(format!("speed     {}", rates(job).unwrap_or_default()))?;
     out::line(format!("all of it {}", age(begun)))?;
     files(data, job)
 }

@@ -11,6 +11,7 @@ use super::{
     upload,
 };
 use crate::bus::{Raw, ReadError};
+use api::{DeadDropped, DeadPage, ErrorCode};
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
@@ -21,10 +22,8 @@ use bytes::{Bytes, BytesMut};
 use domain::{JobId, Millis, Pool, submission::Submission};
 use futures::{StreamExt, TryStreamExt, stream};
 use page::Query;
-use serde_json::json;
 use std::{convert::Infallible, sync::Arc};
 use tokio::time::timeout;
-use view::{Brief, Full};
 use wire::{Filter, Subject, envelope, stream::DEAD, work::DeadChunk};
 
 pub struct Entry {
@@ -44,9 +43,9 @@ pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> An
     let next = seqs.last().copied().filter(|_| has_more);
     // One that ages out meanwhile, or is of a newer jetbatch, is left out.
     let read = stream::iter(seqs).map(|seq| find(&desk, seq)).buffered(limits::DEAD_READS);
-    let found: Vec<Entry> = read.try_filter_map(|entry| std::future::ready(Ok(entry))).try_collect().await?;
-    let data: Vec<Brief<'_>> = found.iter().map(Brief::of).collect();
-    Ok(Json(json!({"object": "list", "data": data, "has_more": has_more, "next": next})).into_response())
+    let brief = |entry: Option<Entry>| std::future::ready(Ok(entry.as_ref().map(view::brief)));
+    let data = read.try_filter_map(brief).try_collect().await?;
+    Ok(Json(DeadPage::new(data, has_more, next)).into_response())
 }
 
 /// `GET /dead/{seq}`.
@@ -54,7 +53,7 @@ pub async fn one(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answe
     let _place = desk.download_place()?;
     let entry = entry(&desk, &id).await?;
     let lines = entry.lines(&desk).await?;
-    Ok(Json(Full::of(&entry, &lines)).into_response())
+    Ok(Json(view::whole(&entry, &lines)).into_response())
 }
 
 /// `POST /dead/{seq}/replay`: its requests as a job of their own. The entry stays until it is dropped.
@@ -71,10 +70,10 @@ pub async fn remove(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> An
     within(bus.delete(DEAD, seq)).await?;
     if dead.parts > 0 {
         let parts = Filter::DeadParts { pool, reason: dead.class, job: dead.job, chunk: dead.chunk };
-        within(bus.purge(DEAD, &parts.to_string())).await?;
+        within(bus.purge(DEAD, &parts)).await?;
     }
     tracing::info!(seq, job = %dead.job, chunk = %dead.chunk, "an entry of DEAD was dropped");
-    Ok((StatusCode::OK, Json(json!({"id": seq, "object": "dead", "deleted": true}))).into_response())
+    Ok((StatusCode::OK, Json(DeadDropped::new(seq))).into_response())
 }
 
 impl Entry {
@@ -87,7 +86,7 @@ impl Entry {
         for part in 0..dead.parts {
             let (pool, reason) = (self.pool.clone(), dead.class);
             let subject = Subject::DeadPart { pool, reason, job: dead.job, chunk: dead.chunk, part };
-            let raw = within(desk.shared.bus.last(DEAD, &subject.to_string())).await?;
+            let raw = within(desk.shared.bus.last(&subject)).await?;
             lines.extend_from_slice(&raw.ok_or_else(|| gone(self.seq))?.payload);
         }
         Ok(lines.freeze())
@@ -141,7 +140,7 @@ fn seq(text: &str) -> Result<u64, Refusal> {
 }
 
 fn gone(seq: u64) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "dead_not_found", format!("there is no entry {seq} in DEAD"))
+    Refusal::new(ErrorCode::DeadNotFound, format!("there is no entry {seq} in DEAD"))
 }
 
 async fn within<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Refusal> {

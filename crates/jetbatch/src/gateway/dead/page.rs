@@ -45,7 +45,7 @@ impl Query {
 
     /// The sequences of its entries, newest first: one more than asked for, if there are more.
     pub async fn find(&self, bus: &Bus) -> Result<Vec<u64>, ReadError> {
-        let filter = Filter::Dead { pool: self.pool.clone(), reason: self.reason, job: self.job }.to_string();
+        let filter = Filter::Dead { pool: self.pool.clone(), reason: self.reason, job: self.job };
         let state = bus.state(DEAD).await?;
         let (mut end, mut width) = (state.last_seq.saturating_add(1).min(self.after.unwrap_or(u64::MAX)), WINDOW_MIN);
         let mut found = Vec::new();
@@ -59,8 +59,8 @@ impl Query {
     }
 }
 
-async fn window(bus: &Bus, filter: &str, range: Range<u64>) -> Result<Vec<u64>, ReadError> {
-    let mut reader = bus.heads(DEAD, filter.to_owned(), range.start).await?;
+async fn window(bus: &Bus, filter: &Filter, range: Range<u64>) -> Result<Vec<u64>, ReadError> {
+    let mut reader = bus.heads(DEAD, filter, range.start).await?;
     let mut seqs = Vec::new();
     while !reader.caught_up() {
         match reader.next().await?.seq {
@@ -72,9 +72,8 @@ async fn window(bus: &Bus, filter: &str, range: Range<u64>) -> Result<Vec<u64>, 
 }
 
 fn class(word: &str) -> Result<FaultClass, String> {
-    let known = FaultClass::ALL.into_iter().find(|class| class.as_str() == word);
-    let names: Vec<_> = FaultClass::ALL.iter().map(|class| class.as_str()).collect();
-    known.ok_or_else(|| format!("'reason' must be one of {}", names.join(", ")))
+    let names = || FaultClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>().join(", ");
+    word.parse().map_err(|_| format!("'reason' must be one of {}", names()))
 }
 
 #[cfg(test)]

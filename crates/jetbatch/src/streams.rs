@@ -1,0 +1,5 @@
+//! The streams of jetbatch, for the bus.
+use bus::Declared;
+
+pub const DECLARED: Declared =
+    Declared { streams: wire::STREAMS, consumers: wire::CONSUMERS, cache_mark: wire::CACHE_MARK };

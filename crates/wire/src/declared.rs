@@ -1,0 +1,23 @@
+//! The streams, buckets and consumers as their files under `streams/` declare them: name and content.
+
+/// In the order in which they are applied.
+pub const STREAMS: &[(&str, &str)] = &[
+    ("EVENTS.json", include_str!("../../../streams/EVENTS.json")),
+    ("SUBMIT.json", include_str!("../../../streams/SUBMIT.json")),
+    ("WORK.json", include_str!("../../../streams/WORK.json")),
+    ("RESULTS.json", include_str!("../../../streams/RESULTS.json")),
+    ("ALERTS.json", include_str!("../../../streams/ALERTS.json")),
+    ("DEAD.json", include_str!("../../../streams/DEAD.json")),
+    ("KV_status.json", include_str!("../../../streams/KV_status.json")),
+    ("KV_workers.json", include_str!("../../../streams/KV_workers.json")),
+    ("KV_leases.json", include_str!("../../../streams/KV_leases.json")),
+];
+
+pub const CONSUMERS: &[(&str, &str)] = &[
+    ("consumers/SUBMIT/intake.json", include_str!("../../../streams/consumers/SUBMIT/intake.json")),
+    ("consumers/SUBMIT/control.json", include_str!("../../../streams/consumers/SUBMIT/control.json")),
+    ("consumers/WORK/pool.json", include_str!("../../../streams/consumers/WORK/pool.json")),
+];
+
+/// The metadata of a stream that is rebuilt from the log when it is gone.
+pub const CACHE_MARK: &str = "jetbatch.cache";
