@@ -19,6 +19,7 @@ pub mod serve;
 pub mod shared;
 pub mod spans;
 pub mod streams;
+mod submitted;
 pub mod telemetry;
 pub mod worker;
 

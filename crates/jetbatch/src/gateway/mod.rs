@@ -3,6 +3,7 @@
 mod body;
 mod dead;
 mod download;
+mod early;
 mod error;
 mod events;
 mod fields;

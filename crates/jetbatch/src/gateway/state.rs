@@ -1,5 +1,6 @@
 //! What every handler is given, and how a job's status is read.
 use super::{
+    early,
     error::Refusal,
     health::Health,
     limits,
@@ -76,14 +77,23 @@ impl AppState {
         Ok(was.map_err(|_| Refusal::unavailable("the status bucket does not answer"))??)
     }
 
-    /// A job's status. One that was submitted a moment ago is waited for.
+    /// A job's status. One that was submitted is told before it has one; one that may come a moment later, without a
+    /// subject of its own in SUBMIT, is waited for.
     pub async fn job(&self, job: JobId) -> Result<StoredStatus, Refusal> {
         self.revision(job).await.map(|(stored, _)| stored)
     }
 
     /// The same with its revision.
     pub async fn revision(&self, job: JobId) -> Result<(StoredStatus, u64), Refusal> {
-        self.await_job(job, limits::SHOW_WITHIN, |_| true).await?.ok_or_else(|| Refusal::no_job(job))
+        for within in [Duration::ZERO, limits::SHOW_WITHIN] {
+            if let Some(found) = self.await_job(job, within, |_| true).await? {
+                return Ok(found);
+            }
+            if let Some(early) = early::find(self, job).await? {
+                return Ok((early, 0));
+            }
+        }
+        Err(Refusal::no_job(job))
     }
 
     /// The newest status when it satisfies, or when the time is over; None if there was none at all.

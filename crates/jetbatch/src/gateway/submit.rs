@@ -1,6 +1,7 @@
 //! The one way in: whatever form a job comes in, it goes out on `jobs.submit`.
 use super::{
     body::{self, media},
+    early,
     error::{Answer, Refusal},
     fields::Fields,
     limits,
@@ -10,6 +11,7 @@ use super::{
 use crate::{
     bus::PublishError,
     clock,
+    submitted::{DERIVED, TENANT},
     telemetry::{
         self,
         names::{self, kind, operation, span},
@@ -91,8 +93,16 @@ pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
     let Some(value) = headers.get(KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| key.bytes().all(|b| b.is_ascii_graphic()));
     match key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())) {
-        Some(key) => Ok(Some(JobId::keyed("default", key))),
+        Some(key) => Ok(Some(JobId::keyed(TENANT, key))),
         None => Err(Refusal::invalid(format!("it must be 1 to {KEY_BYTES_MAX} visible ASCII characters")).param(KEY)),
+    }
+}
+
+/// Submits what a client sent. An id that he chose must not be one that another's key, or a retry, gives.
+pub async fn place(app: &AppState, key: Option<JobId>, offer: Offer) -> Answer {
+    match offer.submission.id {
+        Some(id) if id.may_be_derived() && key != Some(id) => Err(Refusal::invalid(DERIVED).param("id")),
+        _ => put(app, key, offer).await,
     }
 }
 
@@ -101,7 +111,7 @@ pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
 /// The log decides whose an id is: intake appends a job's first event only where there is none. A status read before
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
-pub async fn place(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer {
+pub async fn put(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer {
     let window_ms = offer.submission.check()?;
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
@@ -121,16 +131,16 @@ pub async fn place(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answ
     let deadline = clock::now().plus(window_ms);
     let span = span(id);
     send(app, id, &mut offer).instrument(span).await?;
-    if named.is_none() {
-        return Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline));
+    if named.is_some()
+        && let Some((stored, _)) = app.await_job(id, limits::RACE_WITHIN, |_| true).await?
+    {
+        same(&stored, &offer.fingerprint)?;
+        return Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline));
     }
-    match app.await_job(id, limits::RACE_WITHIN, |_| true).await? {
-        Some((stored, _)) => {
-            same(&stored, &offer.fingerprint)?;
-            Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline))
-        }
-        None => Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline)),
-    }
+    // It is taken, whether it can be read back at once or not.
+    let early = early::find(app, id).await.ok().flatten();
+    let deadline = early.map_or(deadline, |stored| stored.status.deadline);
+    Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline))
 }
 
 fn span(job: JobId) -> Span {
@@ -142,7 +152,7 @@ fn span(job: JobId) -> Span {
 async fn send(app: &AppState, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
     let payload = fit(app, offer).await?;
     let bytes = payload.len();
-    let message = Message::new(Subject::Submit, payload)
+    let message = Message::new(Subject::SubmitJob(id), payload)
         .id(format!("{id}:{}", offer.fingerprint))
         .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
     let message = wire::trace::put(message, telemetry::context().as_deref());

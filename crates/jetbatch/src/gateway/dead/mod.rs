@@ -29,9 +29,6 @@ use std::{convert::Infallible, sync::Arc};
 use tokio::time::timeout;
 use wire::{Filter, Subject, envelope, stream::DEAD, work::DeadChunk};
 
-/// The tenant that replays are keyed under.
-const TENANT: &str = "dead";
-
 pub struct Entry {
     seq: u64,
     at: Millis,
@@ -66,7 +63,7 @@ pub async fn one(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> An
 pub async fn replay(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
     let entry = entry(&app, &id).await?;
     let offer = entry.offer(&app).await?;
-    submit::place(&app, None, offer).await
+    submit::put(&app, None, offer).await
 }
 
 /// `DELETE /dead/{seq}`.
@@ -107,7 +104,7 @@ impl Entry {
         let fingerprint = blake3::hash(&lines).to_hex().to_string();
         let file = upload::receive(app, stream::iter([Ok::<_, Infallible>(lines)])).await?;
         let submission = Submission {
-            id: Some(JobId::keyed(TENANT, &format!("{}:{}", dead.job, dead.chunk))),
+            id: Some(JobId::replay(dead.job, dead.chunk)),
             model: dead.model.clone(),
             endpoint: dead.endpoint.clone(),
             metadata: [("replay_of".to_owned(), format!("{}/{}", dead.job, dead.chunk))].into(),
