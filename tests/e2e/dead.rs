@@ -6,7 +6,7 @@ use crate::{
 use domain::JobId;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use testkit::{wait_for, wait_until};
+use testkit::wait_for;
 use wire::stream;
 
 const CHUNK: u32 = 4;
@@ -136,7 +136,10 @@ async fn storm(stand: &Stand, requests: usize, entries: usize) -> Duration {
     let id = stand.http.submit("", jsonl(&asks)).await;
     assert_counts(&stand.end(id).await, [requests, 0, requests, 0]);
     let js = stand.log().await.js;
-    assert_eq!(wait_until(LONG, &(entries as u64), || message_count(&js, stream::DEAD)).await, entries as u64);
+    wait_for("an entry for each", LONG, || async {
+        (message_count(&js, stream::DEAD).await == entries as u64).then_some(())
+    })
+    .await;
     let elapsed = began.elapsed();
     let errors = stand.http.text(&format!("/jobs/{id}/errors")).await;
     assert_eq!(errors.lines().count(), requests);
@@ -154,7 +157,9 @@ fn peak(stand: &Stand) -> Option<u64> {
 #[tokio::test]
 async fn a_storm_of_failures_costs_no_more_than_its_length() {
     let once = "[retry]\ninternal = { max = 1, split_from = 1 }";
-    let stand = Plan::echo("fail_containing = 'boom'", 1).with(once).start().await;
+    let pools = "[pools.tiny]\nchunk_requests = 1\n[pools.tiny.engine]\nkind = 'echo'\nslots = 64\n\
+                 echo = { fail_containing = 'boom' }\n";
+    let stand = Plan::pools(pools.to_owned()).with(once).start().await;
     let few = storm(&stand, FEW, FEW).await;
     let before = peak(&stand);
     let many = storm(&stand, MANY, FEW + MANY).await;
