@@ -2,6 +2,7 @@
 pub mod blob;
 mod declared;
 pub mod envelope;
+pub mod line;
 mod subject;
 pub mod trace;
 pub mod work;

@@ -3,7 +3,6 @@
 mod accept;
 mod check;
 mod constraints;
-pub(crate) mod scan;
 mod source;
 mod validate;
 

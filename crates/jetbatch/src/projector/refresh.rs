@@ -4,7 +4,7 @@ use crate::clock;
 use domain::{
     JobId, Millis,
     forecast::{Owed, forecast},
-    schedule::Urgency,
+    schedule,
     status::{self, Live},
 };
 use std::{collections::HashMap, time::Duration};
@@ -64,12 +64,10 @@ impl Projector {
     }
 
     fn forecast(&mut self) {
-        let running = self.log.jobs().filter(|folded| folded.job.is_wanted());
-        let mut order: Vec<Urgency> = running.map(|folded| Urgency::of(&folded.job)).collect();
-        order.sort_unstable();
+        let order = schedule::order(self.log.jobs().map(|folded| &folded.job));
         let none = Owed::default();
         let owed: HashMap<JobId, &Owed> = self.table.iter().map(|(job, entry)| (*job, &entry.owed)).collect();
-        let jobs = order.iter().map(|urgency| (urgency.job, owed.get(&urgency.job).copied().unwrap_or(&none)));
+        let jobs = order.iter().map(|job| (job.id, owed.get(&job.id).copied().unwrap_or(&none)));
         let etas: HashMap<_, _> = forecast(jobs, &self.pools.speeds(), clock::now()).into_iter().collect();
         self.table.iter_mut().for_each(|(job, entry)| entry.eta = etas.get(job).copied());
     }

@@ -29,6 +29,7 @@ use tracing::Instrument;
 use wire::{
     Subject,
     envelope::{self, DecodeError},
+    line,
     work::{Results, Work},
 };
 
@@ -300,8 +301,7 @@ fn keys(work: &Work) -> impl Iterator<Item = Key> {
 }
 
 fn split(lines: &Bytes) -> Vec<Bytes> {
-    let lines_of = lines.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    lines_of.map(|line| lines.slice_ref(line)).collect()
+    domain::lines::texts(lines).map(|text| lines.slice_ref(text)).collect()
 }
 
 fn take(
@@ -314,7 +314,7 @@ fn take(
     answer: &Answer,
 ) {
     let before = out.len();
-    render::answer(out, work.job, number, custom_id, answer);
+    line::answer(out, work.job, number, custom_id, answer.status, &answer.body);
     results.sizes.push((out.len() - before) as u32);
     let usage = Usage { prompt: answer.usage.prompt, completion: answer.usage.completion, cached: answer.usage.cached };
     let good = answer.is_good();
