@@ -6,7 +6,7 @@ use domain::{
     event::{Cause, FaultClass},
     job::{Chunk, Phase},
 };
-use wire::{Subject, envelope, work::Results};
+use wire::{Results, Subject, envelope};
 
 /// What is known of a chunk when its segment is archived.
 pub enum Answers {

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use domain::event::File;
 use futures::{Stream, StreamExt};
 use std::sync::Arc;
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 /// `GET /jobs/{id}/results`.
 pub async fn results(State(app): State<Arc<AppState>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {

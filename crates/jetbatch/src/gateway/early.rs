@@ -12,7 +12,7 @@ use domain::{
     status::{Live, Status},
 };
 use tokio::time::timeout;
-use wire::{Subject, envelope, work::StoredStatus};
+use wire::{StoredStatus, Subject, envelope};
 
 /// None: there is no such job, or it was deleted.
 pub async fn find(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, Refusal> {

@@ -16,7 +16,7 @@ use axum::{
 };
 use futures::stream;
 use std::{convert::Infallible, sync::Arc};
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 struct Feed {
     app: Arc<AppState>,

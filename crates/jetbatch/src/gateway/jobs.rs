@@ -17,7 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::{str::FromStr, sync::Arc};
 use tokio::time::timeout;
 use url::form_urlencoded;
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 /// A job's id from a path.
 pub fn id(text: &str) -> Result<JobId, Refusal> {

@@ -25,7 +25,7 @@ use domain::{
 use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
-use wire::{Message, Subject, envelope, work::StoredStatus};
+use wire::{Message, StoredStatus, Subject, envelope};
 
 /// `POST /jobs/{id}/<order>`.
 pub async fn give(order: Order, app: Arc<AppState>, job: String, headers: HeaderMap, body: Body) -> Answer {

@@ -14,7 +14,7 @@ use domain::{
     submission::{Control, Order},
 };
 use tracing::Instrument;
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 pub async fn retry(app: &AppState, of: JobId) -> Answer {
     let old = app.job(of).await?;

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use wire::{bucket, work::StoredStatus};
+use wire::{StoredStatus, bucket};
 
 pub struct AppState {
     pub shared: Shared,

@@ -35,7 +35,7 @@ use domain::{
 use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
-use wire::{Message, Subject, envelope, stream, work::StoredStatus};
+use wire::{Message, StoredStatus, Subject, envelope, stream};
 
 const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
 

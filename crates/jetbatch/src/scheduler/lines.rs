@@ -16,7 +16,7 @@ use domain::{
 };
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::{Message, Subject, envelope, parts, work::Work};
+use wire::{Message, Subject, Work, envelope, parts};
 
 /// Segments whose lines are kept in memory: those being sent.
 const SEGMENTS_MAX: usize = 4;

@@ -27,10 +27,9 @@ use std::{
 };
 use tracing::Instrument;
 use wire::{
-    Subject,
+    Results, Subject, Work,
     envelope::{self, DecodeError},
     line,
-    work::{Results, Work},
 };
 
 /// A look at the job that is older is taken again before its chunk begins.

@@ -12,10 +12,7 @@ use domain::{
 };
 use tracing::Instrument;
 use uuid::Uuid;
-use wire::{
-    Message, Subject, envelope, parts,
-    work::{Results, Work},
-};
+use wire::{Message, Results, Subject, Work, envelope, parts};
 
 /// The result that stands for a chunk, if there is one.
 async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {

@@ -27,7 +27,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use page::Query;
 use std::{convert::Infallible, sync::Arc};
 use tokio::time::timeout;
-use wire::{Filter, Subject, envelope, stream::DEAD, work::DeadChunk};
+use wire::{DeadChunk, Filter, Subject, envelope, stream::DEAD};
 
 pub struct Entry {
     seq: u64,

@@ -9,7 +9,7 @@ use domain::{
 };
 use futures::future::try_join_all;
 use std::collections::HashMap;
-use wire::{Message, Subject, envelope, parts, work::DeadChunk};
+use wire::{DeadChunk, Message, Subject, envelope, parts};
 
 /// Failures that an entry tells of, the last ones: a chunk whose workers are lost over and over has more.
 const HISTORY_MAX: usize = 100;
