@@ -6,7 +6,6 @@ use crate::{
     submission::Submission,
 };
 
-const TENANT: &str = "retry";
 /// The metadata that names the first job.
 pub const OF: &str = "retry_of";
 
@@ -26,7 +25,7 @@ pub enum Refusal {
 
 /// The job that retries another one: asked for twice it is one.
 pub fn id(of: JobId) -> JobId {
-    JobId::keyed(TENANT, &of.to_string())
+    JobId::retry(of)
 }
 
 /// Whether a job in this state, with these counts, has anything to retry.

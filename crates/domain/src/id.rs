@@ -25,20 +25,69 @@ impl JobId {
         Self(id)
     }
 
-    /// The job an idempotency key names: UUIDv5 of `key:<tenant>:<key>`.
+    /// The job an idempotency key names.
     pub fn keyed(tenant: &str, key: &str) -> Self {
-        Self(Uuid::new_v5(&NAMESPACE, format!("key:{tenant}:{key}").as_bytes()))
+        Name::Key { tenant, key }.id()
     }
 
-    /// The job of a submission without id and key: UUIDv5 of `seq:<stream>:<sequence>`, both from the publish
-    /// acknowledgement, so that the publisher knows it at once.
+    /// The job of a submission without id and key, from the stream and the sequence of the publish acknowledgement, so
+    /// that the publisher knows it at once.
     pub fn sequenced(stream: &str, seq: u64) -> Self {
-        Self(Uuid::new_v5(&NAMESPACE, format!("seq:{stream}:{seq}").as_bytes()))
+        Name::Sequence { stream, seq }.id()
+    }
+
+    /// The job that retries another one.
+    pub fn retry(of: Self) -> Self {
+        Name::Retry(of).id()
+    }
+
+    /// The job that replays a chunk that was given up.
+    pub fn replay(job: Self, chunk: ChunkId) -> Self {
+        Name::Replay(job, chunk).id()
+    }
+
+    /// Whether it may be a derived one: those are version 5, and nobody can tell in which namespace.
+    pub fn may_be_derived(&self) -> bool {
+        self.0.get_version_num() == 5
     }
 
     pub const fn uuid(&self) -> Uuid {
         self.0
     }
+}
+
+/// What an id is derived of.
+enum Name<'a> {
+    Key { tenant: &'a str, key: &'a str },
+    Sequence { stream: &'a str, seq: u64 },
+    Retry(JobId),
+    Replay(JobId, ChunkId),
+}
+
+impl Name<'_> {
+    fn id(&self) -> JobId {
+        JobId(Uuid::new_v5(&NAMESPACE, self.to_string().as_bytes()))
+    }
+}
+
+/// No two names are spelled alike: a plain tenant ends at the first colon, and any other is preceded by its length.
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key { tenant, key } if is_plain(tenant) => write!(f, "key:{tenant}:{key}"),
+            Self::Key { tenant, key } => write!(f, "key2:{}:{tenant}:{key}", tenant.len()),
+            Self::Sequence { stream, seq } => write!(f, "seq:{stream}:{seq}"),
+            Self::Retry(of) => write!(f, "key:{RETRY}:{of}"),
+            Self::Replay(job, chunk) => write!(f, "key:{DEAD}:{job}:{chunk}"),
+        }
+    }
+}
+
+const RETRY: &str = "retry";
+const DEAD: &str = "dead";
+
+fn is_plain(tenant: &str) -> bool {
+    !tenant.contains(':') && tenant != RETRY && tenant != DEAD
 }
 
 impl fmt::Display for JobId {
@@ -152,6 +201,7 @@ impl From<Pool> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn ids_print_and_parse() {
@@ -164,7 +214,46 @@ mod tests {
     #[test]
     fn derived_ids_are_stable() {
         assert_eq!(JobId::keyed("default", "monday").to_string(), "9fdf038c-1ccd-52b8-9915-fe5dcd8ee62a".to_owned());
+        let job = JobId::keyed("default", "monday");
+        assert_eq!(JobId::sequenced("SUBMIT", 7).to_string(), "eeec1308-62cd-5f54-948d-8a626dd9f05f");
+        assert_eq!(JobId::retry(job).to_string(), "a807a174-4b43-512b-b344-7480c6e92607");
+        assert_eq!(JobId::replay(job, ChunkId::new(3, 17)).to_string(), "69747e58-97f9-5526-b788-df3f078a4788");
         assert_ne!(JobId::keyed("default", "7"), JobId::sequenced("default", 7));
+    }
+
+    #[test]
+    fn no_key_is_anothers() {
+        assert_ne!(JobId::keyed("a", "b:c"), JobId::keyed("a:b", "c"));
+        let job = JobId::keyed("default", "monday");
+        assert_ne!(JobId::retry(job), JobId::keyed("retry", &job.to_string()));
+        assert_ne!(JobId::replay(job, ChunkId::new(3, 17)), JobId::keyed("dead", &format!("{job}:3-17")));
+    }
+
+    fn name() -> impl Strategy<Value = (u8, String, String)> {
+        let word = "(|a|b|:|2|k|key2|1:|seq|SUBMIT|retry|dead|9fdf038c-1ccd-52b8-9915-fe5dcd8ee62a){0,3}";
+        (0..4_u8, word, "[ab:12]{0,4}|9fdf038c-1ccd-52b8-9915-fe5dcd8ee62a(:0-1)?")
+    }
+
+    fn spelled((kind, one, two): &(u8, String, String)) -> (String, String) {
+        let job = if one.len() % 2 == 0 { JobId::keyed("default", "monday") } else { JobId::sequenced("SUBMIT", 1) };
+        let number = two.len() as u32;
+        let (name, what) = match kind {
+            0 => (Name::Key { tenant: one, key: two }, format!("{one:?} {two:?}")),
+            // A stream's name holds no colon.
+            1 => (Name::Sequence { stream: "SUBMIT", seq: number.into() }, number.to_string()),
+            2 => (Name::Retry(job), job.to_string()),
+            _ => (Name::Replay(job, ChunkId::new(0, number)), format!("{job} {number}")),
+        };
+        (name.to_string(), format!("{kind} {what}"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #[test]
+        fn what_differs_is_spelled_differently(one in name(), two in name()) {
+            let (one, two) = (spelled(&one), spelled(&two));
+            prop_assert_eq!(one.0 == two.0, one.1 == two.1, "{:?} {:?}", one, two);
+        }
     }
 
     #[test]

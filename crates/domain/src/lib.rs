@@ -13,6 +13,7 @@ pub mod limits;
 pub mod line;
 pub mod lines;
 pub mod pack;
+pub mod queue;
 pub mod rate;
 pub mod raw;
 pub mod request;

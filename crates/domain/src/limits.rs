@@ -39,6 +39,8 @@ pub const INLINE_REQUESTS_MAX: usize = 10_000;
 pub const METADATA_PAIRS_MAX: usize = 16;
 pub const METADATA_KEY_CHARS_MAX: usize = 64;
 pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// An input that is validated beside large ones.
+pub const SMALL_INPUT_BYTES_MAX: u64 = 1 << 20;
 /// The promised time where a submission names none.
 pub const WINDOW_MS_DEFAULT: u64 = 24 * 3_600_000;
 /// The longest window: thirty days, well inside the age of EVENTS.

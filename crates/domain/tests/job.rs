@@ -399,11 +399,11 @@ fn the_most_urgent_job_is_sent_first() {
 
 #[test]
 fn a_pool_is_ahead_by_three_chunks_a_worker_or_by_seconds_of_work() {
-    let out = |chunks, requests| Room { chunks, requests };
-    assert_eq!(Room::ahead(0.0, 2.0, 1, out(0, 0)).chunks, 3);
-    assert_eq!(Room::ahead(0.0, 2.0, 2, out(5, 50)).chunks, 1);
-    assert_eq!(Room::ahead(100.0, 2.0, 1, out(3, 50)).requests, 150);
-    assert_eq!(Room::ahead(100.0, 2.0, 1, out(9, 500)).requests, 0);
+    let out = |chunks, requests| Capacity { chunks, requests };
+    assert_eq!(Capacity::ahead(0.0, 2.0, 1, out(0, 0)).chunks, 3);
+    assert_eq!(Capacity::ahead(0.0, 2.0, 2, out(5, 50)).chunks, 1);
+    assert_eq!(Capacity::ahead(100.0, 2.0, 1, out(3, 50)).requests, 150);
+    assert_eq!(Capacity::ahead(100.0, 2.0, 1, out(9, 500)).requests, 0);
 }
 
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use wire::{bucket, work::StoredStatus};
+use wire::{StoredStatus, bucket};
 
 const ROUNDS: usize = 500;
 

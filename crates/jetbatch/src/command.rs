@@ -7,8 +7,9 @@ use crate::{
     log::{self, Folded, LogError},
 };
 use domain::{
-    Event, JobId,
+    Event, Job, JobId,
     decide::{Command, Refusal, decide},
+    event::Submitted,
 };
 use wire::envelope;
 
@@ -27,6 +28,23 @@ pub enum Error {
     Store(#[from] PublishError),
     #[error("too many others change the job at once")]
     Contended,
+}
+
+/// Appends the first event of a job, without a look at the log before. `seq` is its submission's: in the message's id, so
+/// that only this submission finds itself stored. None: the job was begun before.
+pub async fn begin(
+    bus: &Bus,
+    id: JobId,
+    submitted: &Submitted,
+    seq: u64,
+    trace: Option<&str>,
+) -> Result<Option<Folded>, PublishError> {
+    let event = Event::JobSubmitted(submitted.clone());
+    let message = envelope::event(id, &event, trace).header(envelope::WANTED, envelope::NO);
+    match bus.append(message.id(format!("{id}:{}:{seq}", event.name())), 0).await? {
+        Append::Stored(seq) => Ok(Job::begin(id, &event).map(|job| Folded { job, lifecycle_seq: seq, seq })),
+        Append::Conflict => Ok(None),
+    }
 }
 
 /// Carries out a command. False: it was done already. `known` saves the first fold where the caller has one.

@@ -10,6 +10,7 @@ pub mod intake;
 pub mod lease;
 pub mod log;
 pub mod metrics;
+mod parts;
 pub mod paths;
 mod payload;
 pub mod projector;
@@ -18,6 +19,7 @@ pub mod serve;
 pub mod shared;
 pub mod spans;
 pub mod streams;
+mod submitted;
 pub mod telemetry;
 pub mod worker;
 

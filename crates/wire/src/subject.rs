@@ -31,6 +31,9 @@ pub mod bucket {
 pub enum Subject {
     /// `jobs.submit` in SUBMIT: a submission, JSON or MessagePack; written by the doors and by any client.
     Submit,
+    /// `jobs.submit.<job>` in SUBMIT: the same for a job whose id is known; written by the doors and the scheduler, who
+    /// see to it that the id is theirs to give. So a job can be found before intake has taken it.
+    SubmitJob(JobId),
     /// `jobs.control` in SUBMIT: a command for a job; written by the doors and by any client.
     Control,
     /// `event.job.<job>` in EVENTS: lifecycle events, by compare-and-set; written by intake and scheduler.
@@ -59,7 +62,7 @@ pub enum Subject {
 impl Address for Subject {
     fn stream(&self) -> Stream {
         match self {
-            Self::Submit | Self::Control => stream::SUBMIT,
+            Self::Submit | Self::SubmitJob(_) | Self::Control => stream::SUBMIT,
             Self::JobEvent(_) | Self::ChunkEvent(_) => stream::EVENTS,
             Self::Work { .. } => stream::WORK,
             Self::Result { .. } | Self::ResultPart { .. } | Self::InputPart { .. } => stream::RESULTS,
@@ -73,6 +76,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Submit => f.write_str("jobs.submit"),
+            Self::SubmitJob(job) => write!(f, "jobs.submit.{job}"),
             Self::Control => f.write_str("jobs.control"),
             Self::JobEvent(job) => write!(f, "event.job.{job}"),
             Self::ChunkEvent(job) => write!(f, "event.chunk.{job}"),
@@ -108,6 +112,7 @@ impl Subject {
         let tokens: Vec<&str> = text.split('.').collect();
         Ok(match tokens[..] {
             ["jobs", "submit"] => Self::Submit,
+            ["jobs", "submit", job] => Self::SubmitJob(job.parse()?),
             ["jobs", "control"] => Self::Control,
             ["event", "job", job] => Self::JobEvent(job.parse()?),
             ["event", "chunk", job] => Self::ChunkEvent(job.parse()?),
@@ -240,6 +245,7 @@ mod tests {
         let chunk = ChunkId::new(3, 17);
         for subject in [
             Subject::Submit,
+            Subject::SubmitJob(job),
             Subject::Control,
             Subject::JobEvent(job),
             Subject::ChunkEvent(job),

@@ -69,7 +69,7 @@ async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), E
     let fingerprint = blake3::hash(format!("{}:{}", again::OF, job.id).as_bytes()).to_hex().to_string();
     submission.input = Some(format!("upload://{}", id.uuid()));
     submission.fingerprint = Some(fingerprint.clone());
-    let message = Message::new(Subject::Submit, envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
+    let message = Message::new(Subject::SubmitJob(id), envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
     let message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
     shared.bus.publish(wire::trace::put(message, trace)).await?;
     Ok(())

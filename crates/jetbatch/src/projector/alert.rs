@@ -4,7 +4,7 @@ use domain::{
     Millis,
     eta::{Eta, Sla},
 };
-use wire::{Message, Subject, work::SlaAlert};
+use wire::{Message, SlaAlert, Subject};
 
 /// An end that was not projected within this time is history and not news: after a lost bucket, every job's end comes
 /// by once more.

@@ -51,7 +51,7 @@ pub struct Value {
     pub version: StoredVersion,
 }
 
-/// [`wire::work::StoredStatus`] with its folded part as bytes, so that equal means equal byte for byte.
+/// [`wire::StoredStatus`] with its folded part as bytes, so that equal means equal byte for byte.
 #[derive(Serialize, Deserialize)]
 struct Parts<'a> {
     v: u32,
@@ -193,7 +193,7 @@ mod tests {
         retry::Policies,
     };
     use std::collections::BTreeMap;
-    use wire::work::StoredStatus;
+    use wire::StoredStatus;
 
     fn entry(op: Op, value: &str) -> Entry {
         Entry { key: "j".into(), value: value.to_owned().into(), rev: 9, op, time_ms: 0, pending: 0 }

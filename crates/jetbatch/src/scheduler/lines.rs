@@ -11,13 +11,12 @@ use domain::{
     ChunkId, Job, JobId, Pool,
     event::{ChunkPlan, FaultClass, SegmentPlan},
     job::{Chunk, Segment},
-    limits::PART_BYTES_MAX,
     lines::spans,
     retry::{Action, Policies},
 };
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::{Message, Subject, envelope, work::Work};
+use wire::{Message, Subject, Work, envelope, parts};
 
 /// Segments whose lines are kept in memory: those being sent.
 const SEGMENTS_MAX: usize = 4;
@@ -160,14 +159,8 @@ impl Lines {
 impl Prepared {
     fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span) -> Self {
         let (job, chunk) = (work.job, work.chunk);
-        let mut parts = Vec::new();
-        if work.lines.len() > PART_BYTES_MAX {
-            let lines = std::mem::take(&mut work.lines);
-            for (part, n) in lines.chunks(PART_BYTES_MAX).zip(0..) {
-                parts.push(Message::new(Subject::InputPart { job, chunk, part: n }, lines.slice_ref(part)));
-            }
-            work.parts = parts.len() as u32;
-        }
+        let parts = parts::cut(&mut work.lines, |part| Subject::InputPart { job, chunk, part });
+        work.parts = parts.len() as u32;
         let subject = Subject::Work { pool, job, chunk };
         let mut message = Message::new(subject, envelope::encode(&work)).id(id);
         message = wire::trace::put(message, span.in_scope(telemetry::context).as_deref());

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     bus::{Delivery, PublishError, ReadError},
-    clock,
+    clock, parts,
     shared::Shared,
     spans, telemetry,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::{
     Millis, Pool,
     event::{FaultClass, Tally, Usage},
@@ -27,10 +27,9 @@ use std::{
 };
 use tracing::Instrument;
 use wire::{
-    Subject,
+    Results, Subject, Work,
     envelope::{self, DecodeError},
     line,
-    work::{Results, Work},
 };
 
 /// A look at the job that is older is taken again before its chunk begins.
@@ -187,13 +186,11 @@ impl Runner {
     }
 
     async fn parts(&self, work: &Work) -> Result<Bytes, Error> {
-        let mut lines = BytesMut::new();
-        for part in 0..work.parts {
+        let read = |part| async move {
             let subject = Subject::InputPart { job: work.job, chunk: work.chunk, part };
-            let raw = self.shared.bus.last(&subject).await?;
-            lines.extend_from_slice(&raw.ok_or(Error::Part { part })?.payload);
-        }
-        Ok(lines.freeze())
+            Ok(self.shared.bus.last(&subject).await?)
+        };
+        parts::join(work.parts, read, |part| Error::Part { part }).await
     }
 
     /// Runs all requests, as many at once as there are places. The first fault ends the run.

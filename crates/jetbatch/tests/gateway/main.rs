@@ -9,8 +9,10 @@ mod upload;
 
 use bytes::Bytes;
 use domain::{
-    JobId, Millis,
-    event::{Priority, Usage},
+    Event, JobId, Millis,
+    event::{At, Input, Priority, Submitted, Usage},
+    pack::Packing,
+    retry::Policies,
     status::{Counts, Live, State, Status},
     submission::Submission,
 };
@@ -36,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::SubscriberInitExt;
 use wire::Subject;
 use wire::bucket;
-use wire::{envelope, work::StoredStatus};
+use wire::{StoredStatus, envelope, stream::SUBMIT};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -76,7 +78,47 @@ async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
 
 impl Stand {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address)).timeout(WAIT)
+        self.at(&self.address, method, path)
+    }
+
+    fn at(&self, door: &str, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{door}{path}")).timeout(WAIT)
+    }
+
+    /// The address of a second door, which has seen nothing of what the first did.
+    async fn other_door(&self) -> String {
+        let settings = Settings { url: Some(self.server.url()), ..Settings::default() };
+        let bus = Bus::connect(&settings, &DECLARED, "other").await.unwrap();
+        let config = Arc::new(Config { nats: settings, ..Config::default() });
+        let shared = Shared { config, bus, store: self.store.clone(), metrics: Arc::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(gateway::run(shared, listener, self.stop.clone()));
+        address
+    }
+
+    /// Appends a job's first event, as intake does.
+    async fn begin(&self, id: JobId) {
+        let submitted = Submitted {
+            at: Millis::new(1_700_000_000_000),
+            fingerprint: "f".into(),
+            input: Input::Inline,
+            model: None,
+            endpoint: None,
+            window_ms: 1_000,
+            metadata: BTreeMap::new(),
+            priority: Priority::Normal,
+            trace: None,
+            packing: Packing::default(),
+            retries: Policies::default(),
+            strict: false,
+        };
+        self.bus.publish(envelope::event(id, &Event::JobSubmitted(submitted), None).id("begin")).await.unwrap();
+    }
+
+    async fn tombstone(&self, id: JobId) {
+        let deleted = Event::JobDeleted(At { at: Millis::new(1_700_000_001_000) });
+        self.bus.publish(envelope::event(id, &deleted, None).id("tombstone")).await.unwrap();
     }
 
     async fn get(&self, path: &str) -> Response {
@@ -89,9 +131,12 @@ impl Stand {
 
     /// The submissions that went out, with their messages.
     async fn submitted(&self) -> Vec<(Submission, Raw)> {
-        let mut all = Vec::new();
-        while let Some(raw) = self.bus.next_on(&Subject::Submit, all.last().map_or(1, after)).await.unwrap() {
-            all.push((envelope::decode("submission", &raw.payload).unwrap(), raw));
+        let (mut all, last) = (Vec::new(), self.bus.state(SUBMIT).await.unwrap().last_seq);
+        for seq in 1..=last {
+            let Some(raw) = self.bus.at(SUBMIT, seq).await.unwrap() else { continue };
+            if matches!(raw.subject.parse(), Ok(Subject::SubmitJob(_))) {
+                all.push((envelope::decode("submission", &raw.payload).unwrap(), raw));
+            }
         }
         all
     }
@@ -110,10 +155,6 @@ impl Stand {
         let size = self.store.size(path).await.unwrap().unwrap();
         self.store.range(path, 0..size).await.unwrap()
     }
-}
-
-fn after((_, raw): &(Submission, Raw)) -> u64 {
-    raw.seq + 1
 }
 
 /// A job as the projector would show it.

@@ -74,13 +74,65 @@ async fn one_key_names_one_job() {
     assert_eq!(stand.submitted().await.len(), 1);
 }
 
+/// A key's id, a retry's and a replay's are nobody's to choose.
+#[tokio::test]
+async fn nobody_claims_an_id_that_another_derives() {
+    let stand = stand().await;
+    let monday = JobId::keyed("default", "monday");
+    for id in [monday, JobId::retry(monday), JobId::replay(monday, domain::ChunkId::new(0, 1))] {
+        let request = json!({"requests": [{"custom_id": "a"}], "id": id});
+        assert_eq!(refusal(stand.post("/jobs", &request).await).await.2.as_deref(), Some("id"));
+        let short = json!({"prompts": ["a"], "id": id});
+        assert_eq!(refusal(stand.post("/start", &short).await).await.0, 400);
+        let file =
+            stand.request(Method::POST, &format!("/jobs?id={id}")).header("Content-Type", "application/x-ndjson");
+        assert_eq!(refusal(file.body("{}").send().await.unwrap()).await.2.as_deref(), Some("id"));
+    }
+    assert!(stand.submitted().await.is_empty() && stand.files().await.is_empty());
+    let own = json!({"requests": [{"custom_id": "a"}], "id": monday});
+    let sent = stand.request(Method::POST, "/jobs").header("Idempotency-Key", "monday").json(&own).send();
+    assert_eq!(sent.await.unwrap().status(), 202);
+}
+
+/// From the 202 on, without intake and projector: at the door that took it, and at any other.
+#[tokio::test]
+async fn what_was_acknowledged_is_known() {
+    let stand = stand().await;
+    let other = stand.other_door().await;
+    let answer = json(stand.post("/jobs", &one_request()).await).await;
+    for door in [&stand.address, &other] {
+        let job = json(stand.at(door, Method::GET, answer["status_url"].as_str().unwrap()).send().await.unwrap()).await;
+        assert_eq!((&job["state"], &job["id"]), (&Value::from("validating"), &answer["id"]));
+        assert_eq!((&job["deadline"], &job["model"]), (&answer["deadline"], &Value::from("tiny")));
+        let results = stand.at(door, Method::GET, answer["results_url"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!((results.status().as_u16(), results.text().await.unwrap()), (200, String::new()));
+    }
+    let (submission, raw) = stand.submitted().await.pop().unwrap();
+    let deadline = Millis::new(raw.time_ms + submission.check().unwrap()).get();
+    let said: jiff::Timestamp = answer["deadline"].as_str().unwrap().parse().unwrap();
+    assert_eq!(said.as_millisecond() as u64, deadline);
+}
+
+/// The submission left SUBMIT, and no status is there yet.
+#[tokio::test]
+async fn what_has_begun_is_known_and_what_was_deleted_is_not() {
+    let stand = stand().await;
+    let id = JobId::new(uuid::Uuid::now_v7());
+    stand.begin(id).await;
+    let path = format!("/jobs/{id}");
+    assert_eq!(json(stand.get(&path).await).await["state"], "validating");
+    stand.tombstone(id).await;
+    assert_eq!(refusal(stand.get(&path).await).await.0, 404);
+}
+
 #[tokio::test]
 async fn the_loser_of_a_race_for_a_key_is_told() {
     let stand = stand().await;
-    let body = json!({"requests": [{"custom_id": "a"}], "id": job("a")});
+    let id = JobId::new(uuid::Uuid::now_v7());
+    let body = json!({"requests": [{"custom_id": "a"}], "id": id});
     let posted = tokio::spawn(stand.request(Method::POST, "/jobs").json(&body).send());
     testkit::wait_for("the submission", WAIT, || async { stand.submitted().await.pop() }).await;
-    stand.put(Status { fingerprint: "of another".into(), ..status(job("a"), State::Validating) }).await;
+    stand.put(Status { fingerprint: "of another".into(), ..status(id, State::Validating) }).await;
     assert_eq!(refusal(posted.await.unwrap().unwrap()).await.0, 409);
 }
 

@@ -1,6 +1,11 @@
 use super::rig::{LONG, Rig, id};
 use bytes::Bytes;
-use domain::{Event, JobId, event::SegmentPlan, raw::RawRequest, submission::Submission};
+use domain::{
+    Event, JobId, Millis,
+    event::{Cause, Priority, SegmentPlan},
+    raw::RawRequest,
+    submission::Submission,
+};
 use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
@@ -46,15 +51,26 @@ async fn connect(url: &str) -> Bus {
 }
 
 async fn submit(rig: &Rig, job: JobId) {
+    let input = upload(rig, REQUESTS).await;
+    publish(rig, job, Submission { input: Some(input), ..Submission::default() }).await;
+}
+
+/// Gives when it was stored.
+async fn publish(rig: &Rig, job: JobId, submission: Submission) -> u64 {
+    let message = Message::new(Subject::SubmitJob(job), serde_json::to_vec(&submission).unwrap());
+    let stored = rig.bus.publish(message.id(job)).await.unwrap();
+    rig.bus.at(stream::SUBMIT, stored.seq).await.unwrap().unwrap().time_ms
+}
+
+async fn upload(rig: &Rig, requests: u64) -> String {
     let upload = uuid::Uuid::now_v7();
     let mut lines = String::new();
-    for n in 0..REQUESTS {
+    for n in 0..requests {
         let body = r#"{"model":"tiny","messages":[{"role":"user","content":"x"}]}"#;
         writeln!(lines, r#"{{"custom_id":"{n}","method":"POST","url":"/v1/chat/completions","body":{body}}}"#).unwrap();
     }
     rig.shared.store.put(&paths::upload(upload), Bytes::from(lines)).await.unwrap();
-    let submission = Submission { id: Some(job), input: Some(format!("upload://{upload}")), ..Submission::default() };
-    rig.bus.publish(Message::new(Subject::Submit, serde_json::to_vec(&submission).unwrap()).id(job)).await.unwrap();
+    format!("upload://{upload}")
 }
 
 async fn events(rig: &Rig, job: JobId) -> Vec<Event> {
@@ -107,10 +123,73 @@ async fn a_rejected_input_leaves_no_copy() {
     let _heads = [Head::start(&rig), Head::start(&rig)];
     let request = r#"{"custom_id": "a", "method": "POST", "url": "/v1/nothing", "body": {}}"#;
     let requests = vec![RawRequest::parse(request).unwrap()];
-    let submission = Submission { id: Some(job), requests: Some(requests), ..Submission::default() };
-    rig.bus.publish(Message::new(Subject::Submit, serde_json::to_vec(&submission).unwrap()).id(job)).await.unwrap();
+    publish(&rig, job, Submission { requests: Some(requests), ..Submission::default() }).await;
     let is_rejected = || async { matches!(events(&rig, job).await.last(), Some(Event::JobRejected(_))).then_some(()) };
     wait_for("the verdict", LONG, is_rejected).await;
     let is_gone = || async { rig.shared.store.size(&paths::input(job)).await.unwrap().is_none().then_some(()) };
     wait_for("the copy's removal", LONG, is_gone).await;
+}
+
+/// Which event it was in all of the log.
+async fn place(rig: &Rig, job: JobId, name: &str) -> Option<u64> {
+    let mut from = 1;
+    while let Some(raw) = rig.bus.next_on(&Subject::JobEvent(job), from).await.unwrap() {
+        if raw.header(envelope::TYPE) == Some(name) {
+            return Some(raw.seq);
+        }
+        from = raw.seq + 1;
+    }
+    None
+}
+
+/// More large inputs than there are places for: every job begins at once, and a small one waits for none of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_input_does_not_wait_behind_large_ones() {
+    let (rig, small) = (Rig::start().await, id("small"));
+    connect(&rig.server.url()).await.apply_streams(&[]).await.unwrap();
+    let large = ["a", "b", "c", "d", "e", "f", "g"].map(id);
+    for job in large {
+        submit(&rig, job).await;
+    }
+    let _head = Head::start(&rig);
+    wait_for("a large input's first segment", LONG, || async {
+        (!plans(&rig, large[0]).await.is_empty()).then_some(())
+    })
+    .await;
+    let input = Some(upload(&rig, 1).await);
+    publish(&rig, small, Submission { input, priority: Some(Priority::High), ..Submission::default() }).await;
+    let is_planned = |job| {
+        let rig = &rig;
+        move || async move { place(rig, job, "JobPlanned").await }
+    };
+    let planned = wait_for("the small one's plan", LONG, is_planned(small)).await;
+    let mut begun = Vec::new();
+    for job in large {
+        begun.push(place(&rig, job, "JobSubmitted").await.unwrap());
+        let its = wait_for("a large one's plan", LONG, is_planned(job)).await;
+        assert!(planned < its, "{planned} {its}");
+    }
+    assert!(begun.iter().all(|begun| *begun < planned));
+}
+
+/// The window begins at the publish, and not when an intake comes to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_after_its_window_expires() {
+    let (rig, late) = (Rig::start().await, id("late"));
+    connect(&rig.server.url()).await.apply_streams(&[]).await.unwrap();
+    let window = Some("1s".to_owned());
+    let input = Some(upload(&rig, 1).await);
+    let stored = publish(&rig, late, Submission { input, completion_window: window, ..Submission::default() }).await;
+    let is_over = || async { (jetbatch::clock::now() >= Millis::new(stored + 1_000)).then_some(()) };
+    wait_for("the window's end", LONG, is_over).await;
+    let _head = Head::start(&rig);
+    wait_for("the end", LONG, || place(&rig, late, "JobClosing")).await;
+    let [Event::JobSubmitted(submitted), Event::JobClosing(closing)] = &events(&rig, late).await[..] else {
+        panic!("{:?}", events(&rig, late).await)
+    };
+    assert_eq!((submitted.at, closing.cause), (Millis::new(stored), Cause::Expired));
+    wait_for("the acknowledgement", LONG, || async {
+        (rig.bus.state(stream::SUBMIT).await.unwrap().messages == 0).then_some(())
+    })
+    .await;
 }

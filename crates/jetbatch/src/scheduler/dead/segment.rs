@@ -6,11 +6,10 @@ use domain::{
     Job, Pool,
     event::{ChunkFailed, ChunkPlan},
     job::Segment,
-    limits::PART_BYTES_MAX,
 };
 use futures::future::try_join_all;
 use std::collections::HashMap;
-use wire::{Message, Subject, envelope, work::DeadChunk};
+use wire::{DeadChunk, Message, Subject, envelope, parts};
 
 /// Failures that an entry tells of, the last ones: a chunk whose workers are lost over and over has more.
 const HISTORY_MAX: usize = 100;
@@ -84,13 +83,10 @@ async fn publish(
 async fn store(shared: &Shared, mut dead: DeadChunk, pool: Pool) -> Result<(), PublishError> {
     let (job, chunk, reason) = (dead.job, dead.chunk, dead.class);
     let id = format!("{job}:{chunk}:dead");
-    if dead.lines.len() > PART_BYTES_MAX {
-        let lines = std::mem::take(&mut dead.lines);
-        for (bytes, part) in lines.chunks(PART_BYTES_MAX).zip(0..) {
-            let subject = Subject::DeadPart { pool: pool.clone(), reason, job, chunk, part };
-            shared.bus.publish(Message::new(subject, lines.slice_ref(bytes)).id(format!("{id}:{part}"))).await?;
-            dead.parts = part + 1;
-        }
+    let subject = |part| Subject::DeadPart { pool: pool.clone(), reason, job, chunk, part };
+    for (part, number) in parts::cut(&mut dead.lines, subject).into_iter().zip(0..) {
+        shared.bus.publish(part.id(format!("{id}:{number}"))).await?;
+        dead.parts = number + 1;
     }
     let subject = Subject::Dead { pool, reason, job, chunk };
     shared.bus.publish(Message::new(subject, envelope::encode(&dead)).id(id)).await?;

@@ -1,8 +1,8 @@
 //! `POST /start`: prompts and a few settings, for a job without a file.
 use super::{
     body,
-    desk::Desk,
     error::{Answer, Refusal},
+    state::AppState,
     submit::{self, Offer},
 };
 use api::{JSON, Start};
@@ -17,20 +17,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 
-pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
+pub async fn start(State(app): State<Arc<AppState>>, request: Request) -> Answer {
     let (parts, sent) = request.into_parts();
     let key = submit::key(&parts.headers)?;
     let media = body::media(&parts.headers);
     if media != JSON {
         return Err(Refusal::media(&media, JSON));
     }
-    let body::Json { value, fingerprint, place: _place } = body::json::<Start>(&desk, &parts.headers, sent).await?;
+    let body::Json { value, fingerprint, place: _place } = body::json::<Start>(&app, &parts.headers, sent).await?;
     if value.prompts.is_empty() {
         return Err(Refusal::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
     }
     let submission = submission(value);
     check(&submission)?;
-    submit::place(&desk, key, Offer { submission, fingerprint, upload: None }).await
+    submit::place(&app, key, Offer { submission, fingerprint, upload: None }).await
 }
 
 /// The settings are the same for all prompts, so the first request tells whether an engine will take them.
@@ -61,30 +61,16 @@ fn submission(start: Start) -> Submission {
     }
 }
 
-fn request(start: &Start, number: usize, prompt: &str) -> RawRequest {
-    let system = start.system.iter().map(|content| Said { role: "system", content });
-    let messages = system.chain([Said { role: "user", content: prompt }]).collect();
-    let Start { max_tokens, temperature, top_p, seed, stop, .. } = start;
-    let body = Settings { messages, max_tokens, temperature, top_p, seed, stop };
-    let request = Prompt { custom_id: format!("prompt-{number}"), body };
-    RawRequest::of(&request).expect("texts and JSON are JSON")
-}
-
-#[derive(Deserialize)]
-struct Asked<'a> {
-    #[serde(borrow)]
-    body: &'a RawValue,
-}
-
+/// One line, as a batch file would have it.
 #[derive(Serialize)]
-struct Prompt<'a> {
+struct Line<'a> {
     custom_id: String,
-    body: Settings<'a>,
+    body: Chat<'a>,
 }
 
 #[derive(Serialize)]
-struct Settings<'a> {
-    messages: Vec<Said<'a>>,
+struct Chat<'a> {
+    messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Value::is_null")]
     max_tokens: &'a Value,
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -98,9 +84,24 @@ struct Settings<'a> {
 }
 
 #[derive(Serialize)]
-struct Said<'a> {
+struct Message<'a> {
     role: &'static str,
     content: &'a str,
+}
+
+fn request(start: &Start, number: usize, prompt: &str) -> RawRequest {
+    let system = start.system.iter().map(|content| Message { role: "system", content });
+    let messages = system.chain([Message { role: "user", content: prompt }]).collect();
+    let Start { max_tokens, temperature, top_p, seed, stop, .. } = start;
+    let body = Chat { messages, max_tokens, temperature, top_p, seed, stop };
+    let line = Line { custom_id: format!("prompt-{number}"), body };
+    RawRequest::of(&line).expect("a request is plain JSON")
+}
+
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    body: &'a RawValue,
 }
 
 #[cfg(test)]

@@ -1,0 +1,170 @@
+//! A message in SUBMIT, read: whose job it is, and how that job begins. Intake appends it; a door shows it where intake
+//! has not come to it.
+use crate::{
+    bus::{Delivery, Raw},
+    config::Config,
+    payload,
+};
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use domain::{
+    JobId, Millis,
+    event::{Input, Submitted},
+    limits::{KEY_BYTES_MAX, WINDOW_MS_DEFAULT},
+    submission::Submission,
+};
+use wire::{Subject, envelope, stream};
+
+/// The tenant of submissions, until there are several.
+pub const TENANT: &str = "default";
+
+/// Why a derived id is not taken, in words for its sender.
+pub const DERIVED: &str = "'id' is a UUID of version 5, which only a key gives: use another version, such as 4 or 7";
+
+pub struct Incoming {
+    pub id: JobId,
+    /// Or what is wrong with it.
+    pub submission: Result<Submission, String>,
+    fingerprint: String,
+    /// When it was published: the window begins there.
+    at: Millis,
+}
+
+struct Letter<'a> {
+    subject: &'a str,
+    headers: &'a HeaderMap,
+    payload: &'a Bytes,
+    seq: u64,
+    at_ms: u64,
+}
+
+impl Incoming {
+    pub fn of(delivery: &Delivery) -> Self {
+        let Delivery { subject, headers, payload, seq, stored_ms, .. } = delivery;
+        Letter { subject, headers, payload, seq: *seq, at_ms: *stored_ms }.read()
+    }
+
+    pub fn stored(raw: &Raw) -> Self {
+        let Raw { subject, headers, payload, seq, time_ms, .. } = raw;
+        Letter { subject, headers, payload, seq: *seq, at_ms: *time_ms }.read()
+    }
+
+    /// The job's first event.
+    pub fn begin(&self, input: Input, trace: Option<String>, config: &Config) -> Submitted {
+        let none = Submission::default();
+        let submission = self.submission.as_ref().unwrap_or(&none);
+        Submitted {
+            at: self.at,
+            fingerprint: self.fingerprint.clone(),
+            input,
+            model: submission.model.clone(),
+            endpoint: submission.endpoint.clone(),
+            window_ms: self.submission.as_ref().ok().and_then(|s| s.check().ok()).unwrap_or(WINDOW_MS_DEFAULT),
+            metadata: submission.metadata.clone(),
+            priority: submission.priority.unwrap_or_default(),
+            trace,
+            packing: config.packing(),
+            retries: config.retries(),
+            strict: submission.strict,
+        }
+    }
+}
+
+impl Letter<'_> {
+    fn read(self) -> Incoming {
+        let submission = self.submission();
+        let named = submission.as_ref().ok().and_then(|submission| submission.fingerprint.clone());
+        Incoming {
+            id: self.job(submission.as_ref().ok()),
+            fingerprint: named.unwrap_or_else(|| blake3::hash(self.payload).to_hex().to_string()),
+            at: Millis::new(self.at_ms),
+            submission,
+        }
+    }
+
+    fn submission(&self) -> Result<Submission, String> {
+        let read = payload::read(self.header(envelope::CONTENT_TYPE), self.payload);
+        let submission: Submission = read.map_err(|why| format!("the submission is {why}"))?;
+        submission.check().map_err(|fault| fault.to_string())?;
+        match (self.named(), submission.id) {
+            (Some(job), Some(id)) if job != id => Err(format!("'id' is {id}, and the subject says {job}")),
+            (None, Some(id)) if id.may_be_derived() && !self.owns(id, &submission) => Err(DERIVED.to_owned()),
+            _ => Ok(submission),
+        }
+    }
+
+    /// The id that its subject gives; else the client's own; else the one its key names; else the one that the publish
+    /// acknowledgement gives.
+    fn job(&self, submission: Option<&Submission>) -> JobId {
+        let own = self.named().or_else(|| submission.and_then(|s| s.id));
+        own.or_else(|| self.keyed()).unwrap_or_else(|| JobId::sequenced(stream::SUBMIT.as_str(), self.seq))
+    }
+
+    fn named(&self) -> Option<JobId> {
+        match self.subject.parse() {
+            Ok(Subject::SubmitJob(job)) => Some(job),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn keyed(&self) -> Option<JobId> {
+        let key = self.header("Nats-Msg-Id").filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
+        key.map(|key| JobId::keyed(TENANT, key))
+    }
+
+    /// Whether a derived id is its own. Doors published on `jobs.submit` before there was a subject for each job: what
+    /// they left there is known by its message id.
+    fn owns(&self, id: JobId, submission: &Submission) -> bool {
+        let door = submission.fingerprint.as_ref().map(|fingerprint| format!("{id}:{fingerprint}"));
+        self.keyed() == Some(id) || door.is_some_and(|door| self.header("Nats-Msg-Id") == Some(&*door))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get_last(name).map(|value| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "018f4e2a-7c1b-7000-8000-0123456789ab";
+
+    fn read(subject: &str, key: Option<&str>, payload: &str) -> (JobId, Option<String>) {
+        let mut headers = HeaderMap::new();
+        key.into_iter().for_each(|key| headers.insert("Nats-Msg-Id", key));
+        let payload = Bytes::from(payload.to_owned());
+        let incoming = Letter { subject, headers: &headers, payload: &payload, seq: 7, at_ms: 1_000 }.read();
+        (incoming.id, incoming.submission.err())
+    }
+
+    #[test]
+    fn whose_job_it_is() {
+        let (plain, own) = (r#"{"input":"x"}"#, format!(r#"{{"input":"x","id":"{OWN}"}}"#));
+        let (monday, third) = (JobId::keyed(TENANT, "monday"), JobId::sequenced("SUBMIT", 7));
+        assert_eq!(read("jobs.submit", None, plain), (third, None));
+        assert_eq!(read("jobs.submit", Some("monday"), plain), (monday, None));
+        assert_eq!(read("jobs.submit", Some("monday"), &own), (OWN.parse().unwrap(), None));
+        assert_eq!(read(&format!("jobs.submit.{monday}"), None, plain), (monday, None));
+        let (id, why) = read(&format!("jobs.submit.{monday}"), None, &own);
+        assert!(id == monday && why.is_some_and(|why| why.contains("the subject says")));
+    }
+
+    #[test]
+    fn nobody_takes_an_id_that_another_derives() {
+        let monday = JobId::keyed(TENANT, "monday");
+        let claim = format!(r#"{{"input":"x","id":"{monday}"}}"#);
+        assert_eq!(read("jobs.submit", Some("monday"), &claim), (monday, None));
+        let (id, why) = read("jobs.submit", None, &claim);
+        assert_eq!((id, why.as_deref()), (JobId::sequenced("SUBMIT", 7), Some(DERIVED)));
+        assert_eq!(read("jobs.submit", Some("tuesday"), &claim).0, JobId::keyed(TENANT, "tuesday"));
+    }
+
+    /// As the doors published before.
+    #[test]
+    fn what_stood_in_the_stream_is_taken() {
+        let monday = JobId::keyed(TENANT, "monday");
+        let left = format!(r#"{{"input":"x","id":"{monday}","fingerprint":"f"}}"#);
+        assert_eq!(read("jobs.submit", Some(&format!("{monday}:f")), &left), (monday, None));
+    }
+}
