@@ -1,9 +1,10 @@
 //! Tells DEAD of chunks that were given up, each with its history from the log.
 //!
 //! What waits to be told is a span of the log for each job, so a storm of failures costs no memory, only DEAD's
-//! freshness: one task folds one job's events at a time, and reads each segment once. Nothing is lost while the head
-//! lives. After a crash the next leader tells again of the last minute ([`domain::schedule::DEAD_MS`]); what waited for longer
-//! has no entry, but has its error line as any other.
+//! freshness: one task folds one job's events at a time, and reads each segment once a look. While the head lives
+//! nothing is lost but the entries of a job whose input stays unreadable; NATS is waited for. After a crash the next
+//! leader tells again of the last minute ([`domain::schedule::DEAD_MS`]); what waited for longer has no entry, but has
+//! its error line as any other.
 mod segment;
 
 use crate::{
@@ -29,7 +30,7 @@ use wire::{Filter, stream::EVENTS};
 /// looked at for a fifth of the time, however long its history grows.
 const REST: u32 = 4;
 const AGAIN: Duration = Duration::from_secs(2);
-/// Looks at one job that fail in a row.
+/// Looks in a row that fail for a reason of the job's own: it must not hold up the others for ever.
 const TRIES_MAX: u32 = 30;
 /// An event that is known to be stored must come by then.
 const EVENT_WITHIN: Duration = Duration::from_secs(10);
@@ -46,6 +47,13 @@ enum Error {
     Store(#[from] StoreError),
     #[error("the entry could not be stored")]
     Publish(#[from] PublishError),
+}
+
+impl Error {
+    /// Whether any job would meet with it.
+    const fn is_of_nats(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Publish(_))
+    }
 }
 
 /// The events of a job by which chunks were given up of which DEAD is to be told.
@@ -115,8 +123,8 @@ async fn work(shared: Shared, queue: Arc<Queue>) {
                 tries = 0;
                 sleep(began.elapsed() * REST).await;
             }
-            Err(error) if tries < TRIES_MAX => {
-                tries += 1;
+            Err(error) if error.is_of_nats() || tries < TRIES_MAX => {
+                tries += u32::from(!error.is_of_nats());
                 tracing::warn!(%job, error = &error as &dyn std::error::Error, "DEAD is told again in a moment");
                 queue.add(job, span);
                 sleep(AGAIN).await;
