@@ -159,7 +159,7 @@ async fn a_storm_of_failures_costs_no_more_than_its_length() {
     let once = "[retry]\ninternal = { max = 1, split_from = 1 }";
     let pools = "[pools.tiny]\nchunk_requests = 1\n[pools.tiny.engine]\nkind = 'echo'\nslots = 64\n\
                  echo = { fail_containing = 'boom' }\n";
-    let stand = Plan::pools(pools.to_owned()).with(once).start().await;
+    let stand = Plan::pools(pools.to_owned()).with(once).workers(6).start().await;
     let few = storm(&stand, FEW, FEW).await;
     let before = peak(&stand);
     let many = storm(&stand, MANY, FEW + MANY).await;
