@@ -25,6 +25,7 @@ fn subjects() -> Vec<Subject> {
     let pool: domain::Pool = "tiny".parse().unwrap();
     let listed = |subject: &Subject| match subject {
         Subject::Submit
+        | Subject::SubmitJob(_)
         | Subject::Control
         | Subject::JobEvent(_)
         | Subject::ChunkEvent(_)
@@ -34,10 +35,11 @@ fn subjects() -> Vec<Subject> {
         | Subject::InputPart { .. }
         | Subject::SlaAlert(_)
         | Subject::Dead { .. }
-        | Subject::DeadPart { .. } => 11,
+        | Subject::DeadPart { .. } => 12,
     };
     let all = vec![
         Subject::Submit,
+        Subject::SubmitJob(job),
         Subject::Control,
         Subject::JobEvent(job),
         Subject::ChunkEvent(job),
