@@ -51,6 +51,7 @@ fn the_core_does_no_io() {
         ("jetbatch-domain", &[][..]),
         ("jetbatch-address", &[]),
         ("jetbatch-wire", &["jetbatch-address", "jetbatch-domain"]),
+        ("jetbatch-api", &["jetbatch-domain"]),
     ] {
         let closure = closure(&metadata, name);
         let wrong: Vec<&&str> = IO.iter().filter(|io| closure.contains(**io)).collect();
@@ -91,6 +92,66 @@ fn closure(metadata: &Metadata, name: &str) -> HashSet<String> {
         }
     }
     seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
+const ROOMS: [&str; 7] = ["archiver", "control", "gateway", "intake", "projector", "scheduler", "worker"];
+
+/// What two rooms need stands in a place of its own, and settings are read without any room.
+#[test]
+fn rooms_import_no_rooms() {
+    let src = root().join("crates/jetbatch/src");
+    let mut found = Vec::new();
+    for path in sources(&src) {
+        let place = path.strip_prefix(&src).unwrap().iter().next().unwrap().to_string_lossy();
+        let place = place.trim_end_matches(".rs").to_owned();
+        // What starts the rooms knows them, and the commands start things too.
+        if ["serve", "cli", "lib", "main"].contains(&place.as_str()) {
+            continue;
+        }
+        let names = crate_names(&std::fs::read_to_string(&path).unwrap());
+        let wrong = names.into_iter().filter(|name| *name != place && ROOMS.contains(&name.as_str()));
+        found.extend(wrong.map(|name| format!("{} uses {name}", path.display())));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The modules of the crate that a file names: `crate::name`, and each of `use crate::{name, name::{..}}`.
+fn crate_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => names.push(word(rest)),
+            Some(list) => {
+                let mut depth = 0;
+                let mut begins = true;
+                for (at, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => begins = true,
+                        c if begins && depth == 0 && !c.is_whitespace() => {
+                            names.push(word(&list[at..]));
+                            begins = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+}
+
+#[test]
+fn the_names_of_a_file_are_found() {
+    let text = "use crate::{\n    bus::{Bus, gateway},\n    intake,\n    log::{self, Log},\n};\nuse crate::worker::x;";
+    assert_eq!(crate_names(text), ["bus", "intake", "log", "worker"]);
 }
 
 /// A subject is spelled in `wire::Subject` and nowhere else. Tests beside the code may spell one, and so may a trace's

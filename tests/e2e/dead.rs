@@ -5,6 +5,7 @@ use crate::{
 };
 use domain::JobId;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use testkit::wait_for;
 use wire::stream;
 
@@ -123,4 +124,49 @@ async fn a_long_request_is_kept_whole() {
     stand.answered(replay(&stand, &entries[0]).await.accepted(), &asks).await;
     assert_eq!(stand.http.remove(entries[0]["links"]["self"].as_str().unwrap()).await.status, 200);
     assert_eq!(message_count(&stand.log().await.js, stream::DEAD).await, 0);
+}
+
+const FEW: usize = 5_000;
+const MANY: usize = 20_000;
+
+/// Answers nothing of a job, and gives the time until each of its requests has an entry in DEAD.
+async fn storm(stand: &Stand, requests: usize, entries: usize) -> Duration {
+    let asks: Vec<Ask> = (0..requests).map(|n| Ask::echo(format!("r{n}"), format!("a boom {n}"))).collect();
+    let began = Instant::now();
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    assert_counts(&stand.end(id).await, [requests, 0, requests, 0]);
+    let js = stand.log().await.js;
+    wait_for("an entry for each", LONG, || async {
+        (message_count(&js, stream::DEAD).await == entries as u64).then_some(())
+    })
+    .await;
+    let elapsed = began.elapsed();
+    let errors = stand.http.text(&format!("/jobs/{id}/errors")).await;
+    assert_eq!(errors.lines().count(), requests);
+    elapsed
+}
+
+/// The most resident memory of the head so far, in MiB. None where no /proc tells.
+fn peak(stand: &Stand) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", stand.head.pid()?)).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
+}
+
+/// A broken model over a large job: four times the requests take about four times as long, and little more memory.
+#[tokio::test]
+async fn a_storm_of_failures_costs_no_more_than_its_length() {
+    let once = "[retry]\ninternal = { max = 1, split_from = 1 }";
+    let pools = "[pools.tiny]\nchunk_requests = 1\n[pools.tiny.engine]\nkind = 'echo'\nslots = 64\n\
+                 echo = { fail_containing = 'boom' }\n";
+    let stand = Plan::pools(pools.to_owned()).with(once).start().await;
+    let few = storm(&stand, FEW, FEW).await;
+    let before = peak(&stand);
+    let many = storm(&stand, MANY, FEW + MANY).await;
+    let after = peak(&stand);
+    println!("{FEW}: {few:?}, {before:?} MiB; {MANY}: {many:?}, {after:?} MiB");
+    assert!(many < few * 8 + Duration::from_secs(2), "{FEW} took {few:?}, {MANY} {many:?}");
+    if let (Some(before), Some(after)) = (before, after) {
+        assert!(after < 2 * before + 64, "the head used {before} MiB, and then {after} MiB");
+    }
 }

@@ -6,10 +6,7 @@ use testkit::{
     process::{Signal, signal},
     wait_for,
 };
-use wire::{
-    bucket, envelope, stream,
-    work::{DeadChunk, Heartbeat},
-};
+use wire::{DeadChunk, Heartbeat, bucket, envelope, stream};
 
 const CHUNK: usize = 4;
 

@@ -7,7 +7,7 @@ use crate::{
 use domain::{Event, JobId};
 use std::time::{Duration, Instant};
 use testkit::{process::Jetbatch, wait_for};
-use wire::{bucket, work::Lease};
+use wire::{Lease, bucket};
 
 const ROLES: [&str; 2] = ["scheduler", "projector"];
 /// The promise is 5 s; a busy machine stretches every time.

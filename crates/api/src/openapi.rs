@@ -54,7 +54,7 @@ pub fn document() -> openapi::OpenApi {
 
 fn paths() -> Paths {
     let mut paths = Paths::new();
-    for route in Route::ALL {
+    for route in Route::ALL.iter().copied() {
         let item = PathItem::new(route.method().into(), route.operation());
         match paths.paths.get_mut(route.path()) {
             Some(known) => known.merge_operations(item),

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use strum::{IntoStaticStr, VariantArray};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
@@ -19,66 +20,67 @@ pub struct Refused {
     pub param: Option<String>,
 }
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $word:literal $status:literal,)*) => {
-        /// Why it says no. Each has one HTTP status, so that what a client sees follows from it alone.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum ErrorCode {
-            $($(#[$doc])* #[serde(rename = $word)] $name,)*
-            /// One that this version does not know; no door says it.
-            #[serde(other, rename = "unknown")]
-            Unknown,
-        }
-
-        impl ErrorCode {
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $word,)*
-                    Self::Unknown => "unknown",
-                }
-            }
-
-            pub const fn status(self) -> u16 {
-                match self {
-                    $(Self::$name => $status,)*
-                    Self::Unknown => 500,
-                }
-            }
-        }
-    };
+/// Why it says no. Each has one HTTP status, so that what a client sees follows from it alone.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", const_into_str)]
+pub enum ErrorCode {
+    InvalidRequest,
+    InvalidJson,
+    /// The body ended before its end.
+    IncompleteBody,
+    /// A page of another site may not change anything.
+    ForeignOrigin,
+    NotFound,
+    JobNotFound,
+    DeadNotFound,
+    MethodNotAllowed,
+    /// The body came too slowly.
+    Timeout,
+    /// The job does not take this now, or its key is another's.
+    Conflict,
+    TooLarge,
+    UnsupportedMediaType,
+    /// The file ends before the range begins.
+    Range,
+    /// Too many at once; try again in a moment.
+    Busy,
+    /// NATS or the store is away; try again.
+    Unavailable,
+    StorageFull,
+    /// One that this version does not know; no door says it.
+    #[serde(other)]
+    Unknown,
 }
 
-codes! {
-    InvalidRequest = "invalid_request" 400,
-    InvalidJson = "invalid_json" 400,
-    /// The body ended before its end.
-    IncompleteBody = "incomplete_body" 400,
-    /// A page of another site may not change anything.
-    ForeignOrigin = "foreign_origin" 403,
-    NotFound = "not_found" 404,
-    JobNotFound = "job_not_found" 404,
-    DeadNotFound = "dead_not_found" 404,
-    MethodNotAllowed = "method_not_allowed" 405,
-    /// The body came too slowly.
-    Timeout = "timeout" 408,
-    /// The job does not take this now, or its key is another's.
-    Conflict = "conflict" 409,
-    TooLarge = "too_large" 413,
-    UnsupportedMediaType = "unsupported_media_type" 415,
-    /// The file ends before the range begins.
-    Range = "range" 416,
-    /// Too many at once; try again in a moment.
-    Busy = "busy" 503,
-    /// NATS or the store is away; try again.
-    Unavailable = "unavailable" 503,
-    StorageFull = "storage_full" 507,
+impl ErrorCode {
+    pub const fn as_str(self) -> &'static str {
+        self.into_str()
+    }
+
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::InvalidRequest | Self::InvalidJson | Self::IncompleteBody => 400,
+            Self::ForeignOrigin => 403,
+            Self::NotFound | Self::JobNotFound | Self::DeadNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Timeout => 408,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Range => 416,
+            Self::Unknown => 500,
+            Self::Busy | Self::Unavailable => 503,
+            Self::StorageFull => 507,
+        }
+    }
 }
 
 impl PartialSchema for ErrorCode {
     fn schema() -> RefOr<Schema> {
-        let words = Self::ALL.iter().map(|code| code.as_str());
+        let words = Self::VARIANTS.iter().filter(|code| **code != Self::Unknown).map(|code| code.as_str());
         ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
     }
 }

@@ -1,8 +1,9 @@
 //! What is where. The door's router is built from this list, its clients' addresses are, and so is the document.
 use domain::submission::Order;
 use std::fmt::Display;
+use strum::{IntoStaticStr, VariantArray};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, VariantArray)]
 pub enum Route {
     About,
     Jobs,
@@ -30,7 +31,8 @@ pub enum Route {
     OpenApi,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE", const_into_str)]
 pub enum Method {
     Get,
     Post,
@@ -38,32 +40,7 @@ pub enum Method {
 }
 
 impl Route {
-    pub const ALL: [Self; 24] = [
-        Self::About,
-        Self::Jobs,
-        Self::Submit,
-        Self::Start,
-        Self::Job,
-        Self::Delete,
-        Self::Results,
-        Self::Errors,
-        Self::Events,
-        Self::Cancel,
-        Self::Pause,
-        Self::Resume,
-        Self::Deadline,
-        Self::Priority,
-        Self::Retry,
-        Self::Keep,
-        Self::DeadList,
-        Self::Dead,
-        Self::DropDead,
-        Self::Replay,
-        Self::Alive,
-        Self::Ready,
-        Self::Metrics,
-        Self::OpenApi,
-    ];
+    pub const ALL: &[Self] = Self::VARIANTS;
 
     /// With `{id}` where a job or an entry is named.
     pub const fn path(self) -> &'static str {
@@ -144,11 +121,7 @@ impl Route {
 
 impl Method {
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Delete => "DELETE",
-        }
+        self.into_str()
     }
 }
 
@@ -161,7 +134,7 @@ mod tests {
     fn every_route_is_there_once() {
         let seen: HashSet<_> = Route::ALL.iter().map(|route| (route.method(), route.path())).collect();
         assert_eq!(seen.len(), Route::ALL.len());
-        for order in Order::ALL.into_iter().filter(|order| *order != Order::Delete) {
+        for order in Order::ALL.iter().copied().filter(|order| *order != Order::Delete) {
             let route = Route::order(order);
             assert_eq!((route.method(), route.path()), (Method::Post, &*format!("/jobs/{{id}}/{}", order.as_str())));
         }

@@ -24,8 +24,8 @@ fn the_document_has_every_route_and_no_other() {
     for (path, item) in document["paths"].as_object().unwrap() {
         found.extend(item.as_object().unwrap().keys().map(|method| (path.clone(), method.to_uppercase())));
     }
-    let routes = Route::ALL.map(|route| (route.path().to_owned(), route.method().as_str().to_owned()));
-    assert_eq!(found, BTreeSet::from(routes));
+    let routes = Route::ALL.iter().map(|route| (route.path().to_owned(), route.method().as_str().to_owned()));
+    assert_eq!(found, routes.collect::<BTreeSet<_>>());
     assert!(Route::ALL.iter().any(|route| route.method() == Method::Delete));
 }
 

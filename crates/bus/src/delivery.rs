@@ -1,4 +1,5 @@
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::jetstream::{self, AckKind};
@@ -76,6 +77,21 @@ impl Delivery {
     /// Still at it: the server counts `ack_wait` anew.
     pub async fn progress(&self) -> Result<(), AckError> {
         self.tell(AckKind::Progress.into()).await
+    }
+
+    /// Works to the end, and tells the server every so often that it is still at it.
+    pub async fn keep<T>(&self, every: Duration, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(every) => {
+                    if let Err(error) = self.progress().await {
+                        tracing::warn!(%error, subject = %self.subject, "the server was not told that a message is in progress");
+                    }
+                }
+            }
+        }
     }
 
     async fn tell(&self, answer: Bytes) -> Result<(), AckError> {

@@ -1,12 +1,13 @@
 //! A client of both doors that does not give up: it asks another head, and sends again under the same key.
 use crate::{
-    check::{Lines, Tally, View},
+    check::{Lines, Tally},
     nats::Nats,
     plan::{Door, Fate, Job},
     voice::Voice,
 };
+use api::{Accepted, IDEMPOTENCY_KEY, JSON, NDJSON, Route};
 use bytes::Bytes;
-use domain::JobId;
+use domain::{JobId, submission::Order};
 use futures::StreamExt;
 use reqwest::{Client as Http, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -22,8 +23,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest that a door may stay shut.
 const DOOR_WITHIN: Duration = Duration::from_secs(300);
-const NDJSON: &str = "application/x-ndjson";
-const JSON: &str = "application/json";
 
 pub struct Client {
     pub nats: Nats,
@@ -90,7 +89,7 @@ impl Client {
             }
         };
         let query = if job.door == Door::Upload { format!("?completion_window={window}") } else { String::new() };
-        Ok(Offer { key: self.key(job), path: format!("/jobs{query}"), media, body: body.into() })
+        Ok(Offer { key: self.key(job), path: format!("{}{query}", Route::Submit.path()), media, body: body.into() })
     }
 
     async fn by_http(&self, job: &Job, offer: &Offer) -> Result<u32, String> {
@@ -98,13 +97,12 @@ impl Client {
         loop {
             tries += 1;
             let request = self.post(&offer.path).header("Content-Type", offer.media);
-            match ask(request.header("Idempotency-Key", &offer.key).body(offer.body.clone())).await {
+            match ask(request.header(IDEMPOTENCY_KEY, &offer.key).body(offer.body.clone())).await {
                 Some((code, body)) if code.is_success() => {
-                    let id = self.id(job).to_string();
-                    return if body["id"] == id {
-                        Ok(tries)
-                    } else {
-                        Err(format!("its id is {}, not {id}", body["id"]))
+                    let id = self.id(job);
+                    return match serde_json::from_value::<Accepted>(body) {
+                        Ok(accepted) if accepted.id == id => Ok(tries),
+                        other => Err(format!("it should be accepted as {id}, and was so: {other:?}")),
                     };
                 }
                 Some((code, body)) if is_final(code) => return Err(format!("{code}: {body}")),
@@ -115,15 +113,15 @@ impl Client {
     }
 
     /// Tells jetbatch to do something with a job, by one door or the other, until it is taken.
-    pub async fn order(&self, job: &Job, verb: &str) -> Result<(), String> {
-        let (id, give_up) = (self.id(job), Instant::now() + DOOR_WITHIN);
+    pub async fn order(&self, job: &Job, order: Order) -> Result<(), String> {
+        let (id, verb, give_up) = (self.id(job), order.as_str(), Instant::now() + DOOR_WITHIN);
         if job.seed.is_multiple_of(2) {
             let payload = json!({"command": verb, "job": id}).to_string();
             let key = format!("{}-{verb}", self.key(job));
             return self.nats.publish(&Subject::Control, &key, payload.into(), give_up).await.map(drop);
         }
         loop {
-            match ask(self.post(&format!("/jobs/{id}/{verb}"))).await {
+            match ask(self.post(&Route::order(order).of(id))).await {
                 // Too late, which it may be.
                 Some((code, _)) if code.is_success() || code == StatusCode::CONFLICT => return Ok(()),
                 // A job that is stored and not folded yet has no status.
@@ -137,22 +135,22 @@ impl Client {
     }
 
     /// A job's status, if a head tells it.
-    pub async fn view(&self, id: JobId) -> Option<View> {
-        let (code, body) = ask(self.get(&format!("/jobs/{id}"))).await?;
+    pub async fn view(&self, id: JobId) -> Option<api::Job> {
+        let (code, body) = ask(self.get(&Route::Job.of(id))).await?;
         serde_json::from_value(body).ok().filter(|_| code.is_success())
     }
 
     /// Reads both files of a job that has ended, as a client does, and holds them against what was asked. None where
     /// a head went away in the middle.
-    pub async fn check(&self, job: &Job, view: &View) -> Option<Tally> {
+    pub async fn check(&self, job: &Job, view: &api::Job) -> Option<Tally> {
         let mut checked = Lines::new(job, &self.voice, view.state, view.requests.total);
-        self.read(job, "results", |line| checked.output(line)).await?;
-        self.read(job, "errors", |line| checked.error(line)).await?;
+        self.read(job, Route::Results, |line| checked.output(line)).await?;
+        self.read(job, Route::Errors, |line| checked.error(line)).await?;
         Some(checked.end())
     }
 
-    async fn read(&self, job: &Job, which: &str, mut each: impl FnMut(&[u8])) -> Option<()> {
-        let answer = self.get(&format!("/jobs/{}/{which}", self.id(job))).send().await.ok()?;
+    async fn read(&self, job: &Job, which: Route, mut each: impl FnMut(&[u8])) -> Option<()> {
+        let answer = self.get(&which.of(self.id(job))).send().await.ok()?;
         let mut blocks = answer.error_for_status().ok()?.bytes_stream();
         let mut open: Vec<u8> = Vec::new();
         while let Some(block) = blocks.next().await {

@@ -1,6 +1,6 @@
 //! The last look, when all is healed and every job has ended: at the files themselves, the log, and what was left.
 use crate::{
-    check::{Complaints, Lines, Tally, View},
+    check::{Complaints, Lines, Tally},
     client::Client,
     plan::{Job, Plan},
     stand::Stand,
@@ -21,7 +21,7 @@ const REBUILD_WITHIN: Duration = Duration::from_secs(300);
 
 /// A job's status and lines at the end.
 pub struct Ended {
-    pub view: View,
+    pub view: api::Job,
     pub tally: Tally,
 }
 

@@ -1,12 +1,12 @@
 //! One run: jobs and faults side by side, as planned, until every job has ended.
 use crate::{
-    check::{Complaints, Tally, View},
+    check::{Complaints, Tally},
     client::Client,
     faults::{Done, Faults},
     nats::Watch,
     plan::{Fate, Fault, Job, Plan},
 };
-use domain::JobId;
+use domain::{JobId, submission::Order};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -101,7 +101,7 @@ impl Run {
         match job.fate {
             Fate::Cancelled { permille } => {
                 self.midway(job, id, permille).await;
-                self.client.order(job, "cancel").await?;
+                self.client.order(job, Order::Cancel).await?;
             }
             Fate::Paused { permille, for_ms } => {
                 self.midway(job, id, permille).await;
@@ -127,9 +127,9 @@ impl Run {
 
     async fn pause(&self, job: &Job, for_ms: u64) -> Result<(), String> {
         let from = now_ms();
-        self.client.order(job, "pause").await?;
+        self.client.order(job, Order::Pause).await?;
         sleep(Duration::from_millis(for_ms)).await;
-        self.client.order(job, "resume").await?;
+        self.client.order(job, Order::Resume).await?;
         self.notes().paused.push((from, now_ms()));
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Run {
     /// What a client gets, while faults go on.
     async fn download(&self, job: &Job, id: JobId) -> Result<Tally, String> {
         let give_up = Instant::now() + STATUS_WITHIN;
-        let mut last: Option<View> = None;
+        let mut last: Option<api::Job> = None;
         while Instant::now() < give_up {
             match self.client.view(id).await {
                 Some(view) if view.state.is_terminal() => {

@@ -3,6 +3,7 @@ use crate::{
     plan::{Job, Manner},
     seed::mix,
 };
+use domain::Endpoint;
 use serde_json::{Value, json};
 use std::{collections::HashMap, io, path::Path};
 
@@ -58,7 +59,7 @@ impl Voice {
         let messages = json!([{"role": "user", "content": self.question(job, n)}]);
         let temperature = if is_valid { json!(0) } else { json!("hot") };
         let body = json!({"model": MODEL, "messages": messages, "max_tokens": 16, "temperature": temperature});
-        json!({"custom_id": custom_id(n), "method": "POST", "url": "/v1/chat/completions", "body": body})
+        json!({"custom_id": custom_id(n), "method": "POST", "url": Endpoint::Chat.url(), "body": body})
     }
 }
 

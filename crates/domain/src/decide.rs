@@ -81,10 +81,10 @@ pub enum Refusal {
     NotEnded,
 }
 
-/// The events to append, in order, at the job's present sequence. None: the command is done already.
-pub fn decide(job: Option<&Job>, command: Command) -> Result<Vec<Event>, Refusal> {
+/// The event to append at the job's present sequence. None: the command is done already.
+pub fn decide(job: Option<&Job>, command: Command) -> Result<Option<Event>, Refusal> {
     match (job, command) {
-        (None, Command::Submit(submitted)) => Ok(vec![Event::JobSubmitted(*submitted)]),
+        (None, Command::Submit(submitted)) => Ok(Some(Event::JobSubmitted(*submitted))),
         (Some(job), Command::Submit(again)) if job.submitted.fingerprint == again.fingerprint => Err(Refusal::Exists),
         (Some(_), Command::Submit(_)) => Err(Refusal::Conflict),
         (None, _) => Err(Refusal::Unknown),
@@ -101,20 +101,20 @@ pub fn decide(job: Option<&Job>, command: Command) -> Result<Vec<Event>, Refusal
     }
 }
 
-fn reject(job: &Job, at: Millis, mut errors: Vec<LineError>, total: u64) -> Result<Vec<Event>, Refusal> {
+fn reject(job: &Job, at: Millis, mut errors: Vec<LineError>, total: u64) -> Result<Option<Event>, Refusal> {
     validating(job)?;
     errors.truncate(ERRORS_REPORTED_MAX);
-    Ok(vec![Event::JobRejected(Rejected { at, errors, errors_total: total })])
+    Ok(Some(Event::JobRejected(Rejected { at, errors, errors_total: total })))
 }
 
 /// A strict job takes no request that would be answered with an error.
-fn plan(job: &Job, planned: Planned) -> Result<Vec<Event>, Refusal> {
+fn plan(job: &Job, planned: Planned) -> Result<Option<Event>, Refusal> {
     validating(job)?;
     if job.submitted.strict && !planned.warnings.is_empty() {
         let errors = planned.warnings.iter().map(Warning::error).collect();
         return reject(job, planned.at, errors, planned.warnings.iter().map(|warning| warning.count).sum());
     }
-    Ok(vec![Event::JobPlanned(planned)])
+    Ok(Some(Event::JobPlanned(planned)))
 }
 
 fn validating(job: &Job) -> Result<(), Refusal> {
@@ -156,64 +156,64 @@ fn open(state: State) -> Result<(), Refusal> {
     }
 }
 
-fn pause(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+fn pause(job: &Job, at: Millis) -> Result<Option<Event>, Refusal> {
     makes_sense(Order::Pause, State::of(job))?;
-    Ok(if job.paused { vec![] } else { vec![Event::JobPaused(At { at })] })
+    Ok(if job.paused { None } else { Some(Event::JobPaused(At { at })) })
 }
 
-fn resume(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+fn resume(job: &Job, at: Millis) -> Result<Option<Event>, Refusal> {
     makes_sense(Order::Resume, State::of(job))?;
-    Ok(if job.paused { vec![Event::JobResumed(At { at })] } else { vec![] })
+    Ok(if job.paused { Some(Event::JobResumed(At { at })) } else { None })
 }
 
-fn window(job: &Job, at: Millis, window_ms: u64) -> Result<Vec<Event>, Refusal> {
+fn window(job: &Job, at: Millis, window_ms: u64) -> Result<Option<Event>, Refusal> {
     makes_sense(Order::Deadline, State::of(job))?;
     let deadline = job.submitted.at.plus(window_ms);
     match deadline {
         _ if window_ms > WINDOW_MS_MAX => Err(Refusal::TooLong),
-        _ if deadline == job.deadline => Ok(vec![]),
+        _ if deadline == job.deadline => Ok(None),
         _ if deadline <= at => Err(Refusal::Past),
-        _ => Ok(vec![Event::DeadlineMoved(DeadlineMoved { at, deadline })]),
+        _ => Ok(Some(Event::DeadlineMoved(DeadlineMoved { at, deadline }))),
     }
 }
 
-fn change(job: &Job, at: Millis, priority: Priority) -> Result<Vec<Event>, Refusal> {
+fn change(job: &Job, at: Millis, priority: Priority) -> Result<Option<Event>, Refusal> {
     makes_sense(Order::Priority, State::of(job))?;
     let event = Event::PriorityChanged(PriorityChanged { at, priority });
-    Ok(if job.priority == priority { vec![] } else { vec![event] })
+    Ok(if job.priority == priority { None } else { Some(event) })
 }
 
-fn cancel(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+fn cancel(job: &Job, at: Millis) -> Result<Option<Event>, Refusal> {
     let state = State::of(job);
     makes_sense(Order::Cancel, state)?;
     let is_done = matches!(state, State::Cancelling | State::Cancelled);
-    Ok(if is_done { vec![] } else { vec![closing(at, Cause::Cancelled)] })
+    Ok(if is_done { None } else { Some(closing(at, Cause::Cancelled)) })
 }
 
-fn expire(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+fn expire(job: &Job, at: Millis) -> Result<Option<Event>, Refusal> {
     match &job.phase {
         // All answered: it is late, but there is nothing left to give up.
-        Phase::Running if job.remaining() == 0 => Ok(vec![]),
+        Phase::Running if job.remaining() == 0 => Ok(None),
         Phase::Validating | Phase::Running if at < job.deadline => Err(Refusal::NotDue),
-        Phase::Validating | Phase::Running => Ok(vec![closing(at, Cause::Expired)]),
-        Phase::Closing(_) => Ok(vec![]),
+        Phase::Validating | Phase::Running => Ok(Some(closing(at, Cause::Expired))),
+        Phase::Closing(_) => Ok(None),
         Phase::Rejected(_) | Phase::Ended(_) => Err(Refusal::Ended(State::of(job))),
     }
 }
 
-fn end(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+fn end(job: &Job, at: Millis) -> Result<Option<Event>, Refusal> {
     match &job.phase {
         Phase::Running | Phase::Closing(_) if job.written.is_none() || !job.is_archived() => Err(Refusal::NotWritten),
-        Phase::Running | Phase::Closing(_) => Ok(vec![Event::JobEnded(Ended { at, outcome: job.outcome() })]),
+        Phase::Running | Phase::Closing(_) => Ok(Some(Event::JobEnded(Ended { at, outcome: job.outcome() }))),
         Phase::Validating => Err(Refusal::NotWritten),
         Phase::Rejected(_) => Err(Refusal::Ended(State::Failed)),
-        Phase::Ended(_) => Ok(vec![]),
+        Phase::Ended(_) => Ok(None),
     }
 }
 
-fn delete(job: &Job, at: Millis) -> Result<Vec<Event>, Refusal> {
+fn delete(job: &Job, at: Millis) -> Result<Option<Event>, Refusal> {
     makes_sense(Order::Delete, State::of(job))?;
-    Ok(if job.deleted { vec![] } else { vec![Event::JobDeleted(At { at })] })
+    Ok(if job.deleted { None } else { Some(Event::JobDeleted(At { at })) })
 }
 
 const fn closing(at: Millis, cause: Cause) -> Event {

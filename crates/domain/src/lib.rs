@@ -11,6 +11,7 @@ pub mod id;
 pub mod job;
 pub mod limits;
 pub mod line;
+pub mod lines;
 pub mod pack;
 pub mod queue;
 pub mod rate;

@@ -1,74 +1,289 @@
-//! What is sent next. The scheduler sends by this order, and the ETA is computed from the same order.
-use crate::{ChunkId, Job, JobId, Millis, Pool, event::Priority};
+//! The scheduler: what is sent next, and what else is owed now. A pure state machine; the room around it carries
+//! messages and decides nothing, the simulation runs it as it is, and the forecast asks for the same [`order`].
+//!
+//! **Inputs** ([`Input`], and [`Scheduler::reconcile`] for what WORK holds) say what has happened: an event was folded,
+//! WORK took a chunk or was full, an input could not be read, a command was stored, something failed. **Effects**
+//! ([`Scheduler::outstanding`]) follow from the state alone and not from the newest input, so an effect that did not
+//! come to pass is owed still, and doing one twice is harmless. They come in the order in which they are to be done:
+//! dead letters (they cannot fail), ends and expiries, withdrawals, then chunks. Chunks go to each pool as far as it may
+//! be ahead ([`Capacity`]), the most urgent job's first ([`Urgency`]), within a job in the order of the input; nothing of
+//! a job whose input cannot be read just now, and nothing at all while a stream is full.
+//!
+//! The jobs are borrowed ([`Jobs`]): they are the log's fold, and whoever asks has folded what it tells.
+mod input;
+mod order;
+mod sent;
 
-/// Earlier is more urgent: by class, then by deadline, then by submission, then by id so that the order is total.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Urgency {
-    pub priority: Priority,
-    pub deadline: Millis,
-    pub submitted: Millis,
-    pub job: JobId,
+pub use input::{Effect, Folded, Held, Input, Jobs, Moment, Now, Send};
+pub use order::{Capacity, Next, Urgency, next, order};
+
+use crate::{
+    ChunkId, Event, Job, JobId, Millis, Pool,
+    decide::Command,
+    job::{Chunk, Phase},
+    rate::Rate,
+};
+use sent::{Out, Sent};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Older failures were told of by an earlier run.
+pub const DEAD_MS: u64 = 60_000;
+/// How long a job whose input cannot be read stands aside.
+const ASIDE_MS: u64 = 5_000;
+/// Before chunks are offered again to a stream that was full.
+const FULL_MS: u64 = 1_000;
+/// After a failure.
+const REST_MS: u64 = 200;
+
+#[derive(Debug)]
+pub struct Scheduler {
+    pools: Vec<Pool>,
+    /// Seconds of work that a pool is kept ahead.
+    ahead_s: f64,
+    sent: Sent,
+    rates: HashMap<Pool, Rate>,
+    workers: HashMap<Pool, u64>,
+    /// The trace of a chunk's failed attempt, for the link from its next one.
+    failed: HashMap<(JobId, ChunkId), String>,
+    /// Spans of the log in which chunks of a job were given up that DEAD is not told of.
+    dead: BTreeMap<JobId, (u64, u64)>,
+    /// Jobs that want no more of what WORK holds of them.
+    unwanted: BTreeSet<JobId>,
+    /// Jobs whose input could not be read, and when it is tried again: the others go on.
+    aside: HashMap<JobId, Moment>,
+    /// Jobs whose closing or end was stored and is not folded yet.
+    ending: BTreeSet<JobId>,
+    /// A stream was full, and when it is tried again: everything but sending goes on.
+    full: Option<Moment>,
+    /// Something failed: nothing is done until then.
+    rest: Option<Moment>,
 }
 
-impl Urgency {
-    pub fn of(job: &Job) -> Self {
-        Self { priority: job.priority, deadline: job.deadline, submitted: job.submitted.at, job: job.id }
-    }
+/// What reconciling found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Chunks that WORK has lost.
+    pub lost: usize,
+    /// Chunks that it holds and nobody here had sent.
+    pub found: BTreeMap<Pool, u64>,
 }
 
-/// A chunk that is to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Send {
-    pub job: JobId,
-    pub chunk: ChunkId,
-    pub requests: u32,
-}
-
-/// How far a pool may be ahead of its workers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    pub chunks: u64,
-    pub requests: u64,
-}
-
-impl Room {
-    /// Room for `seconds` of work at `rate` requests/s, at least three chunks for each worker, less what is out
-    /// already. Chunks that are out count whole until they are done.
-    pub fn ahead(rate: f64, seconds: f64, workers: u64, out: Self) -> Self {
-        let chunks = 3 * workers.max(1);
-        let requests = (rate * seconds).max(0.0) as u64;
-        if out.chunks < chunks {
-            return Self { chunks: chunks - out.chunks, requests: u64::MAX };
+impl Scheduler {
+    pub fn new(pools: Vec<Pool>, ahead_s: f64) -> Self {
+        Self {
+            pools,
+            ahead_s,
+            sent: Sent::default(),
+            rates: HashMap::new(),
+            workers: HashMap::new(),
+            failed: HashMap::new(),
+            dead: BTreeMap::new(),
+            unwanted: BTreeSet::new(),
+            aside: HashMap::new(),
+            ending: BTreeSet::new(),
+            full: None,
+            rest: None,
         }
-        Self { chunks: u64::MAX, requests: requests.saturating_sub(out.requests) }
     }
-}
 
-/// The next chunks for `pool`, the most urgent job's first, as long as there is room. `jobs` come in order of
-/// urgency; `out` says what is sent and not done.
-pub fn next<'a>(
-    jobs: impl Iterator<Item = &'a Job>,
-    pool: &Pool,
-    mut room: Room,
-    out: impl Fn(JobId, ChunkId) -> bool,
-    now: Millis,
-) -> Vec<Send> {
-    let mut sends = Vec::new();
-    for job in jobs {
-        if room.chunks == 0 || room.requests == 0 {
-            return sends;
-        }
-        for (chunk, requests) in job.sendable(pool, now) {
-            if room.chunks == 0 || room.requests == 0 {
-                return sends;
+    pub fn input(&mut self, jobs: &impl Jobs, input: Input<'_>, now: Now) {
+        match input {
+            Input::Folded(folded) => self.folded(jobs, folded, now.at),
+            Input::Workers(workers) => self.workers.clone_from(workers),
+            Input::Sent(send) => self.took(send, now),
+            Input::Unreadable(job) => {
+                self.aside.insert(job, now.moment.plus(ASIDE_MS));
             }
-            if out(job.id, chunk) {
+            Input::Full => self.full = Some(now.moment.plus(FULL_MS)),
+            Input::Taken => self.full = None,
+            Input::Appended(job) => {
+                self.ending.insert(job);
+            }
+            Input::Withdrawn(job) => {
+                self.unwanted.remove(&job);
+            }
+            Input::DeadLettered(job, until) => self.dead_lettered(job, until),
+            Input::Failed => self.rest = Some(now.moment.plus(REST_MS)),
+        }
+    }
+
+    /// What is owed now, in the order in which it is to be done.
+    pub fn outstanding(&self, jobs: &impl Jobs, now: Now) -> Vec<Effect> {
+        let dead = self.dead.iter().map(|(&job, &(from, until))| Effect::DeadLetter { job, from, until });
+        let mut effects: Vec<_> = dead.collect();
+        if self.rest.is_some_and(|until| now.moment < until) {
+            return effects;
+        }
+        let due = jobs.jobs().filter_map(|job| Some((job.id, due(job, now.at)?)));
+        effects
+            .extend(due.filter(|(id, _)| !self.ending.contains(id)).map(|(id, command)| Effect::Append(id, command)));
+        let is_wanted = |job: &JobId| jobs.job(*job).is_some_and(Job::is_wanted);
+        effects.extend(self.unwanted.iter().filter(|job| !is_wanted(job)).map(|job| Effect::Withdraw(*job)));
+        if !self.is_full(now.moment) {
+            effects.extend(self.sends(jobs, now).map(Effect::Send));
+        }
+        effects
+    }
+
+    /// What WORK held, against what was sent and what is owed. The jobs are folded as far as the log went by then: a
+    /// worker stores its fact before it acknowledges, so what is neither in WORK nor told of is lost.
+    pub fn reconcile(&mut self, jobs: &impl Jobs, held: &Held) -> Reconciled {
+        let lost = self.sent.lost(held);
+        lost.iter().for_each(|(job, chunk)| self.sent.resend(*job, *chunk));
+        let mut found: BTreeMap<Pool, u64> = BTreeMap::new();
+        for (&(id, chunk), pool) in &held.chunks {
+            let Some(job) = jobs.job(id).filter(|job| job.is_wanted()) else {
+                self.unwanted.insert(id);
                 continue;
+            };
+            if !self.sent.has(id, chunk)
+                && let Some(requests) = owed_at(job, chunk, held.at)
+            {
+                *found.entry(pool.clone()).or_default() += 1;
+                self.sent.insert(id, chunk, Out { pool: pool.clone(), requests, at: held.looked });
             }
-            room.chunks -= 1;
-            room.requests = room.requests.saturating_sub(u64::from(requests));
-            sends.push(Send { job: job.id, chunk, requests });
+        }
+        found.keys().for_each(|pool| self.rates.entry(pool.clone()).or_default().wake(held.at));
+        Reconciled { lost: lost.len(), found }
+    }
+
+    /// Whether nothing is out.
+    pub fn is_idle(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    pub fn is_full(&self, now: Moment) -> bool {
+        self.full.is_some_and(|until| now < until)
+    }
+
+    /// Whether the last that was sent found no room.
+    pub const fn was_full(&self) -> bool {
+        self.full.is_some()
+    }
+
+    /// When it goes on, if it rests after a failure.
+    pub const fn rest(&self) -> Option<Moment> {
+        self.rest
+    }
+
+    pub fn is_aside(&self, job: JobId, now: Moment) -> bool {
+        self.aside.get(&job).is_some_and(|until| now < *until)
+    }
+
+    fn folded(&mut self, jobs: &impl Jobs, folded: Folded<'_>, now: Millis) {
+        let job = folded.job;
+        match folded.event {
+            Event::ChunkDone(done) => {
+                self.failed.remove(&(job, done.chunk));
+                if let Some(out) = self.sent.remove(job, done.chunk) {
+                    self.rates.entry(out.pool).or_default().add(folded.stored, done.tally.requests());
+                }
+            }
+            Event::ChunkFailed(failed) => self.chunk_failed(jobs, folded, failed.chunk, now),
+            Event::JobPaused(_) | Event::JobClosing(_) | Event::JobEnded(_) | Event::JobRejected(_) => {
+                self.drop_job(job);
+            }
+            Event::JobSubmitted(_)
+            | Event::JobPlanned(_)
+            | Event::JobResumed(_)
+            | Event::DeadlineMoved(_)
+            | Event::PriorityChanged(_)
+            | Event::JobDeleted(_)
+            | Event::SegmentPlanned(_)
+            | Event::SegmentArchived(_)
+            | Event::OutputWritten(_) => {}
+        }
+        self.rest_idle();
+    }
+
+    fn chunk_failed(&mut self, jobs: &impl Jobs, folded: Folded<'_>, chunk: ChunkId, now: Millis) {
+        let Folded { job, seq, stored, trace, .. } = folded;
+        self.sent.remove(job, chunk);
+        let is_given_up = jobs.job(job).is_some_and(|job| matches!(job.chunk(chunk), Some(Chunk::GivenUp(_))));
+        if is_given_up && now.since(stored) < DEAD_MS {
+            self.dead.entry(job).or_insert((seq, seq)).1 = seq;
+        }
+        if is_given_up {
+            self.failed.remove(&(job, chunk));
+        } else if let Some(trace) = trace {
+            self.failed.insert((job, chunk), trace.to_owned());
         }
     }
-    sends
+
+    fn drop_job(&mut self, job: JobId) {
+        self.aside.remove(&job);
+        self.ending.remove(&job);
+        if self.sent.drop_job(job) {
+            self.unwanted.insert(job);
+        }
+        self.failed.retain(|(id, _), _| *id != job);
+    }
+
+    fn dead_lettered(&mut self, job: JobId, until: u64) {
+        if self.dead.get(&job).is_some_and(|span| span.1 <= until) {
+            self.dead.remove(&job);
+        }
+    }
+
+    /// A pool with nothing out has no speed to measure.
+    fn rest_idle(&mut self) {
+        for (pool, rate) in &mut self.rates {
+            if self.sent.of(pool).chunks == 0 {
+                rate.sleep();
+            }
+        }
+    }
+
+    fn took(&mut self, send: &Send, now: Now) {
+        self.rates.entry(send.pool.clone()).or_default().wake(now.at);
+        let out = Out { pool: send.pool.clone(), requests: send.requests, at: now.moment };
+        self.sent.insert(send.job, send.chunk, out);
+    }
+
+    fn sends<'a>(&'a self, jobs: &'a impl Jobs, now: Now) -> impl Iterator<Item = Send> + 'a {
+        let mut jobs = order(jobs.jobs());
+        jobs.retain(|job| !self.is_aside(job.id, now.moment));
+        self.pools.iter().flat_map(move |pool| {
+            let out = |job, chunk| self.sent.has(job, chunk);
+            let next = next(jobs.iter().copied(), pool, self.capacity(pool), out, now.at);
+            next.into_iter().map(|next| self.send(next, pool))
+        })
+    }
+
+    fn capacity(&self, pool: &Pool) -> Capacity {
+        let speed = self.rates.get(pool).and_then(Rate::speed).map_or(0.0, |speed| speed.mean);
+        let workers = self.workers.get(pool).copied().unwrap_or(1);
+        Capacity::ahead(speed, self.ahead_s, workers, self.sent.of(pool))
+    }
+
+    fn send(&self, next: Next, pool: &Pool) -> Send {
+        let Next { job, chunk, requests } = next;
+        let generation = self.sent.generation(job, chunk);
+        let failed = self.failed.get(&(job, chunk)).cloned();
+        Send { job, chunk, pool: pool.clone(), requests, generation, failed }
+    }
+}
+
+/// What is due for a job as a whole.
+fn due(job: &Job, now: Millis) -> Option<Command> {
+    match &job.phase {
+        Phase::Validating | Phase::Running if now >= job.deadline && (job.remaining() > 0 || job.planned.is_none()) => {
+            Some(Command::Expire { at: now })
+        }
+        Phase::Running | Phase::Closing(_) if job.written.is_some() && job.is_archived() => {
+            Some(Command::End { at: now })
+        }
+        Phase::Validating | Phase::Running | Phase::Closing(_) | Phase::Rejected(_) | Phase::Ended(_) => None,
+    }
+}
+
+/// The requests of a chunk that was owed then. What has failed since is to wait, and not to pass for sent.
+fn owed_at(job: &Job, chunk: ChunkId, at: Millis) -> Option<u32> {
+    match job.chunk(chunk)? {
+        Chunk::Owed { not_before, .. } if not_before <= at => {
+            let plan = &job.open.get(&chunk.segment)?.plan;
+            Some(plan.chunks.get(chunk.index as usize)?.requests())
+        }
+        Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
+    }
 }

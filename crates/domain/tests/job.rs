@@ -7,7 +7,7 @@ use domain::{
     job::{Chunk, Phase},
     pack::{Packer, Packing},
     retry::Policies,
-    schedule::{self, Room},
+    schedule::{self, Capacity},
     status::{State, Status},
     warning::Warning,
 };
@@ -141,7 +141,7 @@ fn a_job_runs_to_its_end() {
     assert!(matches!(decide(Some(&job), Command::End { at: Millis::new(8_000) }), Err(Refusal::NotWritten)));
     job.evolve(&written());
     let end = decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap();
-    job.evolve(&end[0]);
+    job.evolve(&end.unwrap());
     assert_eq!(state(&job), State::Completed);
     let status = Status::of(&job);
     assert_eq!((status.requests.completed, status.usage.completion, status.attempts), (8, 8, 4));
@@ -158,7 +158,7 @@ fn a_clock_that_is_wrong_shows_no_end_before_the_beginning() {
     assert_eq!(Status::of(&job).started_at, Some(Millis::new(HOUR * 2)));
     job.evolve(&archived(&job.clone(), 0));
     job.evolve(&written());
-    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(20) }).unwrap()[0]);
+    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(20) }).unwrap().unwrap());
     let Status { submitted_at, validated_at, started_at, ended_at, .. } = Status::of(&job);
     assert_eq!((validated_at, started_at, ended_at), (Some(submitted_at), Some(submitted_at), Some(submitted_at)));
 }
@@ -220,28 +220,28 @@ fn a_paused_job_sends_nothing_and_goes_on_where_it_stood() {
     let pause = Command::Pause { at: Millis::new(3_000) };
     let resume = Command::Resume { at: Millis::new(4_000) };
     let mut job = running(4);
-    job.evolve(&decide(Some(&job), pause.clone()).unwrap()[0]);
+    job.evolve(&decide(Some(&job), pause.clone()).unwrap().unwrap());
     assert_eq!((state(&job), job.sendable(&pool(), Millis::new(9_000)).count()), (State::Paused, 0));
-    assert_eq!(decide(Some(&job), pause), Ok(vec![]), "pausing twice is once");
+    assert_eq!(decide(Some(&job), pause), Ok(None), "pausing twice is once");
     job.evolve(&done(0, 0, 2, 0));
     assert_eq!(job.tally.completed, 2, "what ran may end");
-    job.evolve(&decide(Some(&job), resume.clone()).unwrap()[0]);
+    job.evolve(&decide(Some(&job), resume.clone()).unwrap().unwrap());
     assert_eq!((state(&job), job.epoch, job.sendable(&pool(), Millis::new(9_000)).count()), (State::InProgress, 1, 1));
-    assert_eq!(decide(Some(&job), resume), Ok(vec![]));
+    assert_eq!(decide(Some(&job), resume), Ok(None));
 }
 
 #[test]
 fn a_deadline_moves_both_ways_but_not_into_the_past() {
     let window = |at, window_ms| Command::Window { at: Millis::new(at), window_ms };
     let mut job = running(4);
-    job.evolve(&decide(Some(&job), window(3_000, 2 * HOUR)).unwrap()[0]);
+    job.evolve(&decide(Some(&job), window(3_000, 2 * HOUR)).unwrap().unwrap());
     assert_eq!(job.deadline, Millis::new(1_000 + 2 * HOUR));
     let expire = Command::Expire { at: Millis::new(1_000 + HOUR) };
     assert_eq!(decide(Some(&job), expire.clone()), Err(Refusal::NotDue));
     assert_eq!(decide(Some(&job), window(9_000, 5_000)), Err(Refusal::Past));
     assert_eq!(decide(Some(&job), window(9_000, 31 * 24 * HOUR)), Err(Refusal::TooLong));
-    job.evolve(&decide(Some(&job), window(3_000, HOUR)).unwrap()[0]);
-    assert_eq!(decide(Some(&job), expire).unwrap().len(), 1);
+    job.evolve(&decide(Some(&job), window(3_000, HOUR)).unwrap().unwrap());
+    assert_eq!(decide(Some(&job), expire).unwrap().iter().len(), 1);
 }
 
 #[test]
@@ -252,10 +252,10 @@ fn only_what_has_ended_is_deleted() {
     job.evolve(&done(0, 0, 2, 0));
     job.evolve(&archived(&job.clone(), 0));
     job.evolve(&written());
-    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap()[0]);
-    job.evolve(&decide(Some(&job), delete.clone()).unwrap()[0]);
+    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap().unwrap());
+    job.evolve(&decide(Some(&job), delete.clone()).unwrap().unwrap());
     assert_eq!((state(&job), job.deleted), (State::Completed, true));
-    assert_eq!(decide(Some(&job), delete), Ok(vec![]));
+    assert_eq!(decide(Some(&job), delete), Ok(None));
 }
 
 #[test]
@@ -263,15 +263,15 @@ fn the_first_terminal_state_wins() {
     let cancel = Command::Cancel { at: Millis::new(3_000) };
     let mut job = running(4);
     job.evolve(&done(0, 0, 2, 0));
-    job.evolve(&decide(Some(&job), cancel.clone()).unwrap()[0]);
+    job.evolve(&decide(Some(&job), cancel.clone()).unwrap().unwrap());
     assert_eq!(state(&job), State::Cancelling);
     assert_eq!(job.sendable(&pool(), Millis::new(9_000)).count(), 0, "a cancelled job sends nothing");
-    assert_eq!(decide(Some(&job), cancel.clone()), Ok(vec![]), "cancelling twice is once");
+    assert_eq!(decide(Some(&job), cancel.clone()), Ok(None), "cancelling twice is once");
     job.evolve(&done(0, 1, 2, 0));
     assert_eq!(job.tally.completed, 2, "what was not done by the cancel stays without an answer");
     job.evolve(&archived(&job.clone(), 0));
     job.evolve(&written());
-    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap()[0]);
+    job.evolve(&decide(Some(&job), Command::End { at: Millis::new(8_000) }).unwrap().unwrap());
     let ended = job.clone();
     for late in [done(0, 1, 2, 0), failed(0, 1, 1), written(), Event::JobSubmitted(submitted())] {
         job.evolve(&late);
@@ -288,7 +288,7 @@ fn a_cancel_that_comes_after_the_last_answer_gives_nothing_up() {
     let mut job = running(2);
     let cancel = decide(Some(&job), Command::Cancel { at: Millis::new(3_000) }).unwrap();
     job.evolve(&done(0, 0, 2, 0));
-    job.evolve(&cancel[0]);
+    job.evolve(&cancel.unwrap());
     assert_eq!((state(&job), job.outcome()), (State::Finalizing, Outcome::Completed));
 }
 
@@ -309,10 +309,10 @@ fn a_deadline_expires_what_is_unfinished_and_no_more() {
     let expire = |at| Command::Expire { at: Millis::new(at) };
     assert_eq!(decide(Some(&job), expire(2_000)), Err(Refusal::NotDue));
     let late = expire(HOUR + 1_000);
-    assert_eq!(decide(Some(&job), late.clone()).unwrap().len(), 1);
+    assert_eq!(decide(Some(&job), late.clone()).unwrap().iter().len(), 1);
     job.evolve(&done(0, 0, 2, 0));
     job.evolve(&done(0, 1, 1, 1));
-    assert_eq!(decide(Some(&job), late), Ok(vec![]), "all is answered: it ends as completed");
+    assert_eq!(decide(Some(&job), late), Ok(None), "all is answered: it ends as completed");
 }
 
 /// What may be tried again is not given up for want of time: at the deadline it reads as expired, and not as failed.
@@ -328,7 +328,7 @@ fn a_failure_just_before_the_deadline_is_left_to_the_deadline() {
     job.evolve(&failed(2));
     assert!(job.tally.failed == 0 && job.remaining() == 4);
     assert_eq!(job.sendable(&pool(), at).count(), 1, "only the chunk that did not fail");
-    job.evolve(&decide(Some(&job), Command::Expire { at: Millis::new(HOUR + 1_000) }).unwrap()[0]);
+    job.evolve(&decide(Some(&job), Command::Expire { at: Millis::new(HOUR + 1_000) }).unwrap().unwrap());
     let segment = job.archivable().next().unwrap();
     assert!(segment.whole().all(|(index, _)| segment.chunks[index as usize] == Chunk::Unanswered));
 }
@@ -352,7 +352,7 @@ fn a_plan_that_names_what_is_not_there_is_no_plan() {
 #[test]
 fn a_cancel_before_the_plan_ends_with_nothing() {
     let mut job = Job::begin(id(), &Event::JobSubmitted(submitted())).unwrap();
-    job.evolve(&decide(Some(&job), Command::Cancel { at: Millis::new(1_500) }).unwrap()[0]);
+    job.evolve(&decide(Some(&job), Command::Cancel { at: Millis::new(1_500) }).unwrap().unwrap());
     assert!(job.is_archived() && job.total() == 0);
     let planned =
         Planned { at: Millis::new(2_000), input: "x".into(), requests: 9, segments: 1, bytes: 9, warnings: vec![] };
@@ -371,7 +371,7 @@ fn planned_with_warnings(strict: bool) -> Job {
     };
     let warnings = vec![warning];
     let planned = Planned { at: Millis::new(2_000), input: "x".into(), requests: 9, segments: 1, bytes: 9, warnings };
-    job.evolve(&decide(Some(&job), Command::Plan(planned)).unwrap()[0]);
+    job.evolve(&decide(Some(&job), Command::Plan(planned)).unwrap().unwrap());
     job
 }
 
@@ -390,9 +390,8 @@ fn the_most_urgent_job_is_sent_first() {
     let mut soon = running(6);
     soon.id = JobId::keyed("default", "soon");
     soon.deadline = Millis::new(61_000);
-    let mut jobs = [&late, &soon];
-    jobs.sort_by_key(|job| schedule::Urgency::of(job));
-    let room = Room { chunks: 4, requests: 100 };
+    let jobs = schedule::order([&late, &soon].into_iter());
+    let room = Capacity { chunks: 4, requests: 100 };
     let sends = schedule::next(jobs.into_iter(), &pool(), room, |_, chunk| chunk.index == 0, Millis::new(9_000));
     let sent: Vec<_> = sends.iter().map(|send| (send.job == soon.id, send.chunk.index)).collect();
     assert_eq!(sent, [(true, 1), (true, 2), (false, 1), (false, 2)]);
@@ -400,11 +399,11 @@ fn the_most_urgent_job_is_sent_first() {
 
 #[test]
 fn a_pool_is_ahead_by_three_chunks_a_worker_or_by_seconds_of_work() {
-    let out = |chunks, requests| Room { chunks, requests };
-    assert_eq!(Room::ahead(0.0, 2.0, 1, out(0, 0)).chunks, 3);
-    assert_eq!(Room::ahead(0.0, 2.0, 2, out(5, 50)).chunks, 1);
-    assert_eq!(Room::ahead(100.0, 2.0, 1, out(3, 50)).requests, 150);
-    assert_eq!(Room::ahead(100.0, 2.0, 1, out(9, 500)).requests, 0);
+    let out = |chunks, requests| Capacity { chunks, requests };
+    assert_eq!(Capacity::ahead(0.0, 2.0, 1, out(0, 0)).chunks, 3);
+    assert_eq!(Capacity::ahead(0.0, 2.0, 2, out(5, 50)).chunks, 1);
+    assert_eq!(Capacity::ahead(100.0, 2.0, 1, out(3, 50)).requests, 150);
+    assert_eq!(Capacity::ahead(100.0, 2.0, 1, out(9, 500)).requests, 0);
 }
 
 #[derive(Debug, Clone)]
@@ -441,7 +440,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What the rooms would append in this state, whatever the worker, the archiver and the clock do.
 fn event(job: &Job, step: &Step, past: &[Event]) -> Option<Event> {
-    let command = |command| decide(Some(job), command).ok()?.pop();
+    let command = |command| decide(Some(job), command).ok().flatten();
     match step {
         Step::Done(segment, index) => {
             let plan = job.open.get(segment)?.plan.chunks.get(*index as usize)?;

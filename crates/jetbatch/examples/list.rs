@@ -21,7 +21,7 @@ use std::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use wire::work::StoredStatus;
+use wire::{StoredStatus, bucket};
 
 const ROUNDS: usize = 500;
 
@@ -33,7 +33,7 @@ async fn main() {
     let settings = Settings { url: Some(server.url()), ..Settings::default() };
     let bus = Bus::connect(&settings, &jetbatch::streams::DECLARED, "list").await.unwrap();
     bus.apply_streams(&[]).await.unwrap();
-    let bucket = bus.bucket(wire::bucket::STATUS);
+    let bucket = bus.bucket(bucket::STATUS);
     let put = |n: u64| {
         let (bucket, stored) = (bucket.clone(), stored(n));
         async move { bucket.put(&stored.status.id.to_string(), serde_json::to_vec(&stored).unwrap()).await.unwrap() }

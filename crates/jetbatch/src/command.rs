@@ -61,8 +61,7 @@ pub async fn execute(
             fresh = log::job(bus, id).await?;
         }
         let folded = fresh.as_ref().or(known.filter(|_| turn == 0));
-        let events = decide(folded.map(|f| &f.job), command.clone())?;
-        let Some(event) = events.first() else { return Ok(false) };
+        let Some(event) = &decide(folded.map(|f| &f.job), command.clone())? else { return Ok(false) };
         let expected = folded.map_or(0, |f| f.lifecycle_seq);
         let wanted = if is_wanted(folded, event) { envelope::YES } else { envelope::NO };
         let message = message(id, event, expected, trace).header(envelope::WANTED, wanted);

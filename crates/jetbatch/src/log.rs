@@ -220,16 +220,6 @@ pub async fn is_deleted(bus: &Bus, id: JobId) -> Result<bool, ReadError> {
     Ok(last.is_some_and(|raw| raw.header(envelope::TYPE) == Some("JobDeleted")))
 }
 
-/// The chunk and segment facts of one job, in their order.
-pub async fn facts(bus: &Bus, id: JobId) -> Result<Vec<Event>, LogError> {
-    let mut reader = bus.read(EVENTS, &Filter::FactsOf(id), 1).await?;
-    let mut facts = Vec::new();
-    while !reader.caught_up() {
-        facts.push(decode(&reader.next().await?)?.1);
-    }
-    Ok(facts)
-}
-
 /// Gives the events that match, from those stored at `since_ms` up to `last`. For who begins at a snapshot and does more
 /// about an event than to fold it: whoever was to do it may have died before.
 pub async fn replay(
@@ -255,7 +245,8 @@ fn change(raw: &Raw) -> Result<Change, LogError> {
     Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
 }
 
-fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
+/// An event and the job it is of.
+pub fn decode(raw: &Raw) -> Result<(JobId, Event), LogError> {
     let job = match raw.subject.parse() {
         Ok(Subject::JobEvent(job) | Subject::ChunkEvent(job)) => job,
         Ok(_) | Err(_) => return Err(LogError::Subject { seq: raw.seq, subject: raw.subject.clone() }),

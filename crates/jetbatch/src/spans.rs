@@ -10,7 +10,7 @@ use crate::{
 use domain::{ChunkId, Job, JobId, Millis, Pool, event::Tally};
 use opentelemetry::Value;
 use tracing::{Span, info_span};
-use wire::{stream, work::Work};
+use wire::{Work, stream};
 
 fn int(n: impl TryInto<i64>) -> Value {
     n.try_into().unwrap_or(i64::MAX).into()

@@ -3,10 +3,7 @@
 #![allow(clippy::unwrap_used)]
 use domain::{ChunkId, Event, JobId, Millis, Pool, event::*, pack::Packing, retry::Policies};
 use std::{fs, path::PathBuf};
-use wire::{
-    envelope,
-    work::{Results, Work},
-};
+use wire::{Results, Work, envelope};
 
 fn pool() -> Pool {
     "tiny".parse().unwrap()

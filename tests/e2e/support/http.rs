@@ -1,4 +1,5 @@
 //! The HTTP door, from a client's side.
+use api::{Job, NDJSON, Retried, Route};
 use domain::JobId;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -27,7 +28,7 @@ impl Http {
     }
 
     pub async fn delete(&self, id: JobId) -> Answer {
-        answer(self.client.delete(format!("{}/jobs/{id}", self.base))).await
+        answer(self.client.delete(format!("{}{}", self.base, Route::Delete.of(id)))).await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -38,10 +39,15 @@ impl Http {
         answer(self.client.delete(format!("{}{path}", self.base))).await
     }
 
-    /// A job's status, if there is one.
+    /// A job's status, if there is one: a [`Job`], and nothing beside it.
     pub async fn find(&self, id: JobId) -> Option<Value> {
-        let answer = self.get(&format!("/jobs/{id}")).await;
-        (answer.status == 200).then_some(answer.body)
+        let answer = self.get(&Route::Job.of(id)).await;
+        if answer.status != 200 {
+            return None;
+        }
+        let job: Job = serde_json::from_value(answer.body.clone()).unwrap_or_else(|e| panic!("{e}: {}", answer.body));
+        assert_eq!(serde_json::to_value(job).unwrap(), answer.body);
+        Some(answer.body)
     }
 
     pub async fn text(&self, path: &str) -> String {
@@ -57,7 +63,7 @@ impl Http {
     }
 
     pub fn ndjson(&self, query: &str, jsonl: impl Into<reqwest::Body>) -> RequestBuilder {
-        self.post(&format!("/jobs{query}")).header("Content-Type", "application/x-ndjson").body(jsonl)
+        self.post(&format!("{}{query}", Route::Submit.path())).header("Content-Type", NDJSON).body(jsonl)
     }
 }
 
@@ -74,6 +80,6 @@ impl Answer {
     #[track_caller]
     pub fn accepted(&self) -> JobId {
         assert_eq!(self.status, 202, "{self:?}");
-        self.body["id"].as_str().unwrap().parse().unwrap()
+        serde_json::from_value::<Retried>(self.body.clone()).unwrap().id()
     }
 }

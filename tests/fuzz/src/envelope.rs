@@ -3,10 +3,7 @@
 use domain::{Event, JobId, event, limits::CHUNK_REQUESTS_MAX};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
-use wire::{
-    Subject, envelope,
-    work::{DeadChunk, Heartbeat, Results, SlaAlert, StoredStatus, Work},
-};
+use wire::{DeadChunk, Heartbeat, Results, SlaAlert, StoredStatus, Subject, Work, envelope};
 
 pub fn holds(data: &[u8]) {
     if let Ok(event) = envelope::read_event(None, data) {

@@ -16,5 +16,3 @@ mod payload;
 #[allow(dead_code)]
 #[path = "../../../crates/jetbatch/src/worker/render.rs"]
 mod render;
-#[path = "../../../crates/jetbatch/src/intake/scan.rs"]
-mod scan;

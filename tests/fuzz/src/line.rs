@@ -1,8 +1,5 @@
 //! An input as it goes its way: intake's lines and cut, the scheduler's chunks, what a worker reads and answers.
-use crate::{
-    render,
-    scan::{Line, Lines},
-};
+use crate::render;
 use bytes::Bytes;
 use domain::{
     JobId, Pool,
@@ -10,6 +7,7 @@ use domain::{
     event::SegmentPlan,
     limits::{CUSTOM_ID_BYTES_MAX, REASON_CHARS_MAX},
     line::{Request, URLS, check},
+    lines::{Line, Lines},
     pack::{Packer, Packing},
     request::Body,
 };
@@ -113,7 +111,7 @@ static ECHO: LazyLock<Arc<dyn Engine>> =
 /// An answer is one line of JSON under the request's own id.
 fn written(raw: &[u8], custom_id: &str, answer: &Answer) {
     let mut out = Vec::new();
-    render::answer(&mut out, JobId::keyed("", "fuzz"), 7, raw, answer);
+    wire::line::answer(&mut out, JobId::keyed("", "fuzz"), 7, raw, answer.status, &answer.body);
     assert_eq!(out.iter().position(|b| *b == b'\n'), Some(out.len() - 1));
     let line: Value = serde_json::from_slice(&out).expect("an output line is JSON");
     assert_eq!(line["custom_id"], custom_id);

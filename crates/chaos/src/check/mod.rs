@@ -7,7 +7,7 @@ mod status;
 pub use lines::{Lines, Tally};
 pub use log::{Entry, Log, Story};
 pub use pace::{Pace, Recovery, Stall, pace};
-pub use status::{View, judge};
+pub use status::judge;
 
 /// Examples kept of one kind of fault: enough to find its cause.
 pub const EXAMPLES_MAX: usize = 5;

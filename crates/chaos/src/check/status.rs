@@ -1,24 +1,9 @@
 //! A job's status as the door shows it, against what was done to the job, its lines and its log.
 use super::{Complaints, Story, Tally};
 use crate::plan::{Fate, Job};
-use domain::{
-    event::File,
-    status::{Counts, State},
-};
-use serde::Deserialize;
+use domain::status::{Counts, State};
 
-/// What is looked at of a status.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct View {
-    pub state: State,
-    pub requests: Counts,
-    pub retries: u64,
-    pub output: Option<File>,
-    pub error_file: Option<File>,
-    pub errors_total: u64,
-}
-
-pub fn judge(job: &Job, view: &View, tally: &Tally, story: &Story) -> Complaints {
+pub fn judge(job: &Job, view: &api::Job, tally: &Tally, story: &Story) -> Complaints {
     let mut found = Complaints::default();
     let mut claim = |is_so: bool, what: &str| {
         if !is_so {
@@ -39,7 +24,7 @@ pub fn judge(job: &Job, view: &View, tally: &Tally, story: &Story) -> Complaints
     found
 }
 
-fn has_all(job: &Job, view: &View) -> bool {
+fn has_all(job: &Job, view: &api::Job) -> bool {
     match view.state {
         State::Failed => view.requests.total == 0,
         // Closed before its input was read.

@@ -1,13 +1,12 @@
 //! A chunk's answers, as they come from RESULTS.
 use super::Transient;
-use crate::shared::Shared;
-use bytes::{Bytes, BytesMut};
+use crate::{parts, shared::Shared};
 use domain::{
     ChunkId, Job,
     event::{Cause, FaultClass},
     job::{Chunk, Phase},
 };
-use wire::{Subject, envelope, work::Results};
+use wire::{Results, Subject, envelope};
 
 /// What is known of a chunk when its segment is archived.
 pub enum Answers {
@@ -74,12 +73,11 @@ async fn whole(shared: &Shared, job: &Job, chunk: ChunkId, mut results: Results)
     if results.parts == 0 {
         return Ok(results);
     }
-    let mut lines = BytesMut::new();
-    for part in 0..results.parts {
-        let subject = Subject::ResultPart { job: job.id, chunk, tag: results.tag, part };
-        let raw = shared.bus.direct(&subject).await?;
-        lines.extend_from_slice(&raw.ok_or(Transient::Missing(chunk))?.payload);
-    }
-    results.lines = Bytes::from(lines);
+    let (id, tag) = (job.id, results.tag);
+    let read = |part| async move {
+        let subject = Subject::ResultPart { job: id, chunk, tag, part };
+        Ok(shared.bus.direct(&subject).await?)
+    };
+    results.lines = parts::join(results.parts, read, |_| Transient::Missing(chunk)).await?;
     Ok(results)
 }

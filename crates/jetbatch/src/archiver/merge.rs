@@ -4,7 +4,7 @@ use domain::{
     event::{ChunkPlan, Tally},
     job::Segment,
 };
-use wire::work::Results;
+use wire::Results;
 
 /// The two files of a segment, as far as they are built.
 #[derive(Debug, Default)]

@@ -12,18 +12,18 @@ use crate::{
     spans,
     store::{Kind, StoreError, Writer, paths},
     telemetry,
-    worker::error_line,
 };
 use bytes::Bytes;
 use domain::{
     ChunkId, Event, Job,
     event::{SegmentArchived, SegmentPlan, Tally},
     job::Segment,
+    lines::texts,
 };
 use futures::{Stream, StreamExt, pin_mut};
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::envelope;
+use wire::{envelope, line};
 
 /// Chunks read ahead of the one that is written.
 const AHEAD: usize = 3;
@@ -151,7 +151,14 @@ impl<'a> Writing<'a> {
             // An input that is gone, or is not the one that was planned, has no ids to give back.
             let line = lines.get(index as usize).unwrap_or(&NO_LINE);
             let number = self.plan.first + u64::from(index);
-            error_line(&mut self.files.errors, self.job.id, number, line, why.code(), &why.message());
+            line::error(
+                &mut self.files.errors,
+                self.job.id,
+                number,
+                &line::custom_id(line),
+                why.code(),
+                &why.message(),
+            );
             merge::unanswered(why, &mut self.files.tally);
         }
         Ok(())
@@ -193,8 +200,7 @@ async fn input(shared: &Shared, job: &Job, plan: &SegmentPlan) -> Result<Vec<Byt
         return Ok(Vec::new());
     }
     let bytes = shared.store.range(&planned.input, plan.offset..end).await?;
-    let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    Ok(lines.map(|line| bytes.slice_ref(line)).collect())
+    Ok(texts(&bytes).map(|text| bytes.slice_ref(text)).collect())
 }
 
 /// A part file, made when it gets its first line.

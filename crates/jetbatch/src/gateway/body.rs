@@ -1,5 +1,5 @@
 //! Reading what a client sends: small JSON whole, everything else in pieces.
-use super::{desk::Desk, error::Refusal, limits};
+use super::{error::Refusal, limits, state::AppState};
 use api::ErrorCode;
 use axum::{
     body::{Body, HttpBody},
@@ -33,16 +33,16 @@ pub fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-pub async fn json<T: DeserializeOwned>(desk: &Desk, headers: &HeaderMap, body: Body) -> Result<Json<T>, Refusal> {
+pub async fn json<T: DeserializeOwned>(app: &AppState, headers: &HeaderMap, body: Body) -> Result<Json<T>, Refusal> {
     plain(headers)?;
-    let max = desk.shared.config.http.json_bytes_max;
+    let max = app.shared.config.http.json_bytes_max;
     let too_large = || Refusal::too_large(format!("a JSON body has at most {max} bytes (http.json_bytes_max)"));
     let size = body.size_hint();
     if size.lower() > max as u64 {
         return Err(too_large());
     }
     let known = size.exact().and_then(|bytes| usize::try_from(bytes).ok());
-    let place = desk.json_place(known.unwrap_or(max))?;
+    let place = app.json_place(known.unwrap_or(max))?;
     let read = timeout(limits::JSON_WITHIN, whole(body.into_data_stream(), max)).await;
     let bytes = read.map_err(|_| Refusal::too_slow())??.ok_or_else(too_large)?;
     Ok(Json { value: parse(&bytes)?, fingerprint: blake3::hash(&bytes).to_hex().to_string(), place })

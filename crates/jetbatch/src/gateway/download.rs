@@ -1,11 +1,11 @@
 //! A job's lines: the files of a job that has ended, and of one that runs what is archived so far.
 use super::{
-    desk::Desk,
     error::{Answer, Refusal},
     jobs::id,
     limits::DOWNLOAD_BLOCK_BYTES,
-    prefix::Prefix,
+    partial::Partial,
     range,
+    state::AppState,
 };
 use crate::store::{Kind, Store, StoreError};
 use api::{ErrorCode, JOB_STATE, NDJSON};
@@ -22,30 +22,30 @@ use bytes::Bytes;
 use domain::event::File;
 use futures::{Stream, StreamExt};
 use std::sync::Arc;
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 /// `GET /jobs/{id}/results`.
-pub async fn results(State(desk): State<Arc<Desk>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
-    lines(&desk, &job, &headers, Kind::Output).await
+pub async fn results(State(app): State<Arc<AppState>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
+    lines(&app, &job, &headers, Kind::Output).await
 }
 
 /// `GET /jobs/{id}/errors`.
-pub async fn errors(State(desk): State<Arc<Desk>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
-    lines(&desk, &job, &headers, Kind::Errors).await
+pub async fn errors(State(app): State<Arc<AppState>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
+    lines(&app, &job, &headers, Kind::Errors).await
 }
 
-async fn lines(desk: &Desk, job: &str, headers: &HeaderMap, kind: Kind) -> Answer {
-    let stored = desk.job(id(job)?).await?;
-    let place = desk.download_place()?;
+async fn lines(app: &AppState, job: &str, headers: &HeaderMap, kind: Kind) -> Answer {
+    let stored = app.job(id(job)?).await?;
+    let place = app.download_place()?;
     let status = &stored.status;
     let mut response = if status.state.is_terminal() {
         let file = match kind {
             Kind::Output => &status.output,
             Kind::Errors => &status.error_file,
         };
-        whole(&desk.shared.store, file.as_ref(), headers, place)?
+        whole(&app.shared.store, file.as_ref(), headers, place)?
     } else {
-        so_far(desk, &stored, kind, place).await?
+        so_far(app, &stored, kind, place).await?
     };
     let told = response.headers_mut();
     told.insert(JOB_STATE, HeaderValue::from_static(status.state.as_str()));
@@ -81,10 +81,10 @@ fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Se
     Ok(response)
 }
 
-async fn so_far(desk: &Desk, stored: &StoredStatus, kind: Kind, place: impl Send + 'static) -> Answer {
+async fn so_far(app: &AppState, stored: &StoredStatus, kind: Kind, place: impl Send + 'static) -> Answer {
     let status = &stored.status;
-    let prefix = Prefix::open(&desk.shared.store, status.id, kind, status.archived_prefix).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], body(prefix.stream(), place)).into_response())
+    let partial = Partial::open(&app.shared.store, status.id, kind, status.archived_prefix).await?;
+    Ok(([(CACHE_CONTROL, "no-store")], body(partial.stream(), place)).into_response())
 }
 
 /// The lines as a body that holds its place until the last one is sent.

@@ -1,6 +1,6 @@
 //! A job that was acknowledged and has no status yet, as its submission or its first event tells it. Facts come before
 //! a submission leaves its stream, so one of the two is there, whoever runs.
-use super::{desk::Desk, error::Refusal, limits};
+use super::{error::Refusal, limits, state::AppState};
 use crate::{
     bus::{Raw, ReadError},
     log,
@@ -12,28 +12,28 @@ use domain::{
     status::{Live, Status},
 };
 use tokio::time::timeout;
-use wire::{Subject, envelope, work::StoredStatus};
+use wire::{StoredStatus, Subject, envelope};
 
 /// None: there is no such job, or it was deleted.
-pub async fn find(desk: &Desk, job: JobId) -> Result<Option<StoredStatus>, Refusal> {
-    let told = timeout(limits::STATUS_WITHIN, read(desk, job)).await;
+pub async fn find(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, Refusal> {
+    let told = timeout(limits::STATUS_WITHIN, read(app, job)).await;
     Ok(told.map_err(|_| Refusal::unavailable("NATS does not answer"))??)
 }
 
-async fn read(desk: &Desk, job: JobId) -> Result<Option<StoredStatus>, ReadError> {
-    let bus = &desk.shared.bus;
+async fn read(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, ReadError> {
+    let bus = &app.shared.bus;
     let waiting = bus.next_on(&Subject::SubmitJob(job), 1).await?;
     // A second submission may wait still, with another body: the first event says whose the id is.
     if let Some(first) = bus.next_on(&Subject::JobEvent(job), 1).await? {
         let is_deleted = log::is_deleted(bus, job).await?;
         return Ok(begun(job, &first).filter(|_| !is_deleted));
     }
-    Ok(waiting.and_then(|raw| told(job, Event::JobSubmitted(submitted(desk, &raw)))))
+    Ok(waiting.and_then(|raw| told(job, Event::JobSubmitted(submitted(app, &raw)))))
 }
 
-fn submitted(desk: &Desk, raw: &Raw) -> Submitted {
+fn submitted(app: &AppState, raw: &Raw) -> Submitted {
     let trace = wire::trace::read(|name| raw.header(name));
-    Incoming::stored(raw).begin(Input::Inline, trace, &desk.shared.config)
+    Incoming::stored(raw).begin(Input::Inline, trace, &app.shared.config)
 }
 
 fn begun(job: JobId, first: &Raw) -> Option<StoredStatus> {

@@ -1,10 +1,10 @@
 //! `GET /jobs/{id}/events`: the job as it changes, as server-sent events, until it has ended.
 use super::{
-    board::Look,
-    desk::{Desk, newer},
     error::Answer,
     jobs::{id, shown},
     limits,
+    state::{AppState, newer},
+    status_watch::Subscription,
 };
 use axum::{
     extract::{Path, State},
@@ -16,11 +16,11 @@ use axum::{
 };
 use futures::stream;
 use std::{convert::Infallible, sync::Arc};
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 struct Feed {
-    desk: Arc<Desk>,
-    look: Look,
+    app: Arc<AppState>,
+    changes: Subscription,
     /// What is to be sent before the next change is waited for.
     ready: Option<(StoredStatus, u64)>,
     /// Event and revision of what was sent last.
@@ -28,12 +28,12 @@ struct Feed {
     is_over: bool,
 }
 
-pub async fn events(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
+pub async fn events(State(app): State<Arc<AppState>>, Path(job): Path<String>) -> Answer {
     let job = id(&job)?;
-    // Looked at before it is read, so that no change falls between.
-    let look = desk.board.look(job);
-    let ready = desk.revision(job).await?;
-    let feed = Feed { desk, look, ready: Some(ready), sent: (0, 0), is_over: false };
+    // Subscribed to before it is read, so that no change falls between.
+    let changes = app.status_watch.subscribe(job);
+    let ready = app.revision(job).await?;
+    let feed = Feed { app, changes, ready: Some(ready), sent: (0, 0), is_over: false };
     let events = stream::unfold(feed, Feed::next);
     let alive = KeepAlive::new().interval(limits::KEEP_ALIVE);
     Ok(([(CACHE_CONTROL, "no-store")], Sse::new(events).keep_alive(alive)).into_response())
@@ -56,7 +56,7 @@ impl Feed {
 
     /// None when the door closes, or at a status that cannot be read.
     async fn change(&mut self) -> Option<(StoredStatus, u64)> {
-        let stop = self.desk.stop.clone();
-        stop.run_until_cancelled(newer(&mut self.look, Some(self.sent))).await?.ok()
+        let stop = self.app.stop.clone();
+        stop.run_until_cancelled(newer(&mut self.changes, Some(self.sent))).await?.ok()
     }
 }

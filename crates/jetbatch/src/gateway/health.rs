@@ -1,5 +1,5 @@
 //! Whether the door is alive, and whether all that it stands on is there.
-use super::{desk::Desk, error::Answer, limits};
+use super::{error::Answer, limits, state::AppState};
 use crate::bus::{Stream, redact};
 use api::{Readiness, Ready};
 use axum::{
@@ -28,17 +28,17 @@ pub async fn alive() -> &'static str {
 }
 
 /// `GET /readyz`.
-pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
-    let mut last = desk.health.0.lock().await;
+pub async fn ready(State(app): State<Arc<AppState>>) -> Answer {
+    let mut last = app.health.0.lock().await;
     let reasons = match &*last {
         Some((at, reasons)) if at.elapsed() < limits::READY_KEPT => reasons.clone(),
         _ => {
-            let reasons = look(&desk).await;
+            let reasons = look(&app).await;
             *last = Some((Instant::now(), reasons.clone()));
             reasons
         }
     };
-    let nats = desk.shared.config.nats.url.as_deref().map(redact);
+    let nats = app.shared.config.nats.url.as_deref().map(redact);
     let ready = Ready::new(reasons, nats);
     let code = match ready.status {
         Readiness::Ready => StatusCode::OK,
@@ -47,15 +47,15 @@ pub async fn ready(State(desk): State<Arc<Desk>>) -> Answer {
     Ok((code, Json(ready)).into_response())
 }
 
-async fn look(desk: &Desk) -> Vec<String> {
-    let bus = &desk.shared.bus;
-    if !desk.is_connected() {
+async fn look(app: &AppState) -> Vec<String> {
+    let bus = &app.shared.bus;
+    if !app.is_connected() {
         return vec!["there is no connection to NATS".to_owned()];
     }
     let streams = join_all(STREAMS.map(|name| async move { reason(&format!("stream {name}"), bus.state(name)).await }));
-    let (streams, store) = tokio::join!(streams, reason("store", desk.shared.store.probe()));
-    let board = (!desk.board.is_complete()).then(|| "the list of jobs is still being read".to_owned());
-    streams.into_iter().flatten().chain(store).chain(board).collect()
+    let (streams, store) = tokio::join!(streams, reason("store", app.shared.store.probe()));
+    let list = (!app.status_watch.is_complete()).then(|| "the list of jobs is still being read".to_owned());
+    streams.into_iter().flatten().chain(store).chain(list).collect()
 }
 
 async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Result<T, E>>) -> Option<String> {
@@ -67,9 +67,9 @@ async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Resu
 }
 
 /// `GET /metrics`.
-pub async fn metrics(State(desk): State<Arc<Desk>>) -> Answer {
+pub async fn metrics(State(app): State<Arc<AppState>>) -> Answer {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let counts = desk.shared.bus.counts();
-    desk.shared.metrics.bus(counts.publish_retries, counts.reconnects);
-    Ok(([(CONTENT_TYPE, OPEN_METRICS)], desk.shared.metrics.encode()).into_response())
+    let counts = app.shared.bus.counts();
+    app.shared.metrics.bus(counts.publish_retries, counts.reconnects);
+    Ok(([(CONTENT_TYPE, OPEN_METRICS)], app.shared.metrics.encode()).into_response())
 }

@@ -9,7 +9,7 @@ use std::{
     ops::Bound,
     sync::Arc,
 };
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 type Key = Reverse<(Millis, JobId)>;
 

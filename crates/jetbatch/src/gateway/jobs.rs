@@ -1,10 +1,10 @@
 //! Jobs as they stand: one, many, and the end of one.
 use super::{
-    desk::Desk,
     error::{Answer, Refusal},
     fields::clipped,
     index::{Kept, Query},
     limits, row,
+    state::AppState,
 };
 use api::{Job, JobPage};
 use axum::{
@@ -17,7 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use std::{str::FromStr, sync::Arc};
 use tokio::time::timeout;
 use url::form_urlencoded;
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 /// A job's id from a path.
 pub fn id(text: &str) -> Result<JobId, Refusal> {
@@ -25,24 +25,24 @@ pub fn id(text: &str) -> Result<JobId, Refusal> {
 }
 
 /// `GET /jobs/{id}`.
-pub async fn one(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
-    let stored = desk.job(id(&job)?).await?;
+pub async fn one(State(app): State<Arc<AppState>>, Path(job): Path<String>) -> Answer {
+    let stored = app.job(id(&job)?).await?;
     Ok(Json(shown(stored)).into_response())
 }
 
 /// `GET /jobs`.
-pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> Answer {
+pub async fn many(State(app): State<Arc<AppState>>, RawQuery(text): RawQuery) -> Answer {
     let query = query(text.as_deref())?;
-    if !desk.is_connected() {
+    if !app.is_connected() {
         return Err(Refusal::unavailable("there is no connection to NATS, and the list of jobs would be an old one"));
     }
-    let complete = timeout(limits::STATUS_WITHIN, desk.board.completed()).await;
+    let complete = timeout(limits::STATUS_WITHIN, app.status_watch.completed()).await;
     complete.map_err(|_| Refusal::unavailable("the list of jobs is still being read; try again in a moment"))?;
-    let page = desk.board.index().page(&query);
+    let page = app.status_watch.index().page(&query);
     let no_such = || Refusal::invalid("'after' names no job").param("after");
     let page = page.ok_or_else(no_such)?;
     let next = page.jobs.last().map(|(job, _)| *job).filter(|_| page.has_more);
-    let read = stream::iter(page.jobs).map(|(job, kept)| row(&desk, job, kept)).buffered(limits::PAGE_READS);
+    let read = stream::iter(page.jobs).map(|(job, kept)| row(&app, job, kept)).buffered(limits::PAGE_READS);
     let data = read.try_filter_map(|found| std::future::ready(Ok(found.map(shown)))).try_collect().await?;
     Ok(Json(JobPage::new(data, page.has_more, next)).into_response())
 }
@@ -53,10 +53,10 @@ pub fn shown(stored: StoredStatus) -> Job {
 }
 
 /// What is shown of a job in a list. One whose status was deleted meanwhile is left out until it is rebuilt.
-async fn row(desk: &Desk, job: JobId, kept: Kept) -> Result<Option<StoredStatus>, Refusal> {
+async fn row(app: &AppState, job: JobId, kept: Kept) -> Result<Option<StoredStatus>, Refusal> {
     match kept.and_then(|kept| row::unpack(job, &kept)) {
         Some(stored) => Ok(Some(stored)),
-        None => Ok(desk.find(job).await?.map(|(stored, _)| stored)),
+        None => Ok(app.find(job).await?.map(|(stored, _)| stored)),
     }
 }
 

@@ -1,10 +1,7 @@
 //! The HTTP door. It turns requests into messages on `jobs.submit` and `jobs.control`, and shows jobs from the bucket
 //! `status` and files from the store. It never reads the event log, and never writes a status.
-mod board;
 mod body;
 mod dead;
-mod desk;
-mod door;
 mod download;
 mod early;
 mod error;
@@ -14,21 +11,24 @@ mod health;
 mod index;
 mod jobs;
 mod limits;
+mod min_rate;
 mod observe;
 mod orders;
-mod pace;
-mod patient;
-mod prefix;
+mod partial;
 mod range;
-mod retry;
+mod resubmit;
 mod routes;
 mod row;
-mod short;
+mod server;
+mod start;
+mod state;
+mod status_watch;
 mod submit;
 mod upload;
+mod write_timeout;
 
 use crate::shared::Shared;
-use desk::Desk;
+use state::AppState;
 use std::{convert::Infallible, sync::Arc};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,8 +38,8 @@ pub type Error = Infallible;
 
 /// Serves until `stop`, and then what is being answered.
 pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-    let desk = Arc::new(Desk::new(shared, stop.clone()));
-    let board = desk.board.run(desk.status.clone(), stop.clone());
-    tokio::join!(board, door::serve(listener, routes::routes(desk.clone()), stop));
+    let app = Arc::new(AppState::new(shared, stop.clone()));
+    let watch = app.status_watch.run(app.status.clone(), stop.clone());
+    tokio::join!(watch, server::serve(listener, routes::routes(app.clone()), stop));
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Around every handler: a span under the caller's, a measure, and a look at who sent it.
-use super::{desk::Desk, error::Refusal};
+use super::{error::Refusal, state::AppState};
 use crate::telemetry::{self, names::kind};
 use api::ErrorCode;
 use axum::{
@@ -16,7 +16,7 @@ use wire::{
     trace,
 };
 
-pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next) -> Response {
+pub async fn observe(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let (span, began) = (span(&request, &route), Instant::now());
     let response = match is_foreign(request.method(), request.headers()) {
@@ -28,7 +28,7 @@ pub async fn observe(State(desk): State<Arc<Desk>>, request: Request, next: Next
     if code.is_server_error() {
         telemetry::fail(&span, code.canonical_reason().unwrap_or_default());
     }
-    desk.shared.metrics.http(&route, code.as_u16(), began.elapsed().as_secs_f64());
+    app.shared.metrics.http(&route, code.as_u16(), began.elapsed().as_secs_f64());
     response
 }
 

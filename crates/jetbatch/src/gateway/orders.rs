@@ -2,10 +2,10 @@
 //! seen, or a moment later. The scheduler decides; an order given twice is one.
 use super::{
     body,
-    desk::Desk,
     error::{Answer, Refusal},
     jobs::{id, shown},
-    limits, retry,
+    limits, resubmit,
+    state::AppState,
 };
 use crate::clock;
 use api::Change;
@@ -25,37 +25,37 @@ use domain::{
 use std::sync::Arc;
 use tracing::Instrument;
 use uuid::Uuid;
-use wire::{Message, Subject, envelope, work::StoredStatus};
+use wire::{Message, StoredStatus, Subject, envelope};
 
 /// `POST /jobs/{id}/<order>`.
-pub async fn give(order: Order, desk: Arc<Desk>, job: String, headers: HeaderMap, body: Body) -> Answer {
+pub async fn give(order: Order, app: Arc<AppState>, job: String, headers: HeaderMap, body: Body) -> Answer {
     let job = id(&job)?;
     let change = match order {
-        Order::Retry => return retry::retry(&desk, job).await,
-        Order::Deadline | Order::Priority => body::json(&desk, &headers, body).await?.value,
+        Order::Retry => return resubmit::retry(&app, job).await,
+        Order::Deadline | Order::Priority => body::json(&app, &headers, body).await?.value,
         Order::Cancel | Order::Pause | Order::Resume | Order::Delete => Change::default(),
     };
     let Change { completion_window, priority } = change;
-    carry_out(&desk, Control { completion_window, priority, ..Control::new(order, job) }).await
+    carry_out(&app, Control { completion_window, priority, ..Control::new(order, job) }).await
 }
 
 /// `DELETE /jobs/{id}`: its inputs, outputs and results are removed; that it was stays in the log.
-pub async fn delete(State(desk): State<Arc<Desk>>, Path(job): Path<String>) -> Answer {
-    carry_out(&desk, Control::new(Order::Delete, id(&job)?)).await
+pub async fn delete(State(app): State<Arc<AppState>>, Path(job): Path<String>) -> Answer {
+    carry_out(&app, Control::new(Order::Delete, id(&job)?)).await
 }
 
-async fn carry_out(desk: &Desk, control: Control) -> Answer {
+async fn carry_out(app: &AppState, control: Control) -> Answer {
     let now = clock::now();
     let command = control.command(now)?;
-    let stored = settled(desk, &control).await?;
+    let stored = settled(app, &control).await?;
     makes_sense(&control, command.as_ref(), &stored, now)?;
     if control.command != Order::Delete && is_seen(&control, command.as_ref(), &stored) {
         return Ok(told(stored));
     }
     let span = tracing::info_span!("order", job = %control.job, order = control.command.as_str());
-    send(desk, &control).instrument(span).await?;
+    send(app, &control).instrument(span).await?;
     let seen = |stored: &StoredStatus| is_seen(&control, command.as_ref(), stored);
-    let newest = desk.await_job(control.job, limits::ORDER_WITHIN, seen).await?.map_or(stored, |(newest, _)| newest);
+    let newest = app.await_job(control.job, limits::ORDER_WITHIN, seen).await?.map_or(stored, |(newest, _)| newest);
     if !is_seen(&control, command.as_ref(), &newest) {
         makes_sense(&control, command.as_ref(), &newest, now)?;
     }
@@ -63,14 +63,14 @@ async fn carry_out(desk: &Desk, control: Control) -> Answer {
 }
 
 /// The job as it stands. Most inputs are validated in a moment: who submits and pauses in one breath need not try again.
-async fn settled(desk: &Desk, control: &Control) -> Result<StoredStatus, Refusal> {
-    let stored = desk.job(control.job).await?;
+async fn settled(app: &AppState, control: &Control) -> Result<StoredStatus, Refusal> {
+    let stored = app.job(control.job).await?;
     let early = Err(decide::Refusal::Validating);
     let is_early = |stored: &StoredStatus| decide::makes_sense(control.command, stored.status.state) == early;
     if !is_early(&stored) {
         return Ok(stored);
     }
-    let newest = desk.await_job(control.job, limits::VALIDATED_WITHIN, |newest| !is_early(newest)).await?;
+    let newest = app.await_job(control.job, limits::VALIDATED_WITHIN, |newest| !is_early(newest)).await?;
     Ok(newest.map_or(stored, |(newest, _)| newest))
 }
 
@@ -110,7 +110,7 @@ fn is_seen(control: &Control, command: Option<&Command>, stored: &StoredStatus) 
 }
 
 /// Given twice it is harmless: the second finds it done.
-pub async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
+pub async fn send(app: &AppState, control: &Control) -> Result<(), Refusal> {
     let once = format!("{}:{}", control.job, control.command.as_str());
     let id = match control.command {
         Order::Cancel | Order::Retry | Order::Delete => once,
@@ -122,7 +122,7 @@ pub async fn send(desk: &Desk, control: &Control) -> Result<(), Refusal> {
     let message = Message::new(Subject::Control, envelope::encode(control)).id(id);
     let mut message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
     message = wire::trace::put(message, crate::telemetry::context().as_deref());
-    desk.shared.bus.publish(message).await?;
+    app.shared.bus.publish(message).await?;
     tracing::info!("an order was sent");
     Ok(())
 }

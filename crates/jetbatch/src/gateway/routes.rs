@@ -1,5 +1,7 @@
 //! What is where.
-use super::{dead, desk::Desk, download, error::Refusal, events, health, jobs, observe, orders, short, submit, upload};
+use super::{
+    dead, download, error::Refusal, events, health, jobs, observe, orders, start, state::AppState, submit, upload,
+};
 use api::{About, ErrorCode, Route};
 use axum::{
     Json, Router,
@@ -13,8 +15,8 @@ use domain::submission::Order;
 use std::sync::{Arc, LazyLock};
 
 /// Built from [`Route`], so that there is a handler for each route of the document, and for no other.
-pub fn routes(desk: Arc<Desk>) -> Router {
-    let routes = Route::ALL.into_iter();
+pub fn routes(app: Arc<AppState>) -> Router {
+    let routes = Route::ALL.iter().copied();
     routes
         .fold(Router::new(), |router, route| router.route(route.path(), handler(route)))
         .fallback(|uri: Uri| async move { Refusal::no_route(uri.path()) })
@@ -24,16 +26,16 @@ pub fn routes(desk: Arc<Desk>) -> Router {
         })
         // Each body has a limit of its own.
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(desk.clone(), observe::observe))
-        .with_state(desk)
+        .layer(from_fn_with_state(app.clone(), observe::observe))
+        .with_state(app)
 }
 
-fn handler(route: Route) -> MethodRouter<Arc<Desk>> {
+fn handler(route: Route) -> MethodRouter<Arc<AppState>> {
     match route {
         Route::About => get(about),
         Route::Jobs => get(jobs::many),
         Route::Submit => post(submit::create),
-        Route::Start => post(short::start),
+        Route::Start => post(start::start),
         Route::Job => get(jobs::one),
         Route::Delete => delete(orders::delete),
         Route::Results => get(download::results),
@@ -57,8 +59,8 @@ fn handler(route: Route) -> MethodRouter<Arc<Desk>> {
     }
 }
 
-fn order(order: Order) -> MethodRouter<Arc<Desk>> {
-    post(move |State(desk), Path(job), headers, body| orders::give(order, desk, job, headers, body))
+fn order(order: Order) -> MethodRouter<Arc<AppState>> {
+    post(move |State(app), Path(job), headers, body| orders::give(order, app, job, headers, body))
 }
 
 async fn about() -> Json<About> {

@@ -8,7 +8,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use wire::work::StoredStatus;
+use wire::StoredStatus;
 
 /// A status without its job's id, which stands beside it, and its fingerprint, which no list shows. Kept in memory alone,
 /// and so of no version: its fields have no names.

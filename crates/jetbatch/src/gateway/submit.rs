@@ -1,11 +1,11 @@
 //! The one way in: whatever form a job comes in, it goes out on `jobs.submit`.
 use super::{
     body::{self, media},
-    desk::Desk,
     early,
     error::{Answer, Refusal},
     fields::Fields,
     limits,
+    state::AppState,
     upload::{self, Upload},
 };
 use crate::{
@@ -35,7 +35,7 @@ use domain::{
 use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
-use wire::{Message, Subject, envelope, stream, work::StoredStatus};
+use wire::{Message, StoredStatus, Subject, envelope, stream};
 
 const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
 
@@ -49,7 +49,7 @@ pub struct Offer {
 }
 
 /// `POST /jobs`.
-pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
+pub async fn create(State(app): State<Arc<AppState>>, request: Request) -> Answer {
     let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
     let key = key(&headers)?;
     match media(&headers).as_str() {
@@ -58,19 +58,19 @@ pub async fn create(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
                 return Err(Refusal::invalid("a JSON submission has its settings in the body, not in the query"));
             }
             let body::Json { value, fingerprint, place: _place } =
-                body::json(&desk, &headers, request.into_body()).await?;
-            place(&desk, key, Offer { submission: value, fingerprint, upload: None }).await
+                body::json(&app, &headers, request.into_body()).await?;
+            place(&app, key, Offer { submission: value, fingerprint, upload: None }).await
         }
         NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
             check(&fields)?;
-            let file = upload::raw(&desk, request).await?;
-            place(&desk, key, Offer::of_file(&fields, file)?).await
+            let file = upload::raw(&app, request).await?;
+            place(&app, key, Offer::of_file(&fields, file)?).await
         }
         FORM => {
             let mut fields = Fields::query(query.as_deref())?;
-            let file = upload::form(&desk, request, &mut fields, check).await?;
-            place(&desk, key, Offer::of_file(&fields, file)?).await
+            let file = upload::form(&app, request, &mut fields, check).await?;
+            place(&app, key, Offer::of_file(&fields, file)?).await
         }
         other => Err(Refusal::media(other, TAKEN)),
     }
@@ -99,10 +99,10 @@ pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
 }
 
 /// Submits what a client sent. An id that he chose must not be one that another's key, or a retry, gives.
-pub async fn place(desk: &Desk, key: Option<JobId>, offer: Offer) -> Answer {
+pub async fn place(app: &AppState, key: Option<JobId>, offer: Offer) -> Answer {
     match offer.submission.id {
         Some(id) if id.may_be_derived() && key != Some(id) => Err(Refusal::invalid(DERIVED).param("id")),
-        _ => put(desk, key, offer).await,
+        _ => put(app, key, offer).await,
     }
 }
 
@@ -111,18 +111,18 @@ pub async fn place(desk: &Desk, key: Option<JobId>, offer: Offer) -> Answer {
 /// The log decides whose an id is: intake appends a job's first event only where there is none. A status read before
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
-pub async fn put(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer {
+pub async fn put(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer {
     let window_ms = offer.submission.check()?;
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
     if named.is_some()
-        && let Some((stored, _)) = desk.find(id).await?
+        && let Some((stored, _)) = app.find(id).await?
     {
         same(&stored, &offer.fingerprint)?;
         return Ok(existing(&stored));
     }
     // The log remembers the job, so intake would take no second one: better said here than found out by waiting.
-    if named.is_some() && desk.was_deleted(id).await? {
+    if named.is_some() && app.was_deleted(id).await? {
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
         return Err(Refusal::conflict(why).param(KEY));
     }
@@ -130,15 +130,15 @@ pub async fn put(desk: &Desk, key: Option<JobId>, mut offer: Offer) -> Answer {
     offer.submission.fingerprint = Some(offer.fingerprint.clone());
     let deadline = clock::now().plus(window_ms);
     let span = span(id);
-    send(desk, id, &mut offer).instrument(span).await?;
+    send(app, id, &mut offer).instrument(span).await?;
     if named.is_some()
-        && let Some((stored, _)) = desk.await_job(id, limits::RACE_WITHIN, |_| true).await?
+        && let Some((stored, _)) = app.await_job(id, limits::RACE_WITHIN, |_| true).await?
     {
         same(&stored, &offer.fingerprint)?;
         return Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline));
     }
     // It is taken, whether it can be read back at once or not.
-    let early = early::find(desk, id).await.ok().flatten();
+    let early = early::find(app, id).await.ok().flatten();
     let deadline = early.map_or(deadline, |stored| stored.status.deadline);
     Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline))
 }
@@ -149,8 +149,8 @@ fn span(job: JobId) -> Span {
     span
 }
 
-async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
-    let payload = fit(desk, offer).await?;
+async fn send(app: &AppState, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
+    let payload = fit(app, offer).await?;
     let bytes = payload.len();
     let message = Message::new(Subject::SubmitJob(id), payload)
         .id(format!("{id}:{}", offer.fingerprint))
@@ -158,9 +158,9 @@ async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> 
     let message = wire::trace::put(message, telemetry::context().as_deref());
     // Kept before the publish: a client that goes away drops this future, and the message may be stored all the same.
     offer.upload.iter_mut().for_each(Upload::keep);
-    let published = desk.shared.bus.publish(message).await;
+    let published = app.shared.bus.publish(message).await;
     if !matches!(published, Ok(_) | Err(PublishError::Unknown { .. })) {
-        offer.upload.iter_mut().for_each(|upload| upload.discard(&desk.shared.store));
+        offer.upload.iter_mut().for_each(|upload| upload.discard(&app.shared.store));
     }
     // `duplicate` says nothing here: it may be this very message, sent again after a lost answer.
     let stored = published?;
@@ -174,7 +174,7 @@ async fn send(desk: &Desk, id: JobId, offer: &mut Offer) -> Result<(), Refusal> 
 }
 
 /// The message's payload. Requests that are too large for it go to the store, as an upload of one line each.
-async fn fit(desk: &Desk, offer: &mut Offer) -> Result<Bytes, Refusal> {
+async fn fit(app: &AppState, offer: &mut Offer) -> Result<Bytes, Refusal> {
     let payload = envelope::encode(&offer.submission);
     if payload.len() <= limits::INLINE_BYTES_MAX {
         return Ok(payload);
@@ -182,7 +182,7 @@ async fn fit(desk: &Desk, offer: &mut Offer) -> Result<Bytes, Refusal> {
     drop(payload);
     if let Some(requests) = offer.submission.requests.take() {
         let lines = futures::stream::iter(requests.into_iter().map(|request| Ok::<_, String>(line(&request))));
-        let upload = upload::receive(desk, lines).await?;
+        let upload = upload::receive(app, lines).await?;
         offer.submission.input = Some(upload.url());
         offer.upload = Some(upload);
     }

@@ -2,11 +2,11 @@
 //! nothing.
 use super::{
     body::{media, plain, whole},
-    desk::Desk,
     error::{Answer, Refusal},
     fields::Fields,
     limits,
-    pace::Pace,
+    min_rate::MinRate,
+    state::AppState,
 };
 use crate::store::{Store, paths};
 use api::{FORM, Kind, StoredFile};
@@ -72,16 +72,16 @@ fn url(id: Uuid) -> String {
 
 /// Writes a stream of bytes as one file.
 pub async fn receive<E: fmt::Display>(
-    desk: &Desk,
+    app: &AppState,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Upload, Refusal> {
-    let _place = desk.upload_place()?;
-    let (store, max, id) = (&desk.shared.store, desk.shared.config.intake.input_bytes_max, Uuid::now_v7());
+    let _place = app.upload_place()?;
+    let (store, max, id) = (&app.shared.store, app.shared.config.intake.input_bytes_max, Uuid::now_v7());
     // Dropped before it is finished, the writer leaves nothing: that is so for each `?` below, and for a client that
     // goes away, which drops this future.
     let mut writer = store.writer(&paths::upload(id)).await?;
-    let (mut hasher, mut pace) = (blake3::Hasher::new(), Pace::default());
-    while let Some(piece) = paced(&mut pace, &mut pieces).await? {
+    let (mut hasher, mut rate) = (blake3::Hasher::new(), MinRate::default());
+    while let Some(piece) = paced(&mut rate, &mut pieces).await? {
         if writer.bytes() + piece.len() as u64 > max {
             return Err(too_large(max));
         }
@@ -94,13 +94,13 @@ pub async fn receive<E: fmt::Display>(
 
 /// The next piece, where it comes in time.
 async fn paced<E: fmt::Display>(
-    pace: &mut Pace,
+    rate: &mut MinRate,
     pieces: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
 ) -> Result<Option<Bytes>, Refusal> {
     let asked = Instant::now();
-    let piece = timeout(pace.left, pieces.next()).await.map_err(|_| Refusal::too_slow())?;
+    let piece = timeout(rate.left, pieces.next()).await.map_err(|_| Refusal::too_slow())?;
     let piece = piece.transpose().map_err(Refusal::cut_off)?;
-    pace.note(asked.elapsed(), piece.as_ref().map_or(0, Bytes::len));
+    rate.note(asked.elapsed(), piece.as_ref().map_or(0, Bytes::len));
     Ok(piece)
 }
 
@@ -109,18 +109,18 @@ fn too_large(max: u64) -> Refusal {
 }
 
 /// The body itself is the file.
-pub async fn raw(desk: &Desk, request: Request) -> Result<Upload, Refusal> {
+pub async fn raw(app: &AppState, request: Request) -> Result<Upload, Refusal> {
     plain(request.headers())?;
-    let max = desk.shared.config.intake.input_bytes_max;
+    let max = app.shared.config.intake.input_bytes_max;
     if request.body().size_hint().lower() > max {
         return Err(too_large(max));
     }
-    receive(desk, request.into_body().into_data_stream()).await
+    receive(app, request.into_body().into_data_stream()).await
 }
 
 /// A form: fields, then the file. `ready` judges the fields before the file is read.
 pub async fn form(
-    desk: &Desk,
+    app: &AppState,
     request: Request,
     fields: &mut Fields,
     ready: impl Fn(&Fields) -> Result<(), Refusal>,
@@ -137,7 +137,7 @@ pub async fn form(
         match (field.name(), &upload) {
             (Some(FILE), None) => {
                 ready(fields)?;
-                upload = Some(receive(desk, field.inspect(|_| used())).await?);
+                upload = Some(receive(app, field.inspect(|_| used())).await?);
             }
             (_, Some(_)) => return Err(Refusal::invalid("the file must be the last field of the form").param(FILE)),
             (_, None) => {
@@ -173,15 +173,15 @@ async fn text(name: &str, field: Field<'_>) -> Result<String, Refusal> {
 }
 
 /// `POST /files`: a file for a submission that follows by any door.
-pub async fn keep(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
+pub async fn keep(State(app): State<Arc<AppState>>, request: Request) -> Answer {
     let mut upload = if media(request.headers()) == FORM {
         let none = |fields: &Fields| match fields.is_empty() {
             true => Ok(()),
             false => Err(Refusal::invalid("only 'file' is taken here; settings go with the submission")),
         };
-        form(&desk, request, &mut Fields::default(), none).await?
+        form(&app, request, &mut Fields::default(), none).await?
     } else {
-        raw(&desk, request).await?
+        raw(&app, request).await?
     };
     upload.keep();
     tracing::info!(file = %upload.id, bytes = upload.bytes, "a file was uploaded");
@@ -206,17 +206,17 @@ mod tests {
             };
             Box::pin(stream::unfold(0, piece))
         };
-        let slow = read(Pace::default(), trickle(1)).await;
+        let slow = read(MinRate::default(), trickle(1)).await;
         assert_eq!(slow.unwrap_err().code, ErrorCode::Timeout);
-        assert_eq!(read(Pace::new(Duration::from_secs(600)), trickle(1)).await.unwrap(), 100);
+        assert_eq!(read(MinRate::new(Duration::from_secs(600)), trickle(1)).await.unwrap(), 100);
     }
 
     async fn read(
-        mut pace: Pace,
+        mut rate: MinRate,
         mut body: impl Stream<Item = Result<Bytes, String>> + Unpin,
     ) -> Result<usize, Refusal> {
         let mut bytes = 0;
-        while let Some(piece) = paced(&mut pace, &mut body).await? {
+        while let Some(piece) = paced(&mut rate, &mut body).await? {
             bytes += piece.len();
         }
         Ok(bytes)

@@ -1,8 +1,5 @@
 //! What validation has found so far. Pure but for the settings it begins with.
-use super::{
-    constraints::Constraints,
-    scan::{Line, Lines},
-};
+use super::constraints::Constraints;
 use crate::shared::Shared;
 use bytes::Bytes;
 use domain::{
@@ -11,6 +8,7 @@ use domain::{
     hint,
     limits::{ERRORS_REPORTED_MAX, HEAD_BYTES_MAX, REASON_CHARS_MAX},
     line::{self, Request},
+    lines::{Line, Lines},
     pack::Packer,
     routes::Routes,
     warning::Warnings,

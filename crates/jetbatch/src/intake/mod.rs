@@ -6,7 +6,6 @@ mod check;
 mod constraints;
 mod held;
 mod plan;
-pub(crate) mod scan;
 mod source;
 mod validate;
 

@@ -1,10 +1,11 @@
 //! Validates an input in one pass: lines, ids, pools, requests that will be refused, and the cut into segments and chunks.
-use super::{accept::Error, check::Check, scan::Lines, source::Source};
+use super::{accept::Error, check::Check, source::Source};
 use crate::{shared::Shared, store::Writer};
 use domain::{
     Event, JobId,
     dedup::Candidates,
     event::{Code, LineError, SegmentPlan, Submitted},
+    lines::Lines,
     warning::Warning,
 };
 use futures::StreamExt;

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{future::pending, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use wire::{bucket, work};
+use wire::bucket;
 
 /// Before a failed write is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -115,7 +115,7 @@ impl Lease {
     }
 
     async fn put(&self, rev: u64) -> Result<Append, PublishError> {
-        let lease = work::Lease { holder: self.holder.clone(), at: clock::now() };
+        let lease = wire::Lease { holder: self.holder.clone(), at: clock::now() };
         let lease = serde_json::to_vec(&lease).expect("a lease is plain JSON");
         let mend = async {
             sleep(MEND_AFTER).await;
@@ -151,7 +151,7 @@ impl Lease {
 /// A value that is no lease is somebody's all the same, until it is forgotten.
 fn standing(entry: Entry) -> Standing {
     let Entry { rev, op, value, .. } = entry;
-    match (op, serde_json::from_slice::<work::Lease>(&value)) {
+    match (op, serde_json::from_slice::<wire::Lease>(&value)) {
         (Op::Delete, _) => Standing::Released { rev },
         (Op::Put, Ok(lease)) => Standing::Held { rev, holder: lease.holder },
         (Op::Put, Err(_)) => Standing::Held { rev, holder: "unknown".to_owned() },

@@ -11,7 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
-use wire::{bucket, work::Lease};
+use wire::{Lease, bucket};
 
 use super::rule::RENEW_EVERY;
 

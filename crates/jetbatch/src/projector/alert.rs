@@ -4,16 +4,16 @@ use domain::{
     Millis,
     eta::{Eta, Sla},
 };
-use wire::{Message, Subject, work::SlaAlert};
+use wire::{Message, SlaAlert, Subject};
 
 /// An end that was not projected within this time is history and not news: after a lost bucket, every job's end comes
 /// by once more.
 const NEWS_MS: u64 = 600_000;
 
-/// Whether a standing is to be told after `told`. Only a step on is: an estimate near the deadline goes back and forth.
-pub const fn is_news(told: Option<Sla>, sla: Sla) -> bool {
-    let before = match told {
-        Some(told) => rank(told),
+/// Whether a standing is to be told after `alerted`. Only a step on is: an estimate near the deadline goes back and forth.
+pub const fn is_news(alerted: Option<Sla>, sla: Sla) -> bool {
+    let before = match alerted {
+        Some(alerted) => rank(alerted),
         None => rank(Sla::OnTrack),
     };
     rank(sla) > before
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn only_steps_on_are_told() {
-        for (told, sla, want) in [
+        for (alerted, sla, want) in [
             (None, Sla::OnTrack, false),
             (None, Sla::AtRisk, true),
             (None, Sla::Met, true),
@@ -75,7 +75,7 @@ mod tests {
             (Some(Sla::Missed), Sla::Missed, false),
             (Some(Sla::Met), Sla::Met, false),
         ] {
-            assert_eq!(is_news(told, sla), want, "{told:?} -> {sla:?}");
+            assert_eq!(is_news(alerted, sla), want, "{alerted:?} -> {sla:?}");
         }
     }
 }

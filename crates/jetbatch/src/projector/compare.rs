@@ -2,7 +2,7 @@
 //! and changes nothing.
 use super::{
     Error, rebuild,
-    stored::{self, Mark},
+    stored::{self, StoredVersion},
 };
 use crate::{bus::Bus, log};
 use domain::JobId;
@@ -77,9 +77,13 @@ pub async fn compare(bus: &Bus, keep: bool) -> Result<Comparison, Error> {
     found
 }
 
-type Marks = HashMap<JobId, Mark>;
+type StoredVersions = HashMap<JobId, StoredVersion>;
 
-async fn hold(bus: &Bus, held: &Marks, rebuilt: &Marks) -> Result<(u64, Vec<(JobId, Difference)>), Error> {
+async fn hold(
+    bus: &Bus,
+    held: &StoredVersions,
+    rebuilt: &StoredVersions,
+) -> Result<(u64, Vec<(JobId, Difference)>), Error> {
     let jobs: BTreeSet<JobId> = held.keys().chain(rebuilt.keys()).copied().collect();
     let is_same = |job: &JobId| matches!((held.get(job), rebuilt.get(job)), (Some(one), Some(two)) if one.says(two));
     let suspects: Vec<JobId> = jobs.iter().filter(|job| !is_same(job)).copied().collect();
@@ -116,8 +120,8 @@ async fn settle(bus: &Bus, job: JobId, until: Instant) -> Result<Verdict, Error>
 async fn look(bus: &Bus, job: JobId) -> Result<Verdict, Error> {
     let folded = if log::is_deleted(bus, job).await? { None } else { log::job(bus, job).await? };
     let held = bus.bucket(bucket::STATUS).last(&job.to_string()).await?;
-    Ok(match (held.as_ref().and_then(Mark::of), folded) {
-        (Some(mark), Some(folded)) if mark.is(&folded) => Verdict::Same,
+    Ok(match (held.as_ref().and_then(StoredVersion::of), folded) {
+        (Some(version), Some(folded)) if version.is(&folded) => Verdict::Same,
         (Some(_), Some(_)) => Verdict::Differs(Difference::Differs),
         (Some(_), None) => Verdict::Differs(Difference::Stray),
         (None, Some(_)) => Verdict::Differs(Difference::Missing),

@@ -6,7 +6,7 @@
 //! deadline). A crash loses nothing: the next start folds again and writes what differs. It never writes an event, and
 //! never reads the bucket to decide anything but whether a write can be spared.
 mod alert;
-mod book;
+
 mod compare;
 mod deleted;
 mod health;
@@ -15,9 +15,10 @@ mod rebuild;
 mod refresh;
 mod repair;
 mod resume;
-mod room;
+mod run;
 mod snapshots;
 mod stored;
+mod table;
 mod writer;
 
 use crate::{
@@ -25,9 +26,9 @@ use crate::{
     log::LogError,
     shared::Shared,
 };
-use book::Book;
 use domain::JobId;
 use std::time::Duration;
+use table::JobTable;
 use tokio_util::sync::CancellationToken;
 
 pub use compare::{Comparison, Difference, compare};
@@ -74,13 +75,13 @@ impl Error {
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     let ended = project(&shared, &stop).await;
     // Whoever projects next shows them.
-    Book::default().show(&shared.metrics);
+    JobTable::default().show(&shared.metrics);
     ended
 }
 
 async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
     loop {
-        match room::project(shared, stop).await {
+        match run::project(shared, stop).await {
             Ok(()) => return Ok(()),
             Err(error) if error.is_final() => return Err(error),
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the projector begins anew"),

@@ -2,7 +2,7 @@
 //! is still the one that was compared.
 use super::{
     Error, health,
-    stored::{self, Mark, Value, Written},
+    stored::{self, StoredVersion, Value, Written},
 };
 use crate::{
     bus::{Bucket, Bus},
@@ -51,7 +51,7 @@ enum Outcome {
 struct Rebuild {
     bus: Bus,
     bucket: Bucket,
-    marks: HashMap<JobId, Mark>,
+    versions: HashMap<JobId, StoredVersion>,
     running: FuturesUnordered<BoxFuture<'static, Result<Outcome, Error>>>,
     report: Report,
 }
@@ -59,16 +59,21 @@ struct Rebuild {
 /// Brings every job's status to what the log says.
 pub async fn rebuild(bus: &Bus) -> Result<Report, Error> {
     health::ensure_bucket(bus, &[]).await?;
-    let marks = stored::load(bus).await?;
-    let last = stored::check(bus, &marks).await?;
-    fill(bus, bus.bucket(bucket::STATUS), marks, last).await
+    let versions = stored::load(bus).await?;
+    let last = stored::check(bus, &versions).await?;
+    fill(bus, bus.bucket(bucket::STATUS), versions, last).await
 }
 
-/// Brings a bucket, whose values are known by their `marks`, to what the log says up to `last`.
-pub async fn fill(bus: &Bus, bucket: Bucket, marks: HashMap<JobId, Mark>, last: u64) -> Result<Report, Error> {
+/// Brings a bucket, whose values are known by their `versions`, to what the log says up to `last`.
+pub async fn fill(
+    bus: &Bus,
+    bucket: Bucket,
+    versions: HashMap<JobId, StoredVersion>,
+    last: u64,
+) -> Result<Report, Error> {
     let mut log = Log::open_with(bus, Keep::All).await?;
     let running = FuturesUnordered::new();
-    let mut rebuild = Rebuild { bus: bus.clone(), bucket, marks, running, report: Report::default() };
+    let mut rebuild = Rebuild { bus: bus.clone(), bucket, versions, running, report: Report::default() };
     while log.seq() < last && !log.caught_up() {
         let change = log.next().await?;
         rebuild.report.events += 1;
@@ -98,12 +103,12 @@ impl Rebuild {
 
     async fn compare(&mut self, folded: &Folded) -> Result<(), Error> {
         self.report.jobs += 1;
-        let mark = self.marks.get(&folded.job.id);
-        if mark.is_some_and(|mark| mark.is(folded)) {
+        let version = self.versions.get(&folded.job.id);
+        if version.is_some_and(|version| version.is(folded)) {
             self.report.same += 1;
             return Ok(());
         }
-        let rev = mark.map_or(0, |mark| mark.rev);
+        let rev = version.map_or(0, |version| version.rev);
         let (bus, bucket) = (self.bus.clone(), self.bucket.clone());
         self.running.push(replace(bus, bucket, folded.clone(), rev).boxed());
         self.wait(RUNNING_MAX).await

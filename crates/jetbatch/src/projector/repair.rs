@@ -1,6 +1,6 @@
 //! What is done when the bucket lost its values: those of active jobs come back at once, the others with a fold beside
 //! the projector's own.
-use super::{PAUSE, rebuild, room::Room};
+use super::{PAUSE, rebuild, run::Projector};
 use crate::bus::Bus;
 use std::future::pending;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,11 +19,11 @@ impl Repair {
     }
 }
 
-impl Room {
+impl Projector {
     pub fn restore(&mut self) {
         tracing::warn!("the bucket 'status' was lost; it is written anew");
-        for job in self.book.ids() {
-            let entry = self.book.entry(job);
+        for job in self.table.ids() {
+            let entry = self.table.entry(job);
             entry.stored = false;
             entry.rev = 0;
             entry.write.dirty = true;
@@ -35,7 +35,7 @@ impl Room {
     /// From here on the bucket holds at least these jobs. Whatever of them is active is among them, so its next write
     /// adds no key.
     pub fn repaired(&mut self, jobs: u64) {
-        self.book.iter_mut().for_each(|(_, entry)| entry.stored = true);
+        self.table.iter_mut().for_each(|(_, entry)| entry.stored = true);
         self.health.set_keys(jobs);
     }
 }

@@ -1,6 +1,6 @@
 //! What a projector that begins in the middle of the log takes from the snapshot, and from the bucket for jobs that
 //! ended before it.
-use super::{Error, book::Book, room::Room, snapshots::Notes, stored::Mark};
+use super::{Error, run::Projector, snapshots::Notes, stored::StoredVersion, table::JobTable};
 use crate::log::{Change, Keep, Log, Resumed};
 use domain::{Event, JobId, forecast::Owed, status::State};
 use std::collections::{HashMap, HashSet};
@@ -20,13 +20,13 @@ impl Missing {
     }
 
     /// Notes an event that is about to be folded.
-    pub fn see(&mut self, change: &Change, log: &Log, marks: &HashMap<JobId, Mark>) {
+    pub fn see(&mut self, change: &Change, log: &Log, versions: &HashMap<JobId, StoredVersion>) {
         let job = change.job;
         match &change.event {
             Event::JobEnded(_) | Event::JobRejected(_) if self.any() => drop(self.ended.insert(job)),
             Event::JobDeleted(_) => {
                 let was_over = log.job(&job).is_none() && !self.ended.contains(&job);
-                let is_counted = was_over && !marks.contains_key(&job);
+                let is_counted = was_over && !versions.contains_key(&job);
                 self.count = self.count.saturating_sub(u64::from(is_counted));
             }
             _ => {}
@@ -34,30 +34,31 @@ impl Missing {
     }
 }
 
-impl Room {
-    /// Brings book and pools to where the log begins, and says what the bucket should have and has not.
-    pub async fn resume(&mut self, marks: &HashMap<JobId, Mark>) -> Result<Missing, Error> {
+impl Projector {
+    /// Brings table and pools to where the log begins, and says what the bucket should have and has not.
+    pub async fn resume(&mut self, versions: &HashMap<JobId, StoredVersion>) -> Result<Missing, Error> {
         let Some(Resumed { seq, notes }) = self.log.resumed().cloned() else { return Ok(Missing::default()) };
         let Ok(notes) = wire::envelope::decode::<Notes>("note of the projector", &notes) else {
             tracing::warn!("the snapshot's notes cannot be read; the log is read from its first event");
             self.log = Log::open_with(&self.shared.bus, Keep::All).await?;
             return Ok(Missing::default());
         };
-        (self.book.over, self.pools) = (notes.over, notes.pools);
+        (self.table.over, self.pools) = (notes.over, notes.pools);
         for folded in self.log.jobs() {
-            adopt(&mut self.book, &folded.job);
+            adopt(&mut self.table, &folded.job);
         }
-        let is_over =
-            |job: &JobId, mark: &Mark| mark.seq <= seq && mark.state.is_terminal() && self.log.job(job).is_none();
-        let over: Vec<_> = marks.iter().filter(|(job, mark)| is_over(job, mark)).collect();
-        over.iter().for_each(|(_, mark)| self.book.count(mark.state));
+        let is_over = |job: &JobId, version: &StoredVersion| {
+            version.seq <= seq && version.state.is_terminal() && self.log.job(job).is_none()
+        };
+        let over: Vec<_> = versions.iter().filter(|(job, version)| is_over(job, version)).collect();
+        over.iter().for_each(|(_, version)| self.table.count(version.state));
         let found = over.iter().filter(|(job, _)| !notes.gone.contains(job)).count() as u64;
         notes.gone.into_iter().for_each(|job| self.take_away(job));
         Ok(Missing { count: notes.over.saturating_sub(found), ended: HashSet::new() })
     }
 }
 
-fn adopt(book: &mut Book, job: &domain::Job) {
-    book.entry(job.id).owed = Owed::of(job);
-    book.state(job.id, State::of(job));
+fn adopt(table: &mut JobTable, job: &domain::Job) {
+    table.entry(job.id).owed = Owed::of(job);
+    table.state(job.id, State::of(job));
 }

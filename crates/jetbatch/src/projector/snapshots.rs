@@ -1,6 +1,6 @@
 //! When the fold is written as a snapshot: after so many events or so much time, and when the room stops. The fold goes
 //! on meanwhile.
-use super::{pools::Pools, room::Room};
+use super::{pools::Pools, run::Projector};
 use crate::{
     log::snapshot::{self, Image, WriteError},
     shared::Shared,
@@ -19,7 +19,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// What the projector finds again beside the jobs.
 #[derive(Serialize, Deserialize)]
 pub struct Notes {
-    /// As in [`super::book::Book`].
+    /// As in [`super::table::JobTable`].
     pub over: u64,
     /// Deleted jobs whose status is to be taken away still.
     pub gone: Vec<JobId>,
@@ -78,7 +78,7 @@ async fn write(store: &Store, image: Image) -> Result<(), WriteError> {
     done.inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "a snapshot is not written"))
 }
 
-impl Room {
+impl Projector {
     /// Writes a snapshot if one is due.
     pub fn snapshot(&mut self) {
         self.snapshots.look();
@@ -105,8 +105,8 @@ impl Room {
     }
 
     fn image(&self) -> Image {
-        let gone = self.book.iter().filter(|(_, entry)| entry.gone).map(|(job, _)| *job).collect();
-        let notes = Notes { over: self.book.over, gone, pools: self.pools.clone() };
+        let gone = self.table.iter().filter(|(_, entry)| entry.gone).map(|(job, _)| *job).collect();
+        let notes = Notes { over: self.table.over, gone, pools: self.pools.clone() };
         self.log.image(wire::envelope::encode(&notes))
     }
 }

@@ -21,7 +21,7 @@ const TRIES_MAX: usize = 16;
 
 /// What is remembered of a stored status: enough to see whether a fold comes to the same.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mark {
+pub struct StoredVersion {
     pub seq: u64,
     /// Of the folded part's bytes.
     hash: blake3::Hash,
@@ -38,7 +38,7 @@ pub enum Written {
         rev: u64,
     },
     /// Another's status, which says the same or comes of more events.
-    Theirs(Mark),
+    Theirs(StoredVersion),
     /// Nothing: the job's tombstone stands.
     Nothing,
 }
@@ -48,10 +48,10 @@ pub enum Written {
 pub struct Value {
     pub bytes: Bytes,
     /// Of no revision.
-    pub mark: Mark,
+    pub version: StoredVersion,
 }
 
-/// [`wire::work::StoredStatus`] with its folded part as bytes, so that equal means equal byte for byte.
+/// [`wire::StoredStatus`] with its folded part as bytes, so that equal means equal byte for byte.
 #[derive(Serialize, Deserialize)]
 struct Parts<'a> {
     v: u32,
@@ -66,7 +66,7 @@ struct Word {
     state: State,
 }
 
-impl Mark {
+impl StoredVersion {
     /// Nothing where the value is not one of ours: it is written anew.
     fn read(value: &[u8], rev: u64) -> Option<Self> {
         let parts: Parts<'_> = serde_json::from_slice(value).ok()?;
@@ -102,7 +102,7 @@ impl Value {
         let hash = blake3::hash(status.get().as_bytes());
         let parts = Parts { v: VERSION, seq, status: &status, live };
         let bytes = serde_json::to_vec(&parts).expect("a status is plain JSON").into();
-        Self { bytes, mark: Mark { seq, hash, state: State::of(&folded.job), live, rev: 0 } }
+        Self { bytes, version: StoredVersion { seq, hash, state: State::of(&folded.job), live, rev: 0 } }
     }
 }
 
@@ -111,30 +111,30 @@ fn raw(folded: &Folded) -> Box<RawValue> {
 }
 
 /// What the bucket holds; nothing where there is none.
-pub async fn load(bus: &Bus) -> Result<HashMap<JobId, Mark>, ReadError> {
+pub async fn load(bus: &Bus) -> Result<HashMap<JobId, StoredVersion>, ReadError> {
     load_of(&bus.bucket(bucket::STATUS)).await
 }
 
-pub async fn load_of(bucket: &Bucket) -> Result<HashMap<JobId, Mark>, ReadError> {
-    let mut marks = HashMap::new();
+pub async fn load_of(bucket: &Bucket) -> Result<HashMap<JobId, StoredVersion>, ReadError> {
+    let mut versions = HashMap::new();
     let mut watch = match bucket.watch(">").await {
-        Err(ReadError::NoStream { .. }) => return Ok(marks),
+        Err(ReadError::NoStream { .. }) => return Ok(versions),
         watch => watch?,
     };
     while !watch.caught_up() {
         let entry = watch.next().await?;
-        if let (Ok(job), Some(mark)) = (entry.key.parse(), Mark::of(&entry)) {
-            marks.insert(job, mark);
+        if let (Ok(job), Some(version)) = (entry.key.parse(), StoredVersion::of(&entry)) {
+            versions.insert(job, version);
         }
     }
-    Ok(marks)
+    Ok(versions)
 }
 
 /// Writes a status against the revision that is known of it: one round trip, unless another wrote. A status never goes
 /// back: one of more events stands, whoever is late with one of fewer. Nor does one come back that was deleted.
 pub async fn put(bus: &Bus, bucket: &Bucket, job: JobId, value: Value, mut rev: u64) -> Result<Written, Error> {
-    let Value { bytes, mark } = value;
-    let (key, is_over) = (job.to_string(), mark.state.is_terminal());
+    let Value { bytes, version } = value;
+    let (key, is_over) = (job.to_string(), version.state.is_terminal());
     for _ in 0..TRIES_MAX {
         // Only of a job that ended there is a tombstone, and only where no status is known may it have done its work.
         if is_over && rev == 0 && log::is_deleted(bus, job).await? {
@@ -144,8 +144,8 @@ pub async fn put(bus: &Bus, bucket: &Bucket, job: JobId, value: Value, mut rev: 
             return Ok(Written::Ours { rev });
         }
         let held = bucket.last(&key).await?;
-        if let Some(mark) = held.as_ref().and_then(|held| theirs(held, &mark)) {
-            return Ok(Written::Theirs(mark));
+        if let Some(version) = held.as_ref().and_then(|held| theirs(held, &version)) {
+            return Ok(Written::Theirs(version));
         }
         if is_over && log::is_deleted(bus, job).await? {
             return Ok(Written::Nothing);
@@ -161,24 +161,24 @@ pub async fn remove(bucket: &Bucket, job: JobId) -> Result<Option<State>, Error>
     for _ in 0..TRIES_MAX {
         let Some(held) = bucket.last(&key).await?.filter(|held| held.op == Op::Put) else { return Ok(None) };
         if let Append::Stored(_) = bucket.remove(&key, held.rev).await? {
-            return Ok(Mark::of(&held).map(|mark| mark.state));
+            return Ok(StoredVersion::of(&held).map(|version| version.state));
         }
     }
     Err(Error::Contended { job })
 }
 
 /// Where theirs is ahead, its revision is not told: who is behind must not write against it, but compare again.
-fn theirs(held: &Entry, ours: &Mark) -> Option<Mark> {
-    let held = Mark::of(held).filter(|held| held.stands(ours))?;
-    Some(Mark { rev: if held.seq > ours.seq { 0 } else { held.rev }, ..held })
+fn theirs(held: &Entry, ours: &StoredVersion) -> Option<StoredVersion> {
+    let held = StoredVersion::of(held).filter(|held| held.stands(ours))?;
+    Some(StoredVersion { rev: if held.seq > ours.seq { 0 } else { held.rev }, ..held })
 }
 
-/// What is stored cannot be newer than the log it was folded from. `marks` were read before this.
-pub async fn check(bus: &Bus, marks: &HashMap<JobId, Mark>) -> Result<u64, Error> {
-    let most = marks.values().map(|mark| mark.seq).max().unwrap_or(0);
+/// What is stored cannot be newer than the log it was folded from. `versions` were read before this.
+pub async fn check(bus: &Bus, versions: &HashMap<JobId, StoredVersion>) -> Result<u64, Error> {
+    let most = versions.values().map(|version| version.seq).max().unwrap_or(0);
     let last = bus.settled(stream::EVENTS, most, None).await?.last_seq;
-    match marks.iter().find(|(_, mark)| mark.seq > last) {
-        Some((job, mark)) => Err(Error::LogLost { job: *job, seq: mark.seq, last }),
+    match versions.iter().find(|(_, version)| version.seq > last) {
+        Some((job, version)) => Err(Error::LogLost { job: *job, seq: version.seq, last }),
         None => Ok(last),
     }
 }
@@ -193,7 +193,7 @@ mod tests {
         retry::Policies,
     };
     use std::collections::BTreeMap;
-    use wire::work::StoredStatus;
+    use wire::StoredStatus;
 
     fn entry(op: Op, value: &str) -> Entry {
         Entry { key: "j".into(), value: value.to_owned().into(), rev: 9, op, time_ms: 0, pending: 0 }
@@ -203,15 +203,15 @@ mod tests {
         format!(r#"{{"v":1,"seq":{seq},"status":{{"state":"{state}"}},"live":{{}}}}"#)
     }
 
-    fn mark(value: &str) -> Mark {
-        Mark::read(value.as_bytes(), 0).unwrap()
+    fn version(value: &str) -> StoredVersion {
+        StoredVersion::read(value.as_bytes(), 0).unwrap()
     }
 
     #[test]
     fn what_is_known_of_a_value_is_what_is_read_of_it() {
         let value = Value::of(&folded(), Millis::new(9_000), Some(Eta { p50: Millis::new(1), p90: Millis::new(2) }));
-        assert_eq!(Mark::read(&value.bytes, 0), Some(value.mark));
-        assert!(value.mark.is(&folded()));
+        assert_eq!(StoredVersion::read(&value.bytes, 0), Some(value.version));
+        assert!(value.version.is(&folded()));
         let stored: StoredStatus = serde_json::from_slice(&value.bytes).unwrap();
         assert_eq!((stored.v, &stored.status), (VERSION, &Status::of(&folded().job)));
         assert_eq!(serde_json::to_vec(&stored).unwrap(), value.bytes, "the form of the bucket");
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_status_gives_way_to_one_of_more_events_only() {
         let ours = value(5, "in_progress");
-        assert_eq!(mark(&ours).state, State::InProgress);
+        assert_eq!(version(&ours).state, State::InProgress);
         for (held, stands) in [
             (entry(Op::Put, &value(6, "completed")), true),
             (entry(Op::Put, &value(5, "in_progress")), true),
@@ -248,14 +248,14 @@ mod tests {
             (entry(Op::Put, "no status"), false),
             (entry(Op::Delete, ""), false),
         ] {
-            assert_eq!(theirs(&held, &mark(&ours)).is_some(), stands, "{held:?}");
+            assert_eq!(theirs(&held, &version(&ours)).is_some(), stands, "{held:?}");
         }
     }
 
     #[test]
     fn who_is_behind_learns_no_revision_to_write_against() {
         let (old, new) = (value(5, "in_progress"), value(6, "completed"));
-        assert_eq!(theirs(&entry(Op::Put, &new), &mark(&new)).unwrap().rev, 9);
-        assert_eq!(theirs(&entry(Op::Put, &new), &mark(&old)).unwrap().rev, 0);
+        assert_eq!(theirs(&entry(Op::Put, &new), &version(&new)).unwrap().rev, 9);
+        assert_eq!(theirs(&entry(Op::Put, &new), &version(&old)).unwrap().rev, 0);
     }
 }

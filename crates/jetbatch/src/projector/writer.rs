@@ -33,7 +33,7 @@ pub enum Turn {
 
 pub enum Done {
     Wrote { job: JobId, since: Option<u64>, live: Live, result: Result<Written, Error> },
-    Told { job: JobId, before: Option<Sla>, result: Result<(), PublishError> },
+    Alerted { job: JobId, before: Option<Sla>, result: Result<(), PublishError> },
     Removed { job: JobId, result: Result<Option<State>, Error> },
 }
 
@@ -51,7 +51,7 @@ impl Writer {
     pub fn write(&mut self, job: JobId, value: Value, rev: u64, since: Option<u64>) {
         let (bus, bucket) = (self.bus.clone(), self.bucket.clone());
         let write = async move {
-            let live = value.mark.live;
+            let live = value.version.live;
             let result = stored::put(&bus, &bucket, job, value, rev).await;
             Done::Wrote { job, since, live, result }
         };
@@ -65,13 +65,13 @@ impl Writer {
     }
 
     /// `before`: what had been told of the job until now.
-    pub fn tell(&mut self, job: JobId, before: Option<Sla>, alert: Message) {
+    pub fn alert(&mut self, job: JobId, before: Option<Sla>, alert: Message) {
         let bus = self.bus.clone();
-        let tell = async move {
+        let done = async move {
             let result = bus.publish(alert).await.map(drop);
-            Done::Told { job, before, result }
+            Done::Alerted { job, before, result }
         };
-        self.running.push(tell.boxed());
+        self.running.push(done.boxed());
     }
 
     pub fn queued(&self) -> usize {

@@ -1,100 +1,201 @@
-//! The dead-letter message of a chunk that was given up, with its history from the log.
-use super::lines;
+//! Tells DEAD of chunks that were given up, each with its history from the log.
+//!
+//! What waits to be told is a span of the log for each job, so a storm of failures costs no memory, only DEAD's
+//! freshness: one task folds one job's events at a time, and reads each segment once. Nothing is lost while the head
+//! lives. After a crash the next leader tells again of the last minute ([`domain::schedule::DEAD_MS`]); what waited for longer
+//! has no entry, but has its error line as any other.
+mod segment;
+
 use crate::{
-    bus::PublishError,
+    bus::{PublishError, ReadError},
     log::{self, LogError},
     shared::Shared,
     store::StoreError,
 };
-use domain::{
-    Event, Job, Pool,
-    event::{ChunkFailed, ChunkPlan},
-    job::Segment,
-    limits::PART_BYTES_MAX,
+use domain::{Event, Job, JobId, event::ChunkFailed, job::Chunk};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use wire::{Message, Subject, envelope, work::DeadChunk};
+use tokio::{
+    sync::Notify,
+    task::AbortHandle,
+    time::{Instant, error::Elapsed, sleep, timeout},
+};
+use wire::{Filter, stream::EVENTS};
 
-/// Failures that an entry tells of, the last ones: a chunk whose workers are lost over and over has more.
-const HISTORY_MAX: usize = 100;
-/// Ids that an entry names.
-const CUSTOM_IDS_MAX: usize = 5;
+/// After a look at a job's history the next one waits so many times as long as it took: a job that goes on failing is
+/// looked at for a fifth of the time, however long its history grows.
+const REST: u32 = 4;
+const AGAIN: Duration = Duration::from_secs(2);
+/// Looks at one job that fail in a row.
+const TRIES_MAX: u32 = 30;
+/// An event that is known to be stored must come by then.
+const EVENT_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 enum Error {
-    #[error("its failures could not be read")]
+    #[error("its events could not be read")]
     Log(#[from] LogError),
+    #[error("its events could not be read")]
+    Read(#[from] ReadError),
+    #[error("its events did not come")]
+    Late(#[from] Elapsed),
     #[error("its requests could not be read")]
     Store(#[from] StoreError),
     #[error("the entry could not be stored")]
     Publish(#[from] PublishError),
 }
 
-/// `job` holds the chunk's segment.
-pub async fn bury(shared: Shared, job: Job, failed: ChunkFailed) {
-    tracing::warn!(job = %job.id, chunk = %failed.chunk, class = failed.class.as_str(), "a chunk is given up");
-    if let Err(error) = store(&shared, &job, &failed).await {
-        tracing::error!(job = %job.id, chunk = %failed.chunk, error = &error as &dyn std::error::Error, "a given-up chunk has no entry in DEAD");
+/// The events of a job by which chunks were given up of which DEAD is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    from: u64,
+    until: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    spans: Mutex<BTreeMap<JobId, Span>>,
+    news: Notify,
+}
+
+/// Told of what is given up; the task behind it ends with it.
+pub struct Dead {
+    queue: Arc<Queue>,
+    task: AbortHandle,
+}
+
+impl Dead {
+    pub fn open(shared: Shared) -> Self {
+        let queue = Arc::new(Queue::default());
+        let task = tokio::spawn(work(shared, queue.clone())).abort_handle();
+        Self { queue, task }
+    }
+
+    /// The job's events of this span gave chunks up.
+    pub fn tell(&self, job: JobId, from: u64, until: u64) {
+        self.queue.add(job, Span { from, until });
+        self.queue.news.notify_one();
     }
 }
 
-async fn store(shared: &Shared, job: &Job, failed: &ChunkFailed) -> Result<(), Error> {
-    let chunk = failed.chunk;
-    let Some(segment) = job.open.get(&chunk.segment) else { return Ok(()) };
-    let Some(plan) = segment.plan.chunks.get(chunk.index as usize) else { return Ok(()) };
-    let lines = lines::once(&shared.store, job, segment, plan).await?.unwrap_or_default();
-    let facts = log::facts(&shared.bus, job.id).await?;
-    let mut history: Vec<_> = facts.into_iter().filter_map(|event| failure(event, segment, plan)).collect();
-    history.drain(..history.len().saturating_sub(HISTORY_MAX));
-    let submitted = &job.submitted;
-    let dead = DeadChunk {
-        job: job.id,
-        chunk,
-        class: failed.class,
-        reason: failed.reason.clone(),
-        history,
-        endpoint: submitted.endpoint.clone(),
-        model: submitted.model.clone(),
-        requests: plan.requests(),
-        custom_ids: custom_ids(&lines),
-        lines,
-        parts: 0,
-    };
-    publish(shared, dead, segment.plan.pools[usize::from(plan.pool)].clone()).await
+impl Drop for Dead {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
-/// A request is kept whole, or it could not be replayed: one too large for the entry goes before it, in parts.
-async fn publish(shared: &Shared, mut dead: DeadChunk, pool: Pool) -> Result<(), Error> {
-    let (job, chunk, reason) = (dead.job, dead.chunk, dead.class);
-    let id = format!("{job}:{chunk}:dead");
-    if dead.lines.len() > PART_BYTES_MAX {
-        let lines = std::mem::take(&mut dead.lines);
-        for (bytes, part) in lines.chunks(PART_BYTES_MAX).zip(0..) {
-            let subject = Subject::DeadPart { pool: pool.clone(), reason, job, chunk, part };
-            shared.bus.publish(Message::new(subject, lines.slice_ref(bytes)).id(format!("{id}:{part}"))).await?;
-            dead.parts = part + 1;
+impl Queue {
+    fn add(&self, job: JobId, span: Span) {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = spans.entry(job).or_insert(span);
+        *held = Span { from: held.from.min(span.from), until: held.until.max(span.until) };
+    }
+
+    /// The job that waits for the longest.
+    fn take(&self) -> Option<(JobId, Span)> {
+        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let job = *spans.iter().min_by_key(|(_, span)| span.from)?.0;
+        spans.remove_entry(&job)
+    }
+}
+
+async fn work(shared: Shared, queue: Arc<Queue>) {
+    let mut tries = 0;
+    loop {
+        let Some((job, span)) = queue.take() else {
+            queue.news.notified().await;
+            continue;
+        };
+        let began = Instant::now();
+        match look(&shared, job, span).await {
+            Ok(()) => {
+                tries = 0;
+                sleep(began.elapsed() * REST).await;
+            }
+            Err(error) if tries < TRIES_MAX => {
+                tries += 1;
+                tracing::warn!(%job, error = &error as &dyn std::error::Error, "DEAD is told again in a moment");
+                queue.add(job, span);
+                sleep(AGAIN).await;
+            }
+            Err(error) => {
+                tries = 0;
+                tracing::error!(%job, error = &error as &dyn std::error::Error, "given-up chunks have no entry in DEAD");
+            }
         }
     }
-    let subject = Subject::Dead { pool, reason, job, chunk };
-    shared.bus.publish(Message::new(subject, envelope::encode(&dead)).id(id)).await?;
+}
+
+/// Folds the job's events up to the span's end. A segment is told of when it is archived, or at the end.
+async fn look(shared: &Shared, id: JobId, span: Span) -> Result<(), Error> {
+    let mut reader = shared.bus.read(EVENTS, &Filter::EventsOf(id), 1).await?;
+    let (mut job, mut found, mut seq) = (None, BTreeMap::new(), 0);
+    while seq < span.until {
+        let raw = timeout(EVENT_WITHIN, reader.next()).await??;
+        seq = raw.seq;
+        let event = log::decode(&raw)?.1;
+        let Some(job) = &mut job else {
+            job = Job::begin(id, &event);
+            continue;
+        };
+        if let Event::SegmentArchived(archived) = &event {
+            tell(shared, job, found.remove(&archived.segment)).await?;
+        }
+        fold(job, event, seq >= span.from, &mut found);
+    }
+    let Some(job) = job else { return Ok(()) };
+    for (_, segment) in found {
+        tell(shared, &job, Some(segment)).await?;
+    }
     Ok(())
 }
 
-fn custom_ids(lines: &[u8]) -> Vec<String> {
-    #[derive(serde::Deserialize)]
-    struct Line {
-        custom_id: String,
-    }
-    let lines = lines.split(|b| *b == b'\n').take(CUSTOM_IDS_MAX);
-    lines.filter_map(|line| serde_json::from_slice::<Line>(line).ok()).map(|line| line.custom_id).collect()
+/// What happened to a segment.
+#[derive(Default)]
+struct Found {
+    failures: Vec<ChunkFailed>,
+    /// Those of the failures that gave a chunk up, and are to be told of.
+    last: Vec<usize>,
 }
 
-/// A failure of the chunk, or of one that it was split from: that holds the chunk's first request too.
-fn failure(event: Event, segment: &Segment, plan: &ChunkPlan) -> Option<ChunkFailed> {
-    let Event::ChunkFailed(failed) = event else { return None };
-    if failed.chunk.segment != segment.plan.segment {
-        return None;
+fn fold(job: &mut Job, event: Event, is_new: bool, found: &mut BTreeMap<u32, Found>) {
+    let Event::ChunkFailed(failed) = event else {
+        job.evolve(&event);
+        return;
+    };
+    let was_owed = matches!(job.chunk(failed.chunk), Some(Chunk::Owed { .. }));
+    let event = Event::ChunkFailed(failed.clone());
+    job.evolve(&event);
+    let segment = found.entry(failed.chunk.segment).or_default();
+    if is_new && was_owed && matches!(job.chunk(failed.chunk), Some(Chunk::GivenUp(_))) {
+        segment.last.push(segment.failures.len());
     }
-    let other = segment.plan.chunks.get(failed.chunk.index as usize)?;
-    let first = plan.indices().next()?;
-    other.indices().any(|index| index == first).then_some(failed)
+    segment.failures.push(failed);
+}
+
+async fn tell(shared: &Shared, job: &Job, found: Option<Found>) -> Result<(), Error> {
+    match found {
+        Some(found) if !found.last.is_empty() => segment::tell(shared, job, &found).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_span_a_job_and_the_longest_waiting_first() {
+        let (queue, a, b) = (Queue::default(), JobId::keyed("t", "a"), JobId::keyed("t", "b"));
+        for (job, seq) in [(a, 7), (b, 9), (a, 12), (a, 8)] {
+            queue.add(job, Span { from: seq, until: seq });
+        }
+        assert_eq!(queue.take(), Some((a, Span { from: 7, until: 12 })));
+        queue.add(a, Span { from: 13, until: 13 });
+        assert_eq!(queue.take(), Some((b, Span { from: 9, until: 9 })));
+        assert_eq!((queue.take().map(|(job, _)| job), queue.take()), (Some(a), None));
+    }
 }

@@ -11,12 +11,12 @@ use domain::{
     ChunkId, Job, JobId, Pool,
     event::{ChunkPlan, FaultClass, SegmentPlan},
     job::{Chunk, Segment},
-    limits::PART_BYTES_MAX,
+    lines::spans,
     retry::{Action, Policies},
 };
 use std::collections::HashMap;
 use tracing::Instrument;
-use wire::{Message, Subject, envelope, work::Work};
+use wire::{Message, Subject, Work, envelope, parts};
 
 /// Segments whose lines are kept in memory: those being sent.
 const SEGMENTS_MAX: usize = 4;
@@ -29,14 +29,13 @@ pub struct Segments {
 }
 
 /// A segment's bytes and where its lines are: `(start, end)` with the line end, blank lines left out.
-struct Lines {
+pub struct Lines {
     bytes: Bytes,
     at: Vec<(u32, u32)>,
 }
 
 /// A chunk ready to be sent.
 pub struct Prepared {
-    pub pool: Pool,
     parts: Vec<Message>,
     work: Message,
     span: tracing::Span,
@@ -107,12 +106,12 @@ impl Segments {
     async fn lines(&mut self, job: JobId, input: &str, plan: &SegmentPlan) -> Result<&Lines, StoreError> {
         let key = (job, plan.segment);
         if !self.held.contains_key(&key) {
-            let bytes = segment(&self.store, input, plan).await?;
+            let lines = Lines::read(&self.store, input, plan).await?;
             if self.order.len() >= SEGMENTS_MAX {
                 let oldest = self.order.remove(0);
                 self.held.remove(&oldest);
             }
-            self.held.insert(key, Lines::of(bytes));
+            self.held.insert(key, lines);
         } else {
             self.order.retain(|other| *other != key);
         }
@@ -126,12 +125,6 @@ async fn segment(store: &Store, input: &str, plan: &SegmentPlan) -> Result<Bytes
     store.range(input, plan.offset..plan.offset + plan.bytes).await
 }
 
-/// The requests of one chunk, read for themselves. None if the input is not the one that was planned.
-pub async fn once(store: &Store, job: &Job, segment: &Segment, plan: &ChunkPlan) -> Result<Option<Bytes>, StoreError> {
-    let Some(planned) = &job.planned else { return Ok(None) };
-    Ok(Lines::of(self::segment(store, &planned.input, &segment.plan).await?).join(plan))
-}
-
 /// The faults of a request that its job wants tried again.
 fn retried(policies: &Policies) -> Vec<FaultClass> {
     let own = [FaultClass::Refused, FaultClass::TooLong];
@@ -139,21 +132,18 @@ fn retried(policies: &Policies) -> Vec<FaultClass> {
 }
 
 impl Lines {
+    /// A segment's lines, read for themselves.
+    pub async fn read(store: &Store, input: &str, plan: &SegmentPlan) -> Result<Self, StoreError> {
+        Ok(Self::of(segment(store, input, plan).await?))
+    }
+
     fn of(bytes: Bytes) -> Self {
-        let mut at = Vec::new();
-        let mut start = 0;
-        for line in bytes.split_inclusive(|b| *b == b'\n') {
-            let end = start + line.len();
-            if !line.trim_ascii().is_empty() {
-                at.push((start as u32, end as u32));
-            }
-            start = end;
-        }
+        let at = spans(&bytes).map(|span| (span.start as u32, span.end as u32)).collect();
         Self { bytes, at }
     }
 
     /// The lines of a chunk, one after the other. Nothing, if the segment has fewer lines than were planned.
-    fn join(&self, plan: &ChunkPlan) -> Option<Bytes> {
+    pub fn join(&self, plan: &ChunkPlan) -> Option<Bytes> {
         let mut joined = BytesMut::with_capacity(plan.bytes as usize + 1);
         for index in plan.indices() {
             let &(start, end) = self.at.get(index as usize)?;
@@ -169,18 +159,12 @@ impl Lines {
 impl Prepared {
     fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span) -> Self {
         let (job, chunk) = (work.job, work.chunk);
-        let mut parts = Vec::new();
-        if work.lines.len() > PART_BYTES_MAX {
-            let lines = std::mem::take(&mut work.lines);
-            for (part, n) in lines.chunks(PART_BYTES_MAX).zip(0..) {
-                parts.push(Message::new(Subject::InputPart { job, chunk, part: n }, lines.slice_ref(part)));
-            }
-            work.parts = parts.len() as u32;
-        }
-        let subject = Subject::Work { pool: pool.clone(), job, chunk };
+        let parts = parts::cut(&mut work.lines, |part| Subject::InputPart { job, chunk, part });
+        work.parts = parts.len() as u32;
+        let subject = Subject::Work { pool, job, chunk };
         let mut message = Message::new(subject, envelope::encode(&work)).id(id);
         message = wire::trace::put(message, span.in_scope(telemetry::context).as_deref());
-        Self { pool, parts, work: message, span }
+        Self { parts, work: message, span }
     }
 
     /// Does not wait for room.

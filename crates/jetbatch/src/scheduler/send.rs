@@ -1,44 +1,13 @@
-//! From what is owed to messages in WORK.
-use super::{Passing, Scheduler, lines, sent::Out};
+//! From what is to be sent to messages in WORK.
+use super::{Passing, Scheduler, lines};
 use crate::bus::PublishError;
-use domain::{
-    Millis,
-    schedule::{self, Room, Send, Urgency},
-};
+use domain::schedule::{Input, Send};
 use futures::StreamExt;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// Sends on their way at a time; each holds one chunk in memory.
 const SENDS_AT_ONCE: usize = 16;
-/// How long a job whose input cannot be read stands aside.
-const ASIDE: Duration = Duration::from_secs(5);
-/// Before chunks are offered again to a stream that was full.
-const FULL_REST: Duration = Duration::from_secs(1);
 
 impl Scheduler {
-    /// The chunks to send now, over all pools.
-    pub(super) fn due(&mut self, now: Millis) -> Vec<Send> {
-        let mut jobs: Vec<_> = self.log.jobs().map(|f| &f.job).filter(|job| job.is_wanted()).collect();
-        let at = Instant::now();
-        jobs.retain(|job| self.aside.get(&job.id).is_none_or(|until| *until <= at));
-        jobs.sort_unstable_by_key(|job| Urgency::of(job));
-        let mut sends = Vec::new();
-        for pool in self.shared.config.pools.keys() {
-            let rate = self.rates.entry(pool.clone()).or_default();
-            let speed = rate.speed().map_or(0.0, |speed| speed.mean);
-            let workers = self.workers.get(pool).copied().unwrap_or(1);
-            let room = Room::ahead(speed, self.shared.config.scheduler.ahead_s, workers, self.sent.room(pool));
-            let out = |job, chunk| self.sent.has(job, chunk);
-            let next = schedule::next(jobs.iter().copied(), pool, room, out, now);
-            if !next.is_empty() {
-                rate.wake(now);
-            }
-            sends.extend(next);
-        }
-        sends
-    }
-
     pub(super) async fn send(&mut self, sends: Vec<Send>) -> Result<(), Passing> {
         let mut works = Vec::new();
         for send in sends {
@@ -50,7 +19,7 @@ impl Scheduler {
             if works.len() == SENDS_AT_ONCE {
                 self.publish(std::mem::take(&mut works)).await?;
             }
-            if self.is_full() {
+            if self.core.is_full(self.now().moment) {
                 return Ok(());
             }
         }
@@ -60,39 +29,32 @@ impl Scheduler {
     /// One job's input that is away or was changed must not stop the others.
     fn set_aside(&mut self, send: &Send, error: &Passing) {
         let job = send.job;
-        if self.aside.get(&job).is_none_or(|until| *until <= Instant::now()) {
+        if !self.core.is_aside(job, self.now().moment) {
             tracing::error!(%job, error = error as &dyn std::error::Error, "the job's input cannot be read; it is tried again");
         }
         self.segments.forget(job, send.chunk.segment);
-        self.aside.insert(job, Instant::now() + ASIDE);
+        self.input(Input::Unreadable(job));
     }
 
     async fn prepare(&mut self, send: &Send) -> Result<Option<lines::Prepared>, Passing> {
         let Some(folded) = self.log.job(&send.job) else { return Ok(None) };
-        let generation = self.sent.generation(send.job, send.chunk);
-        let failed = self.failed.get(&(send.job, send.chunk)).cloned();
-        self.segments.work(&folded.job, send.chunk, generation, failed).await
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        self.full.is_some_and(|until| until > Instant::now())
+        self.segments.work(&folded.job, send.chunk, send.generation, send.failed.clone()).await
     }
 
     async fn publish(&mut self, works: Vec<(Send, lines::Prepared)>) -> Result<(), Passing> {
         if works.is_empty() {
             return Ok(());
         }
-        let bus = &self.shared.bus;
+        let bus = self.shared.bus.clone();
         let mut results = futures::stream::iter(works)
-            .map(|(send, work)| async move { (send, work.pool.clone(), work.publish(bus).await) })
+            .map(|(send, work)| async { (send, work.publish(&bus).await) })
             .buffer_unordered(SENDS_AT_ONCE);
         let mut failed = None;
-        while let Some((send, pool, result)) = results.next().await {
+        while let Some((send, result)) = results.next().await {
             match result {
                 Ok(()) => {
-                    self.shared.metrics.chunk_sent(&pool);
-                    let out = Out { pool, requests: send.requests, at: Instant::now() };
-                    self.sent.insert(send.job, send.chunk, out);
+                    self.shared.metrics.chunk_sent(&send.pool);
+                    self.input(Input::Sent(&send));
                 }
                 Err(error) => failed = Some(error),
             }
@@ -103,20 +65,22 @@ impl Scheduler {
 
     /// A full stream is told of once, when it begins and when it ends.
     fn judge(&mut self, failed: Option<PublishError>) -> Result<(), Passing> {
+        let was_full = self.core.was_full();
         match failed {
             Some(error @ PublishError::Full { .. }) => {
-                if self.full.replace(Instant::now() + FULL_REST).is_none() {
+                if !was_full {
                     tracing::warn!(%error, "no chunks are sent until there is room");
                 }
-                Ok(())
+                self.input(Input::Full);
             }
-            Some(error) => Err(error.into()),
+            Some(error) => return Err(error.into()),
             None => {
-                if self.full.take().is_some() {
+                if was_full {
                     tracing::info!("there is room again; chunks are sent");
                 }
-                Ok(())
+                self.input(Input::Taken);
             }
         }
+        Ok(())
     }
 }

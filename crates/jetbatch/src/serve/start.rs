@@ -3,7 +3,7 @@ use crate::{
     archiver,
     bus::{self, Bus, server::Server},
     config::{Config, PoolConfig},
-    gateway, intake, lease,
+    control, gateway, intake, lease,
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
@@ -120,7 +120,7 @@ impl Running {
             Role::Intake => self.spawn(role, async move { intake::run(shared, stop).await }),
             Role::Scheduler => {
                 self.lead(role, &shared, &stop, scheduler::run);
-                self.spawn(role, async move { scheduler::control::run(shared, stop).await });
+                self.spawn(role, async move { control::run(shared, stop).await });
             }
             Role::Worker => self.open_pools(&shared, &stop),
             Role::Archiver => {

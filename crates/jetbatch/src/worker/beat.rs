@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use wire::{bucket, work::Heartbeat};
+use wire::{Heartbeat, bucket};
 
 /// A third of the bucket's time to live, at most.
 const EVERY: Duration = Duration::from_secs(5);

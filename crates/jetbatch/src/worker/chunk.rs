@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     bus::{Delivery, PublishError, ReadError},
-    clock,
+    clock, parts,
     shared::Shared,
     spans, telemetry,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::{
     Millis, Pool,
     event::{FaultClass, Tally, Usage},
@@ -27,9 +27,9 @@ use std::{
 };
 use tracing::Instrument;
 use wire::{
-    Subject,
+    Results, Subject, Work,
     envelope::{self, DecodeError},
-    work::{Results, Work},
+    line,
 };
 
 /// A look at the job that is older is taken again before its chunk begins.
@@ -186,13 +186,11 @@ impl Runner {
     }
 
     async fn parts(&self, work: &Work) -> Result<Bytes, Error> {
-        let mut lines = BytesMut::new();
-        for part in 0..work.parts {
+        let read = |part| async move {
             let subject = Subject::InputPart { job: work.job, chunk: work.chunk, part };
-            let raw = self.shared.bus.last(&subject).await?;
-            lines.extend_from_slice(&raw.ok_or(Error::Part { part })?.payload);
-        }
-        Ok(lines.freeze())
+            Ok(self.shared.bus.last(&subject).await?)
+        };
+        parts::join(work.parts, read, |part| Error::Part { part }).await
     }
 
     /// Runs all requests, as many at once as there are places. The first fault ends the run.
@@ -300,8 +298,7 @@ fn keys(work: &Work) -> impl Iterator<Item = Key> {
 }
 
 fn split(lines: &Bytes) -> Vec<Bytes> {
-    let lines_of = lines.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    lines_of.map(|line| lines.slice_ref(line)).collect()
+    domain::lines::texts(lines).map(|text| lines.slice_ref(text)).collect()
 }
 
 fn take(
@@ -314,7 +311,7 @@ fn take(
     answer: &Answer,
 ) {
     let before = out.len();
-    render::answer(out, work.job, number, custom_id, answer);
+    line::answer(out, work.job, number, custom_id, answer.status, &answer.body);
     results.sizes.push((out.len() - before) as u32);
     let usage = Usage { prompt: answer.usage.prompt, completion: answer.usage.completion, cached: answer.usage.cached };
     let good = answer.is_good();

@@ -12,7 +12,7 @@ use crate::{
     shared::Shared,
 };
 use chunk::Runner;
-use domain::{JobId, Pool};
+use domain::Pool;
 use engine::Engine;
 use slots::{Announced, Slots};
 use std::{
@@ -116,18 +116,7 @@ async fn attend(runner: Arc<Runner>, delivery: Delivery, announced: Announced, a
 
 /// Tells the server every third of `ack_wait` that the chunk is in progress.
 async fn settle(runner: &Runner, delivery: &Delivery, announced: Announced) -> Result<(), chunk::Error> {
-    let work = runner.settle(delivery, announced);
-    tokio::pin!(work);
-    loop {
-        tokio::select! {
-            settled = &mut work => return settled,
-            () = tokio::time::sleep(runner.progress_every()) => {
-                if let Err(error) = delivery.progress().await {
-                    tracing::warn!(%error, "the server was not told that a chunk is in progress");
-                }
-            }
-        }
-    }
+    delivery.keep(runner.progress_every(), runner.settle(delivery, announced)).await
 }
 
 async fn drain(shared: &Shared, tasks: TaskTracker, abandon: CancellationToken) {
@@ -146,17 +135,4 @@ pub fn name() -> String {
     let host: String = host.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{host}-{}-{:x}", std::process::id(), since.as_millis())
-}
-
-/// The number, within its job, of the request that an output or error line belongs to. The line's beginning is enough.
-pub fn line_number(line: &[u8], job: JobId) -> Option<u64> {
-    render::number(line, job)
-}
-
-/// Appends the error line of a request that was not run. `line` is its input line.
-pub fn error_line(out: &mut Vec<u8>, job: JobId, number: u64, line: &bytes::Bytes, code: &str, message: &str) {
-    let custom_id = render::request(line, None, engine::Key::placed(job.uuid().as_bytes(), number))
-        .map(|request| request.custom_id);
-    let custom_id = custom_id.unwrap_or_else(|_| bytes::Bytes::from_static(b"null"));
-    render::error(out, job, number, &custom_id, code, message);
 }

@@ -5,18 +5,14 @@ use crate::{
     bus::{Bus, PublishError, Raw},
     clock, spans, telemetry,
 };
-use bytes::Bytes;
 use domain::{
     ChunkId, Event, JobId,
     event::{ChunkDone, ChunkFailed, FaultClass},
-    limits::{PART_BYTES_MAX, REASON_CHARS_MAX},
+    limits::REASON_CHARS_MAX,
 };
 use tracing::Instrument;
 use uuid::Uuid;
-use wire::{
-    Message, Subject, envelope,
-    work::{Results, Work},
-};
+use wire::{Message, Results, Subject, Work, envelope, parts};
 
 /// The result that stands for a chunk, if there is one.
 async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
@@ -59,15 +55,12 @@ pub async fn store(bus: &Bus, work: &Work, parts: &[Message], results: &Results)
 
 /// Lines too long for one message go out as parts before it. Their tag is this attempt's own.
 pub fn cut(work: &Work, mut results: Results) -> (Vec<Message>, Results) {
-    if results.lines.len() <= PART_BYTES_MAX {
-        return (Vec::new(), results);
+    let tag = Uuid::now_v7().as_u64_pair().1;
+    let subject = |part| Subject::ResultPart { job: work.job, chunk: work.chunk, tag, part };
+    let parts = parts::cut(&mut results.lines, subject);
+    if !parts.is_empty() {
+        (results.tag, results.parts) = (tag, parts.len() as u32);
     }
-    let lines: Bytes = std::mem::take(&mut results.lines);
-    results.tag = Uuid::now_v7().as_u64_pair().1;
-    let subject = |part| Subject::ResultPart { job: work.job, chunk: work.chunk, tag: results.tag, part };
-    let parts: Vec<_> =
-        lines.chunks(PART_BYTES_MAX).zip(0..).map(|(p, n)| Message::new(subject(n), lines.slice_ref(p))).collect();
-    results.parts = parts.len() as u32;
     (parts, results)
 }
 

@@ -76,7 +76,7 @@ async fn the_document_is_of_this_door() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_in_the_document() {
     let stand = stand().await;
-    let all = api::Route::ALL.map(|route| refusals(&stand, route));
+    let all = api::Route::ALL.iter().map(|route| refusals(&stand, *route));
     assert!(futures::future::join_all(all).await.into_iter().sum::<usize>() > 50);
 }
 

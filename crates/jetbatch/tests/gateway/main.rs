@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::util::SubscriberInitExt;
 use wire::Subject;
 use wire::bucket;
-use wire::{envelope, stream::SUBMIT, work::StoredStatus};
+use wire::{StoredStatus, envelope, stream::SUBMIT};
 
 const WAIT: Duration = Duration::from_secs(20);
 

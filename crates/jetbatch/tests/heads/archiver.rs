@@ -18,7 +18,7 @@ use testkit::wait_for;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use wire::{Message, Subject, bucket, envelope, work::Results};
+use wire::{Message, Results, Subject, bucket, envelope};
 
 struct Head {
     shared: Shared,

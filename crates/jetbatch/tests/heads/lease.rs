@@ -15,7 +15,7 @@ use std::{
 use testkit::wait_for;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{bucket, work::Lease};
+use wire::{Lease, bucket};
 
 const ROLE: &str = "scheduler";
 /// A busy machine stretches every time.

@@ -22,7 +22,7 @@ use jetbatch::{
 use rig::{LONG, Rig, archived, done, id, plan, planned, within};
 use testkit::wait_for;
 use wire::Filter;
-use wire::{Subject, bucket, stream, work::SlaAlert};
+use wire::{SlaAlert, Subject, bucket, stream};
 
 async fn alerts(bus: &Bus, job: JobId) -> Vec<Sla> {
     let mut reader = bus.read(stream::ALERTS, &Subject::SlaAlert(job), 1).await.unwrap();

@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use testkit::{nats::Server, wait_for};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::{bucket, envelope, work::StoredStatus};
+use wire::{StoredStatus, bucket, envelope};
 
 pub const LONG: Duration = Duration::from_secs(30);
 const DAY_MS: u64 = 86_400_000;

@@ -59,7 +59,7 @@ async fn two_projectors_come_to_the_same() {
         let mut seqs = std::collections::HashMap::new();
         loop {
             let entry = watch.next().await.unwrap();
-            let seq = serde_json::from_slice::<wire::work::StoredStatus>(&entry.value).unwrap().seq;
+            let seq = serde_json::from_slice::<wire::StoredStatus>(&entry.value).unwrap().seq;
             let before = seqs.insert(entry.key.clone(), seq).unwrap_or(0);
             assert!(seq >= before, "{} went back from {before} to {seq}", entry.key);
         }

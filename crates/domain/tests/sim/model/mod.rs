@@ -16,7 +16,6 @@ mod order;
 mod projector;
 mod queue;
 mod scheduler;
-mod sent;
 pub mod shrink;
 mod spec;
 mod worker;

@@ -53,11 +53,11 @@ impl Order {
 
     fn decide(&mut self, folded: Option<&Folded>) -> Turn {
         self.tries += 1;
-        let events = match decide(folded.map(|f| &f.job), self.command.clone()) {
-            Ok(events) => events,
+        let event = match decide(folded.map(|f| &f.job), self.command.clone()) {
+            Ok(event) => event,
             Err(refusal) => return Turn::Refused(refusal),
         };
-        let Some(event) = events.into_iter().next() else { return Turn::Done(false) };
+        let Some(event) = event else { return Turn::Done(false) };
         let wanted = folded.is_some_and(|folded| {
             let mut job = folded.job.clone_head();
             job.evolve(&event);

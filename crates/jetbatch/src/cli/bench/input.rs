@@ -1,5 +1,6 @@
 //! The benchmark's input: requests that differ, of equal size.
 use crate::cli::error::Error;
+use domain::Endpoint;
 use std::{
     fs::File,
     io::{BufWriter, Write},
@@ -30,8 +31,9 @@ pub fn words(number: u64) -> String {
 
 fn line(number: u64, bytes: usize) -> String {
     let mut text = format!(
-        r#"{{"custom_id":"{}","method":"POST","url":"/v1/chat/completions","body":{{"model":"{POOL}","messages":[{{"role":"user","content":"{}"#,
+        r#"{{"custom_id":"{}","method":"POST","url":"{}","body":{{"model":"{POOL}","messages":[{{"role":"user","content":"{}"#,
         custom_id(number),
+        Endpoint::Chat.url(),
         words(number)
     );
     const END: &str = "\"}],\"max_tokens\":64}}\n";

@@ -1,16 +1,19 @@
-//! The dead-letter desk: requests that were given up, each entry of DEAD under its sequence there. They are listed and
+//! The dead-letter app: requests that were given up, each entry of DEAD under its sequence there. They are listed and
 //! shown with what they failed of, submitted once more as a job of their own, and dropped.
 mod page;
 mod view;
 
 use super::{
-    desk::Desk,
     error::{Answer, Refusal},
     limits,
+    state::AppState,
     submit::{self, Offer},
     upload,
 };
-use crate::bus::{Raw, ReadError};
+use crate::{
+    bus::{Raw, ReadError},
+    parts,
+};
 use api::{DeadDropped, DeadPage, ErrorCode};
 use axum::{
     Json,
@@ -18,13 +21,13 @@ use axum::{
     http::StatusCode,
     response::IntoResponse,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::{JobId, Millis, Pool, submission::Submission};
 use futures::{StreamExt, TryStreamExt, stream};
 use page::Query;
 use std::{convert::Infallible, sync::Arc};
 use tokio::time::timeout;
-use wire::{Filter, Subject, envelope, stream::DEAD, work::DeadChunk};
+use wire::{DeadChunk, Filter, Subject, envelope, stream::DEAD};
 
 pub struct Entry {
     seq: u64,
@@ -34,39 +37,39 @@ pub struct Entry {
 }
 
 /// `GET /dead`.
-pub async fn many(State(desk): State<Arc<Desk>>, RawQuery(text): RawQuery) -> Answer {
+pub async fn many(State(app): State<Arc<AppState>>, RawQuery(text): RawQuery) -> Answer {
     let query = Query::parse(text.as_deref())?;
-    let _place = desk.download_place()?;
-    let mut seqs = within(query.find(&desk.shared.bus)).await?;
+    let _place = app.download_place()?;
+    let mut seqs = within(query.find(&app.shared.bus)).await?;
     let has_more = seqs.len() > query.limit;
     seqs.truncate(query.limit);
     let next = seqs.last().copied().filter(|_| has_more);
     // One that ages out meanwhile, or is of a newer jetbatch, is left out.
-    let read = stream::iter(seqs).map(|seq| find(&desk, seq)).buffered(limits::DEAD_READS);
+    let read = stream::iter(seqs).map(|seq| find(&app, seq)).buffered(limits::DEAD_READS);
     let brief = |entry: Option<Entry>| std::future::ready(Ok(entry.as_ref().map(view::brief)));
     let data = read.try_filter_map(brief).try_collect().await?;
     Ok(Json(DeadPage::new(data, has_more, next)).into_response())
 }
 
 /// `GET /dead/{seq}`.
-pub async fn one(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
-    let _place = desk.download_place()?;
-    let entry = entry(&desk, &id).await?;
-    let lines = entry.lines(&desk).await?;
+pub async fn one(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
+    let _place = app.download_place()?;
+    let entry = entry(&app, &id).await?;
+    let lines = entry.lines(&app).await?;
     Ok(Json(view::whole(&entry, &lines)).into_response())
 }
 
 /// `POST /dead/{seq}/replay`: its requests as a job of their own. The entry stays until it is dropped.
-pub async fn replay(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
-    let entry = entry(&desk, &id).await?;
-    let offer = entry.offer(&desk).await?;
-    submit::put(&desk, None, offer).await
+pub async fn replay(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
+    let entry = entry(&app, &id).await?;
+    let offer = entry.offer(&app).await?;
+    submit::put(&app, None, offer).await
 }
 
 /// `DELETE /dead/{seq}`.
-pub async fn remove(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> Answer {
-    let Entry { seq, pool, dead, .. } = entry(&desk, &id).await?;
-    let bus = &desk.shared.bus;
+pub async fn remove(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
+    let Entry { seq, pool, dead, .. } = entry(&app, &id).await?;
+    let bus = &app.shared.bus;
     within(bus.delete(DEAD, seq)).await?;
     if dead.parts > 0 {
         let parts = Filter::DeadParts { pool, reason: dead.class, job: dead.job, chunk: dead.chunk };
@@ -78,29 +81,28 @@ pub async fn remove(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -> An
 
 impl Entry {
     /// Its requests, also where they lie in parts.
-    async fn lines(&self, desk: &Desk) -> Result<Bytes, Refusal> {
-        let (dead, mut lines) = (&self.dead, BytesMut::new());
+    async fn lines(&self, app: &AppState) -> Result<Bytes, Refusal> {
+        let dead = &self.dead;
         if dead.parts == 0 {
             return Ok(dead.lines.clone());
         }
-        for part in 0..dead.parts {
+        let read = |part| async move {
             let (pool, reason) = (self.pool.clone(), dead.class);
             let subject = Subject::DeadPart { pool, reason, job: dead.job, chunk: dead.chunk, part };
-            let raw = within(desk.shared.bus.last(&subject)).await?;
-            lines.extend_from_slice(&raw.ok_or_else(|| gone(self.seq))?.payload);
-        }
-        Ok(lines.freeze())
+            within(app.shared.bus.last(&subject)).await
+        };
+        parts::join(dead.parts, read, |_| gone(self.seq)).await
     }
 
     /// By way of the store, so that the lines stay as they were written. The id follows from the entry: replayed twice,
     /// it is one job.
-    async fn offer(&self, desk: &Desk) -> Result<Offer, Refusal> {
-        let (lines, dead) = (self.lines(desk).await?, &self.dead);
+    async fn offer(&self, app: &AppState) -> Result<Offer, Refusal> {
+        let (lines, dead) = (self.lines(app).await?, &self.dead);
         if lines.is_empty() {
             return Err(Refusal::conflict(format!("entry {} holds no request: the input was gone", self.seq)));
         }
         let fingerprint = blake3::hash(&lines).to_hex().to_string();
-        let file = upload::receive(desk, stream::iter([Ok::<_, Infallible>(lines)])).await?;
+        let file = upload::receive(app, stream::iter([Ok::<_, Infallible>(lines)])).await?;
         let submission = Submission {
             id: Some(JobId::replay(dead.job, dead.chunk)),
             model: dead.model.clone(),
@@ -113,13 +115,13 @@ impl Entry {
     }
 }
 
-async fn entry(desk: &Desk, id: &str) -> Result<Entry, Refusal> {
+async fn entry(app: &AppState, id: &str) -> Result<Entry, Refusal> {
     let seq = seq(id)?;
-    find(desk, seq).await?.ok_or_else(|| gone(seq))
+    find(app, seq).await?.ok_or_else(|| gone(seq))
 }
 
-async fn find(desk: &Desk, seq: u64) -> Result<Option<Entry>, Refusal> {
-    Ok(within(desk.shared.bus.at(DEAD, seq)).await?.and_then(|raw| read(&raw)))
+async fn find(app: &AppState, seq: u64) -> Result<Option<Entry>, Refusal> {
+    Ok(within(app.shared.bus.at(DEAD, seq)).await?.and_then(|raw| read(&raw)))
 }
 
 /// None: a part of another entry, or what this version cannot read.

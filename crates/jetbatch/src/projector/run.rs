@@ -1,14 +1,14 @@
 //! The projector's loop and what it does with each of its inputs.
 use super::{
     Error,
-    book::Book,
     health::{Finding, Health},
     pools::Pools,
     refresh::REFRESH,
     repair::Repair,
     resume::Missing,
     snapshots::Snapshots,
-    stored::{self, Mark, Value, Written},
+    stored::{self, StoredVersion, Value, Written},
+    table::JobTable,
     writer::{Done, Turn, Writer},
 };
 use crate::{
@@ -37,10 +37,10 @@ const WRITE_PAUSE: Duration = Duration::from_secs(1);
 /// How long the last writes may take when the room is told to stop.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-pub struct Room {
+pub struct Projector {
     pub shared: Shared,
     pub log: Log,
-    pub book: Book,
+    pub table: JobTable,
     pub pools: Pools,
     pub writer: Writer,
     pub health: Health,
@@ -59,62 +59,67 @@ enum Input {
 }
 
 pub async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
-    let begin = Room::begin(shared);
-    let mut room = tokio::select! {
-        room = begin => room?,
+    let begin = Projector::begin(shared);
+    let mut projector = tokio::select! {
+        projector = begin => projector?,
         () = stop.cancelled() => return Ok(()),
     };
     loop {
-        match room.next(stop).await? {
-            Input::Stop => return room.finish().await,
-            Input::Writer(turn) => room.turn(*turn),
+        match projector.next(stop).await? {
+            Input::Stop => return projector.finish().await,
+            Input::Writer(turn) => projector.turn(*turn),
             Input::Tick => {
-                room.refresh();
-                room.snapshot();
+                projector.refresh();
+                projector.snapshot();
             }
-            Input::Finding(Finding::BucketLost) => room.restore(),
+            Input::Finding(Finding::BucketLost) => projector.restore(),
             Input::Finding(Finding::LogReplaced) => return Err(Error::LogReplaced),
-            Input::Repaired(jobs) => room.repaired(jobs),
+            Input::Repaired(jobs) => projector.repaired(jobs),
             Input::Event(change) => {
-                room.take(&change)?;
-                room.snapshot();
+                projector.take(&change)?;
+                projector.snapshot();
             }
         }
     }
 }
 
-impl Room {
+impl Projector {
     /// Folds the log as it stands, and only then writes what the bucket holds otherwise: no reader sees old states
     /// come by again.
     async fn begin(shared: &Shared) -> Result<Self, Error> {
         let bus = &shared.bus;
         let pools = shared.config.pools.keys().map(ToString::to_string).collect();
         let health = Health::open(bus, pools).await?;
-        // The snapshot before the marks: what it holds as ended is in the bucket, if that was not lost.
+        // The snapshot before the versions: what it holds as ended is in the bucket, if that was not lost.
         let log = Log::resume(shared, Keep::All).await?;
-        let marks = stored::load(bus).await?;
-        let last = stored::check(bus, &marks).await?;
-        health.set_keys(marks.len() as u64);
+        let versions = stored::load(bus).await?;
+        let last = stored::check(bus, &versions).await?;
+        health.set_keys(versions.len() as u64);
         let mut tick = interval(REFRESH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let (book, pools, writer) = (Book::default(), Pools::default(), Writer::new(bus));
+        let (table, pools, writer) = (JobTable::default(), Pools::default(), Writer::new(bus));
         let (repair, snapshots) = (Repair::default(), Snapshots::new(shared));
-        let mut room = Self { shared: shared.clone(), log, book, pools, writer, health, repair, snapshots, tick };
-        let mut missing = room.resume(&marks).await?;
-        room.catch_up(last, &marks, &mut missing).await?;
+        let mut projector = Self { shared: shared.clone(), log, table, pools, writer, health, repair, snapshots, tick };
+        let mut missing = projector.resume(&versions).await?;
+        projector.catch_up(last, &versions, &mut missing).await?;
         if missing.any() {
-            room.restore();
+            projector.restore();
         }
-        Ok(room)
+        Ok(projector)
     }
 
-    async fn catch_up(&mut self, last: u64, marks: &HashMap<JobId, Mark>, missing: &mut Missing) -> Result<(), Error> {
+    async fn catch_up(
+        &mut self,
+        last: u64,
+        versions: &HashMap<JobId, StoredVersion>,
+        missing: &mut Missing,
+    ) -> Result<(), Error> {
         while self.log.seq() < last && !self.log.caught_up() {
             let change = self.log.read().await?;
-            missing.see(&change, &self.log, marks);
+            missing.see(&change, &self.log, versions);
             self.fold(&change);
             if self.log.job(&change.job).is_some_and(|folded| folded.job.is_terminal()) {
-                self.compare(change.job, marks.get(&change.job));
+                self.compare(change.job, versions.get(&change.job));
             }
             // Where the bucket is empty, jobs that ended must not pile up until the whole log is folded.
             while self.writer.queued() > WAITING_MAX {
@@ -122,23 +127,23 @@ impl Room {
                 self.turn(turn);
             }
         }
-        for job in self.book.ids() {
-            self.compare(job, marks.get(&job));
+        for job in self.table.ids() {
+            self.compare(job, versions.get(&job));
         }
         let events = self.log.events_read();
-        tracing::debug!(seq = self.log.seq(), events, jobs = marks.len(), "the projector has folded the log");
+        tracing::debug!(seq = self.log.seq(), events, jobs = versions.len(), "the projector has folded the log");
         Ok(())
     }
 
     /// Writes a job's status unless the bucket holds it already.
-    fn compare(&mut self, job: JobId, mark: Option<&Mark>) {
-        let (Some(folded), Some(entry)) = (self.log.job(&job), self.book.get(&job)) else { return };
-        entry.stored = mark.is_some();
-        entry.rev = mark.map_or(0, |mark| mark.rev);
-        entry.told = entry.told.or(mark.and_then(|mark| mark.live.sla));
-        entry.write.dirty = !mark.is_some_and(|mark| mark.is(folded));
+    fn compare(&mut self, job: JobId, version: Option<&StoredVersion>) {
+        let (Some(folded), Some(entry)) = (self.log.job(&job), self.table.get(&job)) else { return };
+        entry.stored = version.is_some();
+        entry.rev = version.map_or(0, |version| version.rev);
+        entry.alerted = entry.alerted.or(version.and_then(|version| version.live.sla));
+        entry.write.dirty = !version.is_some_and(|version| version.is(folded));
         entry.write.since = None;
-        self.tell(job);
+        self.alert(job);
         self.queue(job, None);
         self.drop_if_over(job);
     }
@@ -169,9 +174,9 @@ impl Room {
         if !self.fold(change) {
             return;
         }
-        self.book.entry(change.job).touch(change.at_ms);
+        self.table.entry(change.job).touch(change.at_ms);
         if change.event.is_lifecycle() {
-            self.tell(change.job);
+            self.alert(change.job);
         }
         self.queue(change.job, None);
     }
@@ -195,12 +200,12 @@ impl Room {
             before.iter().for_each(|(pool, count)| self.pools.answered(pool, count, done.started, at));
         }
         self.pools.moved(&before, &after, at);
-        let entry = self.book.entry(id);
+        let entry = self.table.entry(id);
         entry.owed.add(&after);
         entry.owed.subtract(&before);
         // No other event moves a job to another state.
         if change.event.is_lifecycle() || folded.job.remaining() == 0 {
-            self.book.state(id, State::of(&folded.job));
+            self.table.state(id, State::of(&folded.job));
         }
         true
     }
@@ -210,7 +215,7 @@ impl Room {
             Turn::Due(job) => self.write(job),
             Turn::Done(Done::Wrote { job, since, live, result: Ok(written) }) => self.wrote(job, since, live, written),
             Turn::Done(Done::Wrote { job, since, result: Err(error), .. }) => self.not_written(job, since, &error),
-            Turn::Done(Done::Told { job, before, result }) => self.told(job, before, result),
+            Turn::Done(Done::Alerted { job, before, result }) => self.alerted(job, before, result),
             Turn::Done(Done::Removed { job, result: Ok(state) }) => self.removed(job, state),
             Turn::Done(Done::Removed { job, result: Err(error) }) => self.not_written(job, None, &error),
         }
@@ -219,9 +224,9 @@ impl Room {
     fn wrote(&mut self, job: JobId, since: Option<u64>, live: Live, written: Written) {
         let (rev, live) = match written {
             Written::Ours { rev } => (rev, live),
-            Written::Theirs(mark) => {
-                tracing::debug!(%job, seq = mark.seq, "another projector's status stands");
-                (mark.rev, mark.live)
+            Written::Theirs(version) => {
+                tracing::debug!(%job, seq = version.seq, "another projector's status stands");
+                (version.rev, version.live)
             }
             Written::Nothing => return self.not_wanted(job),
         };
@@ -229,7 +234,7 @@ impl Room {
             let delay = clock::now().since(Millis::new(since));
             self.shared.metrics.status_written(delay as f64 / 1_000.0);
         }
-        let Some(entry) = self.book.get(&job) else { return };
+        let Some(entry) = self.table.get(&job) else { return };
         entry.write.running = false;
         entry.live = Some(live);
         entry.rev = rev;
@@ -242,19 +247,19 @@ impl Room {
 
     fn not_written(&mut self, job: JobId, since: Option<u64>, error: &Error) {
         tracing::warn!(%job, error = error as &dyn std::error::Error, "a status is not written yet");
-        let Some(entry) = self.book.get(&job) else { return };
+        let Some(entry) = self.table.get(&job) else { return };
         entry.write.running = false;
         entry.write.dirty = true;
         entry.write.since = since.or(entry.write.since);
         self.queue(job, Some(WRITE_PAUSE));
     }
 
-    fn told(&mut self, job: JobId, before: Option<Sla>, result: Result<(), PublishError>) {
-        let Some(entry) = self.book.get(&job) else { return };
-        entry.telling = false;
+    fn alerted(&mut self, job: JobId, before: Option<Sla>, result: Result<(), PublishError>) {
+        let Some(entry) = self.table.get(&job) else { return };
+        entry.alerting = false;
         if let Err(error) = result {
             // The next refresh finds the standing untold and tells it again.
-            entry.told = before;
+            entry.alerted = before;
             tracing::warn!(%job, error = &error as &dyn std::error::Error, "an alert is not published yet");
         }
         self.drop_if_over(job);
@@ -262,7 +267,7 @@ impl Room {
 
     /// Puts a job that has something to write into the queue: at once after a rest, else when its pause is over.
     pub fn queue(&mut self, job: JobId, pause: Option<Duration>) {
-        let Some(entry) = self.book.get(&job) else { return };
+        let Some(entry) = self.table.get(&job) else { return };
         if !entry.write.dirty || entry.write.queued || entry.write.running {
             return;
         }
@@ -278,7 +283,7 @@ impl Room {
     }
 
     fn write(&mut self, job: JobId) {
-        let Some(entry) = self.book.get(&job) else { return };
+        let Some(entry) = self.table.get(&job) else { return };
         entry.write.queued = false;
         entry.write.dirty = false;
         entry.write.running = true;
@@ -286,7 +291,7 @@ impl Room {
         if entry.gone {
             return self.writer.remove(job);
         }
-        let Some(folded) = self.log.job(&job) else { return self.book.remove(&job) };
+        let Some(folded) = self.log.job(&job) else { return self.table.forget(&job) };
         let value = Value::of(folded, clock::now(), entry.eta);
         self.writer.write(job, value, entry.rev, entry.write.since.take());
     }
@@ -294,17 +299,17 @@ impl Room {
     /// A job that ended and is written costs nothing more.
     fn drop_if_over(&mut self, job: JobId) {
         let is_over = self.log.job(&job).is_some_and(|folded| folded.job.is_terminal());
-        if is_over && self.book.get(&job).is_some_and(|entry| entry.is_settled()) {
+        if is_over && self.table.get(&job).is_some_and(|entry| entry.is_settled()) {
             self.log.forget(&job);
-            self.book.remove(&job);
-            self.book.over += 1;
+            self.table.forget(&job);
+            self.table.over += 1;
         }
     }
 
     /// Writes what is not written yet, for a few seconds at most; the rest is written at the next start.
     async fn finish(mut self) -> Result<(), Error> {
-        for job in self.book.ids() {
-            if self.book.entry(job).write.dirty && !self.book.entry(job).write.running {
+        for job in self.table.ids() {
+            if self.table.entry(job).write.dirty && !self.table.entry(job).write.running {
                 self.write(job);
             }
         }

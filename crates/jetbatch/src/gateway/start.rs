@@ -1,8 +1,8 @@
 //! `POST /start`: prompts and a few settings, for a job without a file.
 use super::{
     body,
-    desk::Desk,
     error::{Answer, Refusal},
+    state::AppState,
     submit::{self, Offer},
 };
 use api::{JSON, Start};
@@ -17,20 +17,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use std::sync::Arc;
 
-pub async fn start(State(desk): State<Arc<Desk>>, request: Request) -> Answer {
+pub async fn start(State(app): State<Arc<AppState>>, request: Request) -> Answer {
     let (parts, sent) = request.into_parts();
     let key = submit::key(&parts.headers)?;
     let media = body::media(&parts.headers);
     if media != JSON {
         return Err(Refusal::media(&media, JSON));
     }
-    let body::Json { value, fingerprint, place: _place } = body::json::<Start>(&desk, &parts.headers, sent).await?;
+    let body::Json { value, fingerprint, place: _place } = body::json::<Start>(&app, &parts.headers, sent).await?;
     if value.prompts.is_empty() {
         return Err(Refusal::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
     }
     let submission = submission(value);
     check(&submission)?;
-    submit::place(&desk, key, Offer { submission, fingerprint, upload: None }).await
+    submit::place(&app, key, Offer { submission, fingerprint, upload: None }).await
 }
 
 /// The settings are the same for all prompts, so the first request tells whether an engine will take them.

@@ -1,6 +1,6 @@
 //! A socket whose reader must not sleep, nor trickle: writes that wait too long for what they get rid of are an error,
 //! so that a stalled download or event stream gives back what it holds.
-use super::pace::Pace;
+use super::min_rate::MinRate;
 use std::{
     future::Future,
     io,
@@ -13,15 +13,15 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-pub struct Patient<T> {
+pub struct WriteTimeout<T> {
     socket: T,
-    pace: Pace,
+    rate: MinRate,
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<T> Patient<T> {
+impl<T> WriteTimeout<T> {
     pub fn new(socket: T, limit: Duration) -> Self {
-        Self { socket, pace: Pace::new(limit), waiting: None }
+        Self { socket, rate: MinRate::new(limit), waiting: None }
     }
 
     /// `taken` counts the bytes of what was written.
@@ -33,10 +33,10 @@ impl<T> Patient<T> {
     ) -> Poll<io::Result<R>> {
         if let Poll::Ready(result) = &polled {
             let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
-            self.pace.note(waited, result.as_ref().map_or(0, taken));
+            self.rate.note(waited, result.as_ref().map_or(0, taken));
             return polled;
         }
-        let left = self.pace.left;
+        let left = self.rate.left;
         let (_, waiting) = self.waiting.get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
         match waiting.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
@@ -45,13 +45,13 @@ impl<T> Patient<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.socket).poll_write(cx, buf);
         self.judge(cx, polled, |bytes| *bytes)
@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_who_sleeps_is_left() {
         let (ours, theirs) = duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_secs(60));
+        let mut ours = WriteTimeout::new(ours, Duration::from_secs(60));
         let error = ours.write_all(b"longer than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(theirs);
@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_who_trickles_is_left() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_secs(60));
+        let mut ours = WriteTimeout::new(ours, Duration::from_secs(60));
         tokio::spawn(async move {
             while theirs.read_u8().await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_waited_for() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = Patient::new(ours, Duration::from_secs(60));
+        let mut ours = WriteTimeout::new(ours, Duration::from_secs(60));
         let reader = tokio::spawn(async move {
             let mut got = [0; 16];
             for byte in &mut got {

@@ -6,19 +6,19 @@ use std::time::Duration;
 /// What is left to wait for the next [`PACE_BYTES_MIN`]. Only the other side's time counts: a store that is slow is no
 /// client's fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct MinRate {
     pub left: Duration,
     limit: Duration,
     bytes: usize,
 }
 
-impl Default for Pace {
+impl Default for MinRate {
     fn default() -> Self {
         Self::new(STALL_MAX)
     }
 }
 
-impl Pace {
+impl MinRate {
     pub const fn new(limit: Duration) -> Self {
         Self { left: limit, limit, bytes: 0 }
     }
@@ -39,10 +39,10 @@ mod tests {
 
     /// Seconds until a body that brings so many bytes every so many seconds is given up.
     fn lasts(bytes: usize, every: u64) -> Option<u64> {
-        let mut pace = Pace::default();
+        let mut rate = MinRate::default();
         for turn in 1..=10_000 {
-            pace.note(Duration::from_secs(every), bytes);
-            if pace.left.is_zero() {
+            rate.note(Duration::from_secs(every), bytes);
+            if rate.left.is_zero() {
                 return Some(turn * every);
             }
         }

@@ -3,21 +3,20 @@
 //! Done twice it writes the same file and submits the same job.
 use crate::{
     bus::{PublishError, ReadError},
-    intake::scan::{Line, Lines},
     log::{self, LogError},
     shared::Shared,
     store::{Kind, StoreError, paths},
-    worker,
 };
 use bytes::Bytes;
 use domain::{
     Job, JobId,
     again::{self, Refusal},
+    lines::{Line, Lines},
     status::Status,
 };
 use futures::{StreamExt, stream::BoxStream};
 use std::collections::VecDeque;
-use wire::{Message, Subject, envelope};
+use wire::{Message, Subject, envelope, line};
 
 const BLOCK_BYTES: u64 = 1 << 20;
 /// As much of an error line as holds its number.
@@ -43,7 +42,7 @@ pub enum Error {
 }
 
 /// Gives the new job, and whether it is new.
-pub async fn retry(shared: &Shared, of: JobId, trace: Option<&str>) -> Result<(JobId, bool), Error> {
+pub async fn resubmit(shared: &Shared, of: JobId, trace: Option<&str>) -> Result<(JobId, bool), Error> {
     let job = log::job(&shared.bus, of).await?.ok_or(Error::Unknown)?.job;
     if job.deleted {
         return Err(Refusal::Deleted.into());
@@ -171,7 +170,7 @@ impl Numbers {
             let room = HEAD_BYTES - self.head.len();
             self.head.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.ends_with(b"\n") {
-                let number = worker::line_number(&self.head, self.job).ok_or(Error::Lost)?;
+                let number = line::number(&self.head, self.job).ok_or(Error::Lost)?;
                 if self.last.is_some_and(|last| number <= last) {
                     return Err(Error::Lost);
                 }
@@ -200,7 +199,14 @@ mod tests {
         let mut file = Vec::new();
         for number in numbers {
             let line = Bytes::from(format!(r#"{{"custom_id":"r{number}","body":{{}}}}"#));
-            worker::error_line(&mut file, job, *number, &line, "c", &"m".repeat(50 * (*number as usize % 7)));
+            line::error(
+                &mut file,
+                job,
+                *number,
+                &line::custom_id(&line),
+                "c",
+                &"m".repeat(50 * (*number as usize % 7)),
+            );
         }
         file
     }

@@ -1,32 +1,37 @@
 //! What is sent and not done: a cache. What it forgets, reconciling finds again.
-use domain::{ChunkId, JobId, Pool, schedule::Room};
-use std::collections::{HashMap, HashSet};
-use tokio::time::Instant;
+use super::{Capacity, Held, Moment};
+use crate::{ChunkId, JobId, Pool};
+use std::collections::HashMap;
 
-pub struct Out {
+#[derive(Debug)]
+pub(super) struct Out {
     pub pool: Pool,
     pub requests: u32,
     /// Of no wall clock: one that is set back would hide for as long what WORK has lost.
-    pub at: Instant,
+    pub at: Moment,
 }
 
-#[derive(Default)]
-pub struct Sent {
+#[derive(Debug, Default)]
+pub(super) struct Sent {
     out: HashMap<(JobId, ChunkId), Out>,
-    rooms: HashMap<Pool, (u64, u64)>,
+    pools: HashMap<Pool, Capacity>,
     /// How often a chunk was lost from WORK: the message id of its next send must be a new one.
     lost: HashMap<(JobId, ChunkId), u32>,
 }
 
 impl Sent {
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     pub fn has(&self, job: JobId, chunk: ChunkId) -> bool {
         self.out.contains_key(&(job, chunk))
     }
 
     pub fn insert(&mut self, job: JobId, chunk: ChunkId, out: Out) {
         self.remove_out(job, chunk);
-        let room = self.rooms.entry(out.pool.clone()).or_default();
-        *room = (room.0 + 1, room.1 + u64::from(out.requests));
+        let pool = self.pools.entry(out.pool.clone()).or_default();
+        *pool = Capacity { chunks: pool.chunks + 1, requests: pool.requests + u64::from(out.requests) };
         self.out.insert((job, chunk), out);
     }
 
@@ -56,21 +61,20 @@ impl Sent {
     }
 
     /// What is out in a pool.
-    pub fn room(&self, pool: &Pool) -> Room {
-        let (chunks, requests) = self.rooms.get(pool).copied().unwrap_or_default();
-        Room { chunks, requests }
+    pub fn of(&self, pool: &Pool) -> Capacity {
+        self.pools.get(pool).copied().unwrap_or_default()
     }
 
-    /// What was sent before `at` and is not among the chunks that WORK held then.
-    pub fn lost<V>(&self, held: &HashMap<(JobId, ChunkId), V>, at: Instant) -> HashSet<(JobId, ChunkId)> {
-        let lost = self.out.iter().filter(|(key, out)| out.at < at && !held.contains_key(key));
+    /// What was sent before WORK was looked at and is not among the chunks that it held then.
+    pub fn lost(&self, held: &Held) -> Vec<(JobId, ChunkId)> {
+        let lost = self.out.iter().filter(|(key, out)| out.at < held.looked && !held.chunks.contains_key(key));
         lost.map(|(key, _)| *key).collect()
     }
 
     fn remove_out(&mut self, job: JobId, chunk: ChunkId) -> Option<Out> {
         let out = self.out.remove(&(job, chunk))?;
-        if let Some(room) = self.rooms.get_mut(&out.pool) {
-            *room = (room.0 - 1, room.1 - u64::from(out.requests));
+        if let Some(pool) = self.pools.get_mut(&out.pool) {
+            *pool = Capacity { chunks: pool.chunks - 1, requests: pool.requests - u64::from(out.requests) };
         }
         Some(out)
     }

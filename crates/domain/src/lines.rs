@@ -1,5 +1,19 @@
-//! Splits blocks of an input into lines, in memory bounded by the longest line that is taken.
-use bytes::Bytes;
+//! The one splitter of lines. A stream of blocks goes through [`Lines`], in memory bounded by the longest line that is
+//! taken; what lies in memory whole has its [`spans`] and [`texts`]. Blank lines are no lines of a job anywhere.
+use memchr::{memchr, memchr_iter};
+use std::ops::Range;
+
+/// Where the lines are that are not blank, each with its line end.
+pub fn spans(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let ends = memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]);
+    let spans = ends.scan(0, |start, end| Some(std::mem::replace(start, end)..end));
+    spans.filter(|span| !bytes[span.clone()].trim_ascii().is_empty())
+}
+
+/// The lines that are not blank, without blanks around them.
+pub fn texts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    spans(bytes).map(|span| bytes[span].trim_ascii())
+}
 
 /// One line of an input.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,9 +46,9 @@ impl Lines {
     }
 
     /// Gives every line that ends in this block to `take`. Blank lines are counted and passed over.
-    pub fn feed(&mut self, block: &Bytes, mut take: impl FnMut(Line<'_>)) {
-        let mut rest = &block[..];
-        while let Some(end) = rest.iter().position(|b| *b == b'\n') {
+    pub fn feed(&mut self, block: &[u8], mut take: impl FnMut(Line<'_>)) {
+        let mut rest = block;
+        while let Some(end) = memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end + 1);
             rest = after;
             if self.open.is_empty() && self.skipped == 0 {
@@ -111,7 +125,7 @@ mod tests {
             }
             Line::TooLong { number } => out.push((number, None)),
         };
-        input.chunks(block).for_each(|b| lines.feed(&Bytes::copy_from_slice(b), &mut take));
+        input.chunks(block).for_each(|b| lines.feed(b, &mut take));
         lines.finish(&mut take);
         out
     }
@@ -133,6 +147,28 @@ mod tests {
         for block in 1..input.len() + 1 {
             let expected = [(1, None), (2, None), (3, None), (4, Some((56, b"12345678".to_vec())))];
             assert_eq!(lines(&input, block), expected, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_memory_has_the_same_lines() {
+        for (input, want) in [
+            (&b"one\r\n\n  \n two\nend"[..], &["one", "two", "end"][..]),
+            (b"one\n", &["one"]),
+            (b"\n\n", &[]),
+            (b"", &[]),
+        ] {
+            assert_eq!(texts(input).map(|text| std::str::from_utf8(text).unwrap()).collect::<Vec<_>>(), want);
+            let mut read = Vec::new();
+            let mut lines = Lines::new(8);
+            let mut take = |line: Line<'_>| {
+                if let Line::Text { offset, bytes, .. } = line {
+                    read.push(offset as usize..offset as usize + bytes as usize);
+                }
+            };
+            lines.feed(input, &mut take);
+            lines.finish(&mut take);
+            assert_eq!(spans(input).collect::<Vec<_>>(), read);
         }
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use tokio::time::Instant;
 
 #[derive(Default)]
-pub struct Book {
+pub struct JobTable {
     entries: HashMap<JobId, Entry>,
     /// All jobs of the log, by state. Jobs that ended are counted and forgotten.
     states: [u64; State::ALL.len()],
@@ -26,9 +26,9 @@ pub struct Entry {
     /// As written last.
     pub live: Option<Live>,
     /// The worst standing that was told, or was found in the bucket.
-    pub told: Option<Sla>,
+    pub alerted: Option<Sla>,
     /// An alert is on its way.
-    pub telling: bool,
+    pub alerting: bool,
     /// The bucket has a value of it.
     pub stored: bool,
     /// The bucket's revision of it, as far as is known.
@@ -52,7 +52,7 @@ pub struct Write {
     pub began: Option<Instant>,
 }
 
-impl Book {
+impl JobTable {
     pub fn entry(&mut self, job: JobId) -> &mut Entry {
         self.entries.entry(job).or_default()
     }
@@ -77,7 +77,7 @@ impl Book {
         self.entries.keys().copied().collect()
     }
 
-    pub fn remove(&mut self, job: &JobId) {
+    pub fn forget(&mut self, job: &JobId) {
         self.entries.remove(job);
     }
 
@@ -89,13 +89,13 @@ impl Book {
         self.states[place(state)] += 1;
     }
 
-    /// Counts a job that ended before this book was begun.
+    /// Counts a job that ended before this table was begun.
     pub fn count(&mut self, state: State) {
         self.states[place(state)] += 1;
     }
 
-    /// Strikes a deleted job out. One that was forgotten is known by the state that its status told.
-    pub fn strike(&mut self, job: &JobId, found: Option<State>) {
+    /// Removes a deleted job. One that was forgotten is known by the state that its status told.
+    pub fn remove(&mut self, job: &JobId, found: Option<State>) {
         let known = self.entries.remove(job).and_then(|entry| entry.state);
         if let Some(state) = known.or(found) {
             let count = &mut self.states[place(state)];
@@ -116,7 +116,7 @@ impl Entry {
 
     /// Nothing of it is under way or owed.
     pub fn is_settled(&self) -> bool {
-        !self.write.dirty && !self.write.running && !self.telling
+        !self.write.dirty && !self.write.running && !self.alerting
     }
 }
 

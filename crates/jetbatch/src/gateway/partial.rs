@@ -15,7 +15,7 @@ use std::vec;
 /// the parts are listed first, and the file is looked for after. No file: nothing was deleted before, and a segment
 /// without a part has no such lines. A file: it begins with the very bytes of the parts, and takes their place, also
 /// for a part that goes while it is being read.
-pub struct Prefix {
+pub struct Partial {
     store: Store,
     job: JobId,
     kind: Kind,
@@ -25,7 +25,7 @@ pub struct Prefix {
     is_file: bool,
 }
 
-impl Prefix {
+impl Partial {
     pub async fn open(store: &Store, job: JobId, kind: Kind, segments: u32) -> Result<Self, Refusal> {
         let listed = store.list(&paths::parts(job)).await?;
         let is_file = store.size(&paths::file(job, kind)).await?.is_some();
@@ -33,12 +33,12 @@ impl Prefix {
         parts.retain(|(path, _)| paths::parse_part(path).is_some_and(|(segment, of)| of == kind && segment < segments));
         parts.sort();
         let left = if is_file { Vec::new() } else { parts };
-        let mut prefix =
+        let mut partial =
             Self { store: store.clone(), job, kind, left: left.into_iter(), now: None, sent: 0, is_file: false };
         if is_file {
-            prefix.take_file().await?;
+            partial.take_file().await?;
         }
-        Ok(prefix)
+        Ok(partial)
     }
 
     /// It ends with an error where the lines cannot be read, and never short of them.
@@ -113,8 +113,8 @@ mod tests {
             self.store.delete_under(&paths::parts(self.id)).await.unwrap();
         }
 
-        async fn open(&self, segments: u32) -> Prefix {
-            Prefix::open(&self.store, self.id, Kind::Output, segments).await.unwrap()
+        async fn open(&self, segments: u32) -> Partial {
+            Partial::open(&self.store, self.id, Kind::Output, segments).await.unwrap()
         }
     }
 

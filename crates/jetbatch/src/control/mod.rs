@@ -1,11 +1,12 @@
-//! Commands from `jobs.control`. They are carried out by every head and not by the leader alone: a command is compared
+//! Commands from `jobs.control`, and the jobs that are made of others. They are carried out by every head and not by the leader alone: a command is compared
 //! and set on its own job's events and needs no fold of the others, so a cancel does not wait for the next leader.
+mod resubmit;
+
 use crate::{
     bus::{AckError, Delivery, PullError},
     clock,
     command::{self, execute},
     payload,
-    scheduler::retry,
     shared::Shared,
 };
 use domain::{
@@ -13,7 +14,7 @@ use domain::{
     decide::Refusal,
     submission::{Control, Order},
 };
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use wire::{envelope, stream};
@@ -117,25 +118,17 @@ fn note(answered: Result<(), AckError>) {
 async fn retry(shared: Shared, delivery: Delivery, control: Control, places: Arc<Semaphore>) {
     let beat = Duration::from_secs(shared.config.nats.ack_wait_s.max(3)) / 3;
     let trace = wire::trace::read(|name| delivery.header(name));
-    let end = {
-        let mut work = pin!(async {
-            let _place = places.acquire().await;
-            retry::retry(&shared, control.job, trace.as_deref()).await
-        });
-        loop {
-            tokio::select! {
-                done = &mut work => break done,
-                () = tokio::time::sleep(beat) => drop(delivery.progress().await),
-            }
-        }
+    let work = async {
+        let _place = places.acquire().await;
+        resubmit::resubmit(&shared, control.job, trace.as_deref()).await
     };
-    let end = match end {
+    let end = match delivery.keep(beat, work).await {
         Ok((id, is_new)) => {
             tracing::info!(job = %control.job, retry = %id, is_new, "retry");
             End::Done
         }
-        Err(retry::Error::Unknown) => End::Unknown,
-        Err(retry::Error::Refused(refusal)) => End::Refused(refusal.to_string()),
+        Err(resubmit::Error::Unknown) => End::Unknown,
+        Err(resubmit::Error::Refused(refusal)) => End::Refused(refusal.to_string()),
         Err(error) => End::Again(error.into()),
     };
     answer(delivery, &control, end).await;

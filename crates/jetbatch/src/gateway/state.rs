@@ -1,10 +1,10 @@
 //! What every handler is given, and how a job's status is read.
 use super::{
-    board::{Board, Look},
     early,
     error::Refusal,
     health::Health,
     limits,
+    status_watch::{StatusWatch, Subscription},
 };
 use crate::{bus::Bucket, shared::Shared};
 use domain::JobId;
@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
-use wire::{bucket, work::StoredStatus};
+use wire::{StoredStatus, bucket};
 
-pub struct Desk {
+pub struct AppState {
     pub shared: Shared,
-    pub board: Arc<Board>,
+    pub status_watch: Arc<StatusWatch>,
     pub status: Bucket,
     pub health: Health,
     pub stop: CancellationToken,
@@ -27,7 +27,7 @@ pub struct Desk {
     json_kib: Arc<Semaphore>,
 }
 
-impl Desk {
+impl AppState {
     pub fn new(shared: Shared, stop: CancellationToken) -> Self {
         let status = shared.bus.bucket(bucket::STATUS);
         let places = |n| Arc::new(Semaphore::new(n));
@@ -35,7 +35,7 @@ impl Desk {
             shared,
             status,
             stop,
-            board: Arc::default(),
+            status_watch: Arc::default(),
             health: Health::default(),
             uploads: places(limits::UPLOADS_MAX),
             downloads: places(limits::DOWNLOADS_MAX),
@@ -67,7 +67,7 @@ impl Desk {
         let got = got.map_err(|_| Refusal::unavailable("the status bucket does not answer"))??;
         let Some((value, rev)) = got else { return Ok(None) };
         let stored = decode(&value)?;
-        self.board.index().note(&stored, rev);
+        self.status_watch.index().note(&stored, rev);
         Ok(Some((stored, rev)))
     }
 
@@ -104,11 +104,11 @@ impl Desk {
         satisfies: impl Fn(&StoredStatus) -> bool,
     ) -> Result<Option<(StoredStatus, u64)>, Refusal> {
         let until = Instant::now() + within;
-        let mut look = self.board.look(job);
+        let mut changes = self.status_watch.subscribe(job);
         let mut newest = self.find(job).await?;
         while !newest.as_ref().is_some_and(|(stored, _)| satisfies(stored)) {
             let than = newest.as_ref().map(|(stored, rev)| (stored.seq, *rev));
-            let Ok(seen) = timeout_at(until, newer(&mut look, than)).await else { break };
+            let Ok(seen) = timeout_at(until, newer(&mut changes, than)).await else { break };
             newest = Some(seen?);
         }
         Ok(newest)
@@ -117,9 +117,9 @@ impl Desk {
 
 /// The next status that is newer than the one read: by the event it stands at, and by its revision within one event. A
 /// bucket that was made anew counts revisions from its beginning, and only the log tells what is newer then.
-pub async fn newer(look: &mut Look, than: Option<(u64, u64)>) -> Result<(StoredStatus, u64), Refusal> {
+pub async fn newer(changes: &mut Subscription, than: Option<(u64, u64)>) -> Result<(StoredStatus, u64), Refusal> {
     loop {
-        let seen = look.next().await;
+        let seen = changes.next().await;
         let stored = decode(&seen.value)?;
         if than.is_none_or(|old| (stored.seq, seen.rev) > old) {
             return Ok((stored, seen.rev));

@@ -1,5 +1,5 @@
 //! Connections: their number and patience are bounded, and all of them end when the room is told to stop.
-use super::{limits, patient::Patient};
+use super::{limits, write_timeout::WriteTimeout};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -46,7 +46,7 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
 async fn connection(socket: TcpStream, app: Router, stop: CancellationToken) {
     // Without it an event waits for the one after it. Where the system refuses, it is slower, not wrong.
     let _ = socket.set_nodelay(true);
-    let io = TokioIo::new(Patient::new(socket, limits::STALL_MAX));
+    let io = TokioIo::new(WriteTimeout::new(socket, limits::STALL_MAX));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits::HEAD_WITHIN).max_buf_size(limits::READ_BYTES_MAX);
     let mut served = pin!(http.serve_connection(io, TowerToHyperService::new(app)));

@@ -1,5 +1,5 @@
 //! What the door knows of all jobs from watching the bucket `status` once: the list of jobs, and the newest status of each
-//! job that somebody looks at. However many look on, NATS serves one reader a door.
+//! job that somebody follows. However many follow, NATS serves one reader a door.
 use super::index::Index;
 use crate::bus::{Bucket, Entry, Op, ReadError};
 use bytes::Bytes;
@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Default)]
-pub struct Board {
+pub struct StatusWatch {
     index: Mutex<Index>,
-    looks: Mutex<HashMap<JobId, watch::Sender<Option<Seen>>>>,
+    subscriptions: Mutex<HashMap<JobId, watch::Sender<Option<Seen>>>>,
     /// Whether the bucket was read to its end once.
     complete: watch::Sender<bool>,
 }
@@ -29,13 +29,13 @@ pub struct Seen {
 }
 
 /// Sees the changes of one job's status. A slow one misses those between, never the last.
-pub struct Look {
-    board: Arc<Board>,
+pub struct Subscription {
+    watch: Arc<StatusWatch>,
     job: JobId,
     seen: watch::Receiver<Option<Seen>>,
 }
 
-impl Board {
+impl StatusWatch {
     /// Follows the bucket until `stop`.
     pub async fn run(&self, bucket: Bucket, stop: CancellationToken) {
         while let Some(Err(error)) = stop.run_until_cancelled(self.follow(&bucket)).await {
@@ -58,14 +58,14 @@ impl Board {
         let Ok(job) = entry.key.parse::<JobId>() else { return };
         if entry.op == Op::Delete {
             lock(&self.index).remove(job);
-            if let Some(look) = lock(&self.looks).get(&job) {
-                look.send_replace(None);
+            if let Some(subscription) = lock(&self.subscriptions).get(&job) {
+                subscription.send_replace(None);
             }
             return;
         }
         lock(&self.index).put(job, &entry.value, entry.rev);
-        if let Some(look) = lock(&self.looks).get(&job) {
-            look.send_replace(Some(Seen { rev: entry.rev, value: entry.value }));
+        if let Some(subscription) = lock(&self.subscriptions).get(&job) {
+            subscription.send_replace(Some(Seen { rev: entry.rev, value: entry.value }));
         }
     }
 
@@ -83,14 +83,14 @@ impl Board {
         let _ = self.complete.subscribe().wait_for(|complete| *complete).await;
     }
 
-    /// Look first and read the bucket then, so that no change falls between.
-    pub fn look(self: &Arc<Self>, job: JobId) -> Look {
-        let seen = lock(&self.looks).entry(job).or_default().subscribe();
-        Look { board: self.clone(), job, seen }
+    /// Subscribe first and read the bucket then, so that no change falls between.
+    pub fn subscribe(self: &Arc<Self>, job: JobId) -> Subscription {
+        let seen = lock(&self.subscriptions).entry(job).or_default().subscribe();
+        Subscription { watch: self.clone(), job, seen }
     }
 }
 
-impl Look {
+impl Subscription {
     /// The newest status, when there is one that was not seen.
     pub async fn next(&mut self) -> Seen {
         loop {
@@ -104,13 +104,13 @@ impl Look {
     }
 }
 
-impl Drop for Look {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut looks = lock(&self.board.looks);
+        let mut subscriptions = lock(&self.watch.subscriptions);
         // Let go of under the lock: of two that go at once, the second one finds itself the last.
         self.seen = watch::channel(None).1;
-        if looks.get(&self.job).is_some_and(watch::Sender::is_closed) {
-            looks.remove(&self.job);
+        if subscriptions.get(&self.job).is_some_and(watch::Sender::is_closed) {
+            subscriptions.remove(&self.job);
         }
     }
 }
@@ -128,19 +128,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_sees_the_newest_and_leaves_nothing_behind() {
-        let board = Arc::new(Board::default());
+    async fn a_subscription_sees_the_newest_and_leaves_nothing_behind() {
+        let watch = Arc::new(StatusWatch::default());
         let job = JobId::keyed("t", "a");
-        board.take(entry(job, 1));
-        let (mut one, two) = (board.look(job), board.look(job));
-        board.take(entry(JobId::keyed("t", "b"), 2));
-        board.take(entry(job, 3));
-        board.take(entry(job, 4));
+        watch.take(entry(job, 1));
+        let (mut one, two) = (watch.subscribe(job), watch.subscribe(job));
+        watch.take(entry(JobId::keyed("t", "b"), 2));
+        watch.take(entry(job, 3));
+        watch.take(entry(job, 4));
         assert_eq!(one.next().await.rev, 4);
         drop(two);
-        board.take(entry(job, 5));
+        watch.take(entry(job, 5));
         assert_eq!(one.next().await.rev, 5);
         drop(one);
-        assert!(lock(&board.looks).is_empty());
+        assert!(lock(&watch.subscriptions).is_empty());
     }
 }

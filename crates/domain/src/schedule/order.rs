@@ -1,0 +1,85 @@
+//! Which job goes first, and how far a pool may be ahead.
+use crate::{ChunkId, Job, JobId, Millis, Pool, event::Priority};
+
+/// Earlier is more urgent: by class, then by deadline, then by submission, then by id so that the order is total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Urgency {
+    pub priority: Priority,
+    pub deadline: Millis,
+    pub submitted: Millis,
+    pub job: JobId,
+}
+
+impl Urgency {
+    pub fn of(job: &Job) -> Self {
+        Self { priority: job.priority, deadline: job.deadline, submitted: job.submitted.at, job: job.id }
+    }
+}
+
+/// Those of the jobs whose chunks are to run now, the most urgent first. What is sent and what is promised both follow it.
+pub fn order<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<&'a Job> {
+    let mut jobs: Vec<_> = jobs.filter(|job| job.is_wanted()).collect();
+    jobs.sort_unstable_by_key(|job| Urgency::of(job));
+    jobs
+}
+
+/// A chunk that is to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    pub job: JobId,
+    pub chunk: ChunkId,
+    pub requests: u32,
+}
+
+/// How far a pool may be ahead of its workers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    pub chunks: u64,
+    pub requests: u64,
+}
+
+impl Capacity {
+    /// Room for `seconds` of work at `rate` requests/s, at least three chunks for each worker, less what is out
+    /// already. Chunks that are out count whole until they are done.
+    pub fn ahead(rate: f64, seconds: f64, workers: u64, out: Self) -> Self {
+        let chunks = 3 * workers.max(1);
+        let requests = (rate * seconds).max(0.0) as u64;
+        if out.chunks < chunks {
+            return Self { chunks: chunks - out.chunks, requests: u64::MAX };
+        }
+        Self { chunks: u64::MAX, requests: requests.saturating_sub(out.requests) }
+    }
+
+    pub const fn is_none(self) -> bool {
+        self.chunks == 0 || self.requests == 0
+    }
+}
+
+/// The next chunks for `pool`, the most urgent job's first, as long as there is room. `jobs` come in order of
+/// urgency; `out` says what is sent and not done.
+pub fn next<'a>(
+    jobs: impl Iterator<Item = &'a Job>,
+    pool: &Pool,
+    mut room: Capacity,
+    out: impl Fn(JobId, ChunkId) -> bool,
+    now: Millis,
+) -> Vec<Next> {
+    let mut sends = Vec::new();
+    for job in jobs {
+        if room.is_none() {
+            return sends;
+        }
+        for (chunk, requests) in job.sendable(pool, now) {
+            if room.is_none() {
+                return sends;
+            }
+            if out(job.id, chunk) {
+                continue;
+            }
+            room.chunks -= 1;
+            room.requests = room.requests.saturating_sub(u64::from(requests));
+            sends.push(Next { job: job.id, chunk, requests });
+        }
+    }
+    sends
+}

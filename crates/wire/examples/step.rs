@@ -1,0 +1,171 @@
+//! Steps a saved log through the scheduler: `cargo run -p jetbatch-wire --example step -- LOG`
+//! prints, for each event, what is decided after it, and why. A saved log is a text file of one event a line: subject,
+//! version of the envelope, and the payload in hex, as in `tests/golden/log/events.txt`.
+//!
+//! The clock stands at each event's own time. What is sent is taken at once, and what is decided for a job as a whole is
+//! not appended: the log says what became of it.
+use domain::{
+    ChunkId, Event, Job, JobId, Millis, Pool,
+    event::Planned,
+    schedule::{Effect, Folded, Input, Jobs, Moment, Now, Scheduler},
+};
+use std::{collections::BTreeMap, process::ExitCode};
+use wire::{Subject, envelope};
+
+const AHEAD_S: f64 = 5.0;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("line {0} is not a subject, a version and a payload in hex")]
+    Shape(usize),
+    #[error("line {0} has the subject of no event")]
+    Subject(usize),
+    #[error("line {0} holds no event")]
+    Event(usize, #[source] envelope::DecodeError),
+}
+
+#[derive(Default)]
+struct Fold(BTreeMap<JobId, Job>);
+
+impl Jobs for Fold {
+    fn job(&self, id: JobId) -> Option<&Job> {
+        self.0.get(&id)
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.0.values()
+    }
+}
+
+impl Fold {
+    fn fold(&mut self, id: JobId, event: &Event) {
+        match self.0.get_mut(&id) {
+            Some(job) => job.evolve(event),
+            None => self.0.extend(Job::begin(id, event).map(|job| (id, job))),
+        }
+        if self.0.get(&id).is_some_and(Job::is_terminal) {
+            self.0.remove(&id);
+        }
+    }
+}
+
+/// A line for each event, and under it one for each decision.
+pub fn step(log: &str) -> Result<String, Error> {
+    let events: Vec<_> = log.lines().enumerate().map(|(at, line)| read(at + 1, line)).collect::<Result<_, _>>()?;
+    let (mut fold, mut scheduler) = (Fold::default(), Scheduler::new(pools(&events), AHEAD_S));
+    let (mut told, mut clock) = (String::new(), Millis::default());
+    for (seq, (job, event)) in (1..).zip(&events) {
+        let at = at(event).unwrap_or(clock);
+        clock = clock.max(at);
+        let now = Now { at, moment: Moment::new(at.get()) };
+        fold.fold(*job, event);
+        let folded = Folded { job: *job, event, seq, stored: at, trace: None };
+        scheduler.input(&fold, Input::Folded(folded), now);
+        told += &format!("{seq} {} {job} {}\n", at.get(), event.name());
+        for effect in scheduler.outstanding(&fold, now) {
+            told += &format!("    {}\n", why(&fold, &effect));
+            hear(&mut scheduler, &fold, &effect, now);
+        }
+    }
+    Ok(told)
+}
+
+/// All goes well.
+fn hear(scheduler: &mut Scheduler, fold: &Fold, effect: &Effect, now: Now) {
+    let input = match effect {
+        Effect::DeadLetter { job, until, .. } => Input::DeadLettered(*job, *until),
+        Effect::Append(job, _) => Input::Appended(*job),
+        Effect::Withdraw(job) => Input::Withdrawn(*job),
+        Effect::Send(send) => Input::Sent(send),
+    };
+    scheduler.input(fold, input, now);
+}
+
+fn why(fold: &Fold, effect: &Effect) -> String {
+    match effect {
+        Effect::DeadLetter { job, from, until } => {
+            format!("dead letters of {job}: chunks were given up by events {from} to {until}")
+        }
+        Effect::Append(job, command) => format!("append {command:?} to {job}: it is due"),
+        Effect::Withdraw(job) => format!("withdraw {job} from WORK: it wants none of it run"),
+        Effect::Send(send) => {
+            let (chunk, pool, requests) = (send.chunk, &send.pool, send.requests);
+            format!("send {} {chunk} to {pool}: {requests} requests, {}", send.job, urgency(fold, send.job, chunk))
+        }
+    }
+}
+
+fn urgency(fold: &Fold, id: JobId, chunk: ChunkId) -> String {
+    let Some(job) = fold.job(id) else { return "of an unknown job".to_owned() };
+    let place = domain::schedule::order(fold.jobs()).iter().position(|other| other.id == id).map_or(0, |at| at + 1);
+    let state = job.chunk(chunk);
+    format!("{:?}, deadline {}, number {place} in the order; {state:?}", job.priority, job.deadline.get())
+}
+
+fn pools(events: &[(JobId, Event)]) -> Vec<Pool> {
+    let of = |event: &Event| match event {
+        Event::SegmentPlanned(plan) => plan.pools.clone(),
+        _ => Vec::new(),
+    };
+    let mut pools: Vec<_> = events.iter().flat_map(|(_, event)| of(event)).collect();
+    pools.sort_unstable();
+    pools.dedup();
+    pools
+}
+
+/// When an event was told. A plan of a segment does not say.
+fn at(event: &Event) -> Option<Millis> {
+    Some(match event {
+        Event::JobSubmitted(event) => event.at,
+        Event::JobRejected(event) => event.at,
+        Event::JobPlanned(Planned { at, .. }) => *at,
+        Event::JobPaused(event) | Event::JobResumed(event) | Event::JobDeleted(event) => event.at,
+        Event::DeadlineMoved(event) => event.at,
+        Event::PriorityChanged(event) => event.at,
+        Event::JobClosing(event) => event.at,
+        Event::JobEnded(event) => event.at,
+        Event::ChunkDone(event) => event.at,
+        Event::ChunkFailed(event) => event.at,
+        Event::SegmentArchived(event) => event.at,
+        Event::OutputWritten(event) => event.at,
+        Event::SegmentPlanned(_) => return None,
+    })
+}
+
+fn read(at: usize, line: &str) -> Result<(JobId, Event), Error> {
+    let mut words = line.split(' ');
+    let (Some(subject), Some(version), Some(hex), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Error::Shape(at));
+    };
+    let bytes = bytes(hex).ok_or(Error::Shape(at))?;
+    let event = envelope::read_event(Some(version), &bytes).map_err(|source| Error::Event(at, source))?;
+    match subject.parse() {
+        Ok(Subject::JobEvent(job) | Subject::ChunkEvent(job)) => Ok((job, event)),
+        Ok(_) | Err(_) => Err(Error::Subject(at)),
+    }
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    let pairs = hex.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}
+
+#[allow(dead_code)] // the test takes the file as a module
+fn main() -> ExitCode {
+    let Some(path) = std::env::args().nth(1) else {
+        eprintln!("use: step <log>");
+        return ExitCode::FAILURE;
+    };
+    match std::fs::read_to_string(&path)
+        .map_err(|error| error.to_string())
+        .and_then(|log| step(&log).map_err(|error| error.to_string()))
+    {
+        Ok(told) => print!("{told}"),
+        Err(error) => {
+            eprintln!("{path}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
