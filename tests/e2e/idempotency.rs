@@ -119,7 +119,7 @@ async fn settled(log: &Log) {
 #[tokio::test]
 async fn a_clients_own_id_is_a_job() {
     let stand = Plan::echo("", 8).start().await;
-    let own = JobId::keyed("any", "uuid");
+    let own = JobId::new(uuid::Uuid::now_v7());
     let asks = asks(3).into_iter().map(|ask| Ask { answer: ask.question.clone(), ..ask }).collect::<Vec<_>>();
     for _ in 0..2 {
         let taken = answer(stand.http.ndjson(&format!("?id={own}"), jsonl(&asks))).await;

@@ -4,7 +4,7 @@ use crate::{
     support::{Answer, Ask, LONG, Plan, Stand, answer, assert_counts, echoes, jsonl, lines},
 };
 use domain::{
-    Event, JobId, again,
+    Event, JobId, resubmit,
     submission::{Control, Order},
 };
 use serde_json::json;
@@ -55,17 +55,17 @@ async fn what_failed_is_retried_and_nothing_else() {
 
     mend(&mut stand, ECHO).await;
     let first = retry(&stand, id).await;
-    assert_eq!(first.accepted(), again::id(id));
-    let status = stand.answered(again::id(id), &bad).await;
+    assert_eq!(first.accepted(), resubmit::id(id));
+    let status = stand.answered(resubmit::id(id), &bad).await;
     assert_eq!(status["metadata"], json!({"team": "a", "retry_of": id}));
     assert_eq!(status["priority"], "high");
-    let events = stand.log().await.events(again::id(id)).await;
+    let events = stand.log().await.events(resubmit::id(id)).await;
     let submitted = events.iter().find_map(|event| if let Event::JobSubmitted(job) = event { Some(job) } else { None });
     assert_eq!(submitted.unwrap().window_ms, 7_200_000);
 
     let again = retry(&stand, id).await;
-    assert_eq!((again.accepted(), &again.body["state"]), (again::id(id), &json!("completed")), "twice is once");
-    refused(&retry(&stand, again::id(id)).await, "no request of it failed");
+    assert_eq!((again.accepted(), &again.body["state"]), (resubmit::id(id), &json!("completed")), "twice is once");
+    refused(&retry(&stand, resubmit::id(id)).await, "no request of it failed");
     assert_eq!(retry(&stand, JobId::keyed("no", "job")).await.status, 404);
 }
 
@@ -89,10 +89,10 @@ async fn what_a_cancel_left_is_retried() {
         let message = Message::new(Subject::Control, control).header(envelope::CONTENT_TYPE, envelope::MSGPACK);
         log.publish(message).await;
     }
-    stand.answered(again::id(id), &left).await;
+    stand.answered(resubmit::id(id), &left).await;
     let by_command = jetbatch(&["retry", &id.to_string(), "--url", &stand.http.base, "--watch"], 0).await;
-    assert!(by_command.stdout().contains(&again::id(id).to_string()), "{}", by_command.story());
-    jetbatch(&["retry", &again::id(id).to_string(), "--url", &stand.http.base], 5).await;
+    assert!(by_command.stdout().contains(&resubmit::id(id).to_string()), "{}", by_command.story());
+    jetbatch(&["retry", &resubmit::id(id).to_string(), "--url", &stand.http.base], 5).await;
     assert_eq!(stand.http.get("/jobs").await.body["data"].as_array().unwrap().len(), 2);
 }
 

@@ -2,8 +2,8 @@
 use crate::{
     check::{Lines, Tally},
     nats::Nats,
+    oracle::Oracle,
     plan::{Door, Fate, Job},
-    voice::Voice,
 };
 use api::{Accepted, IDEMPOTENCY_KEY, JSON, NDJSON, Route};
 use bytes::Bytes;
@@ -26,7 +26,7 @@ const DOOR_WITHIN: Duration = Duration::from_secs(300);
 
 pub struct Client {
     pub nats: Nats,
-    pub voice: Voice,
+    pub oracle: Oracle,
     http: Http,
     bases: Vec<String>,
     turn: AtomicUsize,
@@ -45,9 +45,9 @@ struct Offer {
 }
 
 impl Client {
-    pub fn new(nats: Nats, voice: Voice, bases: Vec<String>, dir: &Path, seed: u64) -> reqwest::Result<Self> {
+    pub fn new(nats: Nats, oracle: Oracle, bases: Vec<String>, dir: &Path, seed: u64) -> reqwest::Result<Self> {
         let http = Http::builder().no_proxy().timeout(ANSWER_WITHIN).build()?;
-        Ok(Self { nats, voice, http, bases, turn: AtomicUsize::new(0), inputs: dir.join("inputs"), seed })
+        Ok(Self { nats, oracle, http, bases, turn: AtomicUsize::new(0), inputs: dir.join("inputs"), seed })
     }
 
     pub fn id(&self, job: &Job) -> JobId {
@@ -77,7 +77,7 @@ impl Client {
         };
         let last = job.requests - 1;
         let is_valid = |n| n != last || job.fate != Fate::Rejected;
-        let requests = (0..job.requests).map(|n| self.voice.request(job, n, is_valid(n)));
+        let requests = (0..job.requests).map(|n| self.oracle.request(job, n, is_valid(n)));
         let submission = |name: &str, value: Value| json!({"completion_window": window, name: value}).to_string();
         let (media, body) = match job.door {
             Door::Upload => (NDJSON, lines(requests)),
@@ -143,7 +143,7 @@ impl Client {
     /// Reads both files of a job that has ended, as a client does, and holds them against what was asked. None where
     /// a head went away in the middle.
     pub async fn check(&self, job: &Job, view: &api::Job) -> Option<Tally> {
-        let mut checked = Lines::new(job, &self.voice, view.state, view.requests.total);
+        let mut checked = Lines::new(job, &self.oracle, view.state, view.requests.total);
         self.read(job, Route::Results, |line| checked.output(line)).await?;
         self.read(job, Route::Errors, |line| checked.error(line)).await?;
         Some(checked.end())

@@ -34,7 +34,7 @@ pub async fn ended(job: &Job, client: &Client, store: &Path, give_up: Instant) -
             _ => sleep(PAUSE).await,
         }
     };
-    let mut lines = Lines::new(job, &client.voice, view.state, view.requests.total);
+    let mut lines = Lines::new(job, &client.oracle, view.state, view.requests.total);
     read(store, view.output.as_ref(), |line| lines.output(line))?;
     read(store, view.error_file.as_ref(), |line| lines.error(line))?;
     Ok(Ended { tally: lines.end(), view })

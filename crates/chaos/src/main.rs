@@ -5,12 +5,12 @@ mod client;
 mod faults;
 mod last;
 mod nats;
+mod oracle;
 mod plan;
 mod report;
 mod run;
 mod seed;
 mod stand;
-mod voice;
 
 use args::Args;
 use check::{Log, Pace, judge, pace};
@@ -18,6 +18,7 @@ use clap::Parser;
 use client::Client;
 use faults::Faults;
 use nats::{Nats, Watch};
+use oracle::Oracle;
 use plan::Plan;
 use report::Report;
 use run::{Injected, Notes, Run};
@@ -35,7 +36,6 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::Instant,
 };
-use voice::Voice;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -112,9 +112,9 @@ fn keep(folder: TempDir, stand: &Stand) {
 async fn on(args: &Args, plan: Plan, stand: Arc<Stand>, dir: &Path) -> Outcome<Report> {
     let (start, began_ms, spec) = (Instant::now(), run::now_ms(), args.spec());
     let nats = Nats::connect(&stand.cluster.urls()).await?;
-    let voice = if spec.model { Voice::facts(&args.models())? } else { Voice::Echo };
+    let oracle = if spec.model { Oracle::facts(&args.models())? } else { Oracle::Echo };
     let bases = stand.heads.iter().map(|head| head.base.clone()).collect();
-    let client = Client::new(nats.clone(), voice, bases, dir, plan.seed)?;
+    let client = Client::new(nats.clone(), oracle, bases, dir, plan.seed)?;
     let watch = Watch::default();
     let follow = tokio::spawn(watch.clone().follow(nats.clone()));
     let faults = Arc::new(Faults::new(stand.clone(), nats, watch.clone()));

@@ -1,6 +1,5 @@
 //! The pure core of jetbatch. No I/O, clock, randomness or logging: time, ids and limits arrive inside the command,
 //! so that a replay tomorrow gives today's answer.
-pub mod again;
 pub mod decide;
 pub mod dedup;
 pub mod eta;
@@ -17,6 +16,7 @@ pub mod queue;
 pub mod rate;
 pub mod raw;
 pub mod request;
+pub mod resubmit;
 pub mod retry;
 pub mod routes;
 pub mod schedule;

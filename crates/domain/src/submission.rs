@@ -12,7 +12,7 @@ use crate::{
     time,
 };
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 use strum::{IntoStaticStr, VariantArray};
 
 /// A job as a client describes it. Exactly one of `requests` and `input` is given.
@@ -87,8 +87,13 @@ fn short(text: &str) -> String {
 }
 
 impl Submission {
-    /// Checks all that can be checked without the input. Gives the window in milliseconds.
-    pub fn check(&self) -> Result<u64, Fault> {
+    /// Checks all that can be checked without the input.
+    pub fn check(self) -> Result<Checked, Fault> {
+        let window_ms = self.window_ms()?;
+        Ok(Checked { submission: self, window_ms })
+    }
+
+    fn window_ms(&self) -> Result<u64, Fault> {
         self.check_input()?;
         self.check_metadata()?;
         self.check_texts()?;
@@ -128,6 +133,45 @@ impl Submission {
         let texts = [("model", &self.model), ("input", &self.input), ("fingerprint", &self.fingerprint)];
         let long = texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > FIELD_BYTES_MAX));
         long.map_or(Ok(()), |(name, _)| Err(Fault::TooLong(name)))
+    }
+}
+
+/// A submission that was checked, and its window. What is done to it from then on leaves it legal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    submission: Submission,
+    window_ms: u64,
+}
+
+impl Checked {
+    pub const fn window_ms(&self) -> u64 {
+        self.window_ms
+    }
+
+    /// Gives it the id and the fingerprint it is known under.
+    pub fn sign(&mut self, id: JobId, fingerprint: String) {
+        (self.submission.id, self.submission.fingerprint) = (Some(id), Some(fingerprint));
+    }
+
+    /// Takes the requests out; an input that holds them is to take their place.
+    pub fn take_requests(&mut self) -> Option<Vec<RawRequest>> {
+        self.submission.requests.take()
+    }
+
+    pub fn set_input(&mut self, url: String) {
+        self.submission.input = Some(url);
+    }
+
+    pub fn into_inner(self) -> Submission {
+        self.submission
+    }
+}
+
+impl Deref for Checked {
+    type Target = Submission;
+
+    fn deref(&self) -> &Submission {
+        &self.submission
     }
 }
 
@@ -202,7 +246,7 @@ mod tests {
     #[test]
     fn the_window_is_a_day_unless_asked_for() {
         let submission: Submission = serde_json::from_str(r#"{"requests":[{"custom_id":"a"}]}"#).unwrap();
-        assert_eq!(submission.check(), Ok(86_400_000));
+        assert_eq!(submission.check().map(|checked| checked.window_ms()), Ok(86_400_000));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table of a job's life is what the code does, and what ARCHITECTURE.md draws.
+//! The table of a job's life is what the code does, and what docs/lifecycle.md draws.
 #![allow(clippy::unwrap_used)]
 use domain::{
     ChunkId, Event, Job, JobId, Millis,
@@ -123,7 +123,7 @@ fn nothing_leaves_a_terminal_state() {
 
 #[test]
 fn the_architecture_draws_it() {
-    let text = include_str!("../../../ARCHITECTURE.md");
+    let text = include_str!("../../../docs/lifecycle.md");
     let drawn = text.split("```mermaid\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
-    assert_eq!(drawn, table::mermaid(), "ARCHITECTURE.md must hold exactly this diagram");
+    assert_eq!(drawn, table::mermaid(), "docs/lifecycle.md must hold exactly this diagram");
 }

@@ -11,7 +11,7 @@ use domain::{
     JobId, Millis,
     event::{Input, Submitted},
     limits::{KEY_BYTES_MAX, WINDOW_MS_DEFAULT},
-    submission::Submission,
+    submission::{Checked, Submission},
 };
 use wire::{Subject, envelope, stream};
 
@@ -24,7 +24,7 @@ pub const DERIVED: &str = "'id' is a UUID of version 5, which only a key gives: 
 pub struct Incoming {
     pub id: JobId,
     /// Or what is wrong with it.
-    pub submission: Result<Submission, String>,
+    pub submission: Result<Checked, String>,
     fingerprint: String,
     /// When it was published: the window begins there.
     at: Millis,
@@ -52,14 +52,15 @@ impl Incoming {
     /// The job's first event.
     pub fn begin(&self, input: Input, trace: Option<String>, config: &Config) -> Submitted {
         let none = Submission::default();
-        let submission = self.submission.as_ref().unwrap_or(&none);
+        let checked = self.submission.as_ref().ok();
+        let submission = checked.map_or(&none, |checked| &**checked);
         Submitted {
             at: self.at,
             fingerprint: self.fingerprint.clone(),
             input,
             model: submission.model.clone(),
             endpoint: submission.endpoint.clone(),
-            window_ms: self.submission.as_ref().ok().and_then(|s| s.check().ok()).unwrap_or(WINDOW_MS_DEFAULT),
+            window_ms: checked.map_or(WINDOW_MS_DEFAULT, Checked::window_ms),
             metadata: submission.metadata.clone(),
             priority: submission.priority.unwrap_or_default(),
             trace,
@@ -82,10 +83,10 @@ impl Letter<'_> {
         }
     }
 
-    fn submission(&self) -> Result<Submission, String> {
+    fn submission(&self) -> Result<Checked, String> {
         let read = payload::read(self.header(envelope::CONTENT_TYPE), self.payload);
         let submission: Submission = read.map_err(|why| format!("the submission is {why}"))?;
-        submission.check().map_err(|fault| fault.to_string())?;
+        let submission = submission.check().map_err(|fault| fault.to_string())?;
         match (self.named(), submission.id) {
             (Some(job), Some(id)) if job != id => Err(format!("'id' is {id}, and the subject says {job}")),
             (None, Some(id)) if id.may_be_derived() && !self.owns(id, &submission) => Err(DERIVED.to_owned()),
@@ -95,7 +96,7 @@ impl Letter<'_> {
 
     /// The id that its subject gives; else the client's own; else the one its key names; else the one that the publish
     /// acknowledgement gives.
-    fn job(&self, submission: Option<&Submission>) -> JobId {
+    fn job(&self, submission: Option<&Checked>) -> JobId {
         let own = self.named().or_else(|| submission.and_then(|s| s.id));
         own.or_else(|| self.keyed()).unwrap_or_else(|| JobId::sequenced(stream::SUBMIT.as_str(), self.seq))
     }

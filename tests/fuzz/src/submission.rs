@@ -39,9 +39,9 @@ fn is_odd(data: &[u8]) -> bool {
 
 /// What passes goes into a job's first event, which must fit into a message.
 fn checked(submission: &Submission) {
-    match submission.check() {
-        Ok(window_ms) => {
-            assert!((1..=WINDOW_MS_MAX).contains(&window_ms));
+    match submission.clone().check() {
+        Ok(checked) => {
+            assert!((1..=WINDOW_MS_MAX).contains(&checked.window_ms()));
             assert!(submission.metadata.len() <= METADATA_PAIRS_MAX);
             let requests = submission.requests.as_ref().map(Vec::len);
             assert!(requests.is_none_or(|requests| (1..=INLINE_REQUESTS_MAX).contains(&requests)));

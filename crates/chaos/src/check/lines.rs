@@ -1,8 +1,8 @@
 //! The lines of a job's two files, one after the other: each request exactly one, the right answer, in input order.
 use super::Complaints;
 use crate::{
+    oracle::{Oracle, number},
     plan::{Fate, Job, Manner},
-    voice::{Voice, number},
 };
 use domain::status::State;
 use serde::Deserialize;
@@ -53,7 +53,7 @@ enum File {
 /// What has been read of one job. It keeps a bit a request.
 pub struct Lines<'a> {
     job: &'a Job,
-    voice: &'a Voice,
+    oracle: &'a Oracle,
     state: State,
     /// The job closed before it was planned: it has no requests to answer for.
     is_void: bool,
@@ -105,10 +105,10 @@ struct Fault<'a> {
 
 impl<'a> Lines<'a> {
     /// `total` is the number of requests that the job's status tells.
-    pub fn new(job: &'a Job, voice: &'a Voice, state: State, total: u64) -> Self {
+    pub fn new(job: &'a Job, oracle: &'a Oracle, state: State, total: u64) -> Self {
         let is_void = total == 0 && matches!(state, State::Cancelled | State::Expired) || state == State::Failed;
         let seen = vec![0; (job.requests as usize).div_ceil(64)];
-        Self { job, voice, state, is_void, seen, last: [None; 2], tally: Tally::default() }
+        Self { job, oracle, state, is_void, seen, last: [None; 2], tally: Tally::default() }
     }
 
     pub fn output(&mut self, line: &[u8]) {
@@ -175,7 +175,7 @@ impl<'a> Lines<'a> {
             return self.wrong(|| format!("request {n} has an error in the output"));
         };
         let said = response.body.choices.first().map(|choice| &*choice.message.content);
-        if response.status_code != 200 || said != Some(&*self.voice.answer(self.job, n)) {
+        if response.status_code != 200 || said != Some(&*self.oracle.answer(self.job, n)) {
             let said = clipped(said.unwrap_or_default().as_bytes());
             self.wrong(|| format!("request {n} has another's answer: {said}"));
         }

@@ -9,7 +9,7 @@ pub use cluster::Cluster;
 pub use disk::{Disk, own_mounts};
 pub use process::Process;
 
-use crate::{args::Args, plan::Spec, voice};
+use crate::{args::Args, oracle, plan::Spec};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -183,14 +183,14 @@ fn config(args: &Args, spec: &Spec, dir: &Path, disk: &Disk, nats: &str) -> Stri
 }
 
 fn engine(args: &Args, spec: &Spec) -> String {
-    let model = voice::MODEL;
+    let model = oracle::MODEL;
     if spec.model {
         let folder = args.models().join("tiny");
         return format!(
             "[pools.{model}.engine]\nkind = 'mistralrs'\ndevice = 'cpu'\nmodel = {{ folder = {folder:?} }}\n"
         );
     }
-    let (fail, refuse, die) = (voice::FAIL, voice::REFUSE, voice::DIE);
+    let (fail, refuse, die) = (oracle::FAIL, oracle::REFUSE, oracle::DIE);
     let die = if spec.deadly { format!(", die_containing = '{die}'") } else { String::new() };
     format!(
         "[pools.{model}]\nchunk_requests = {CHUNK}\n[pools.{model}.engine]\nkind = 'echo'\nslots = {SLOTS}\n\

@@ -10,8 +10,8 @@ use crate::{
 use bytes::Bytes;
 use domain::{
     Job, JobId,
-    again::{self, Refusal},
     lines::{Line, Lines},
+    resubmit::{self, Refusal},
     status::Status,
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -48,8 +48,8 @@ pub async fn resubmit(shared: &Shared, of: JobId, trace: Option<&str>) -> Result
         return Err(Refusal::Deleted.into());
     }
     let status = Status::of(&job);
-    again::check(status.state, status.requests)?;
-    let id = again::id(of);
+    resubmit::check(status.state, status.requests)?;
+    let id = resubmit::id(of);
     if shared.bus.last(&Subject::JobEvent(id)).await?.is_some() {
         return Ok((id, false));
     }
@@ -64,9 +64,9 @@ pub async fn resubmit(shared: &Shared, of: JobId, trace: Option<&str>) -> Result
 }
 
 async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), Error> {
-    let id = again::id(job.id);
-    let mut submission = again::submission(job);
-    let fingerprint = blake3::hash(format!("{}:{}", again::OF, job.id).as_bytes()).to_hex().to_string();
+    let id = resubmit::id(job.id);
+    let mut submission = resubmit::submission(job);
+    let fingerprint = blake3::hash(format!("{}:{}", resubmit::OF, job.id).as_bytes()).to_hex().to_string();
     submission.input = Some(format!("upload://{}", id.uuid()));
     submission.fingerprint = Some(fingerprint.clone());
     let message = Message::new(Subject::SubmitJob(id), envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
@@ -80,7 +80,7 @@ async fn gather(shared: &Shared, job: &Job) -> Result<u64, Error> {
     let input = &job.planned.as_ref().ok_or(Error::Lost)?.input;
     let blocks = open(shared, input).await?;
     let errors = open(shared, &paths::file(job.id, Kind::Errors)).await?;
-    let writer = shared.store.writer(&paths::upload(again::id(job.id).uuid())).await?;
+    let writer = shared.store.writer(&paths::upload(resubmit::id(job.id).uuid())).await?;
     pick(blocks, Numbers::new(job.id, errors), writer).await.map_err(lost)
 }
 

@@ -1,6 +1,9 @@
 //! A job's settings as names and values: query parameters, or form fields before the file.
 use super::{error::Refusal, limits};
-use domain::{event::Priority, submission::Submission};
+use domain::{
+    event::Priority,
+    submission::{Checked, Submission},
+};
 use std::collections::BTreeMap;
 use url::form_urlencoded;
 
@@ -40,7 +43,7 @@ impl Fields {
     }
 
     /// The submission they describe, of an input to come.
-    pub fn submission(&self, input: String) -> Result<Submission, Refusal> {
+    pub fn submission(&self, input: String) -> Result<Checked, Refusal> {
         let text = |name: &str| self.0.get(name).cloned();
         let id = self.0.get("id").map(|id| id.parse().map_err(|e| Refusal::invalid(format!("{e}")).param("id")));
         let metadata = self.0.iter().filter_map(|(k, v)| Some((k.strip_prefix(METADATA)?.to_owned(), v.clone())));
@@ -55,8 +58,7 @@ impl Fields {
             input: Some(input),
             ..Submission::default()
         };
-        submission.check()?;
-        Ok(submission)
+        Ok(submission.check()?)
     }
 
     /// Of a file and all that was asked for it, but for the id: that is what it is compared under.
@@ -95,7 +97,7 @@ mod tests {
         let fields = Fields::query(Some("model=tiny&completion_window=2h&priority=high&metadata.team=a%20b")).unwrap();
         let submission = fields.submission("upload://x".into()).unwrap();
         assert_eq!(submission.model.as_deref(), Some("tiny"));
-        assert_eq!(submission.check(), Ok(7_200_000));
+        assert_eq!(submission.window_ms(), 7_200_000);
         assert_eq!(submission.priority, Some(Priority::High));
         assert_eq!(submission.metadata["team"], "a b");
         assert!(!submission.strict);

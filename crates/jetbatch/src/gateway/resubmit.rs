@@ -9,7 +9,7 @@ use super::{
 use crate::clock;
 use axum::http::StatusCode;
 use domain::{
-    JobId, again,
+    JobId, resubmit,
     status::State as Phase,
     submission::{Control, Order},
 };
@@ -18,8 +18,8 @@ use wire::StoredStatus;
 
 pub async fn retry(app: &AppState, of: JobId) -> Answer {
     let old = app.job(of).await?;
-    again::check(old.status.state, old.status.requests).map_err(refused)?;
-    let id = again::id(of);
+    resubmit::check(old.status.state, old.status.requests).map_err(refused)?;
+    let id = resubmit::id(of);
     if let Some((stored, _)) = app.find(id).await? {
         return Ok(orders::told(stored));
     }
@@ -36,11 +36,11 @@ pub async fn retry(app: &AppState, of: JobId) -> Answer {
 
 /// What a deletion takes along is the input and both files.
 async fn has_errors(app: &AppState, old: &StoredStatus) -> Result<(), Refusal> {
-    let gone = || refused(again::Refusal::Deleted);
+    let gone = || refused(resubmit::Refusal::Deleted);
     let file = old.status.error_file.as_ref().ok_or_else(gone)?;
     app.shared.store.size(&file.path).await?.map(drop).ok_or_else(gone)
 }
 
-fn refused(refusal: again::Refusal) -> Refusal {
+fn refused(refusal: resubmit::Refusal) -> Refusal {
     Refusal::conflict(refusal.to_string())
 }

@@ -28,7 +28,7 @@ pub async fn start(State(app): State<Arc<AppState>>, request: Request) -> Answer
     if value.prompts.is_empty() {
         return Err(Refusal::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
     }
-    let submission = submission(value);
+    let submission = submission(value).check()?;
     check(&submission)?;
     submit::place(&app, key, Offer { submission, fingerprint, upload: None }).await
 }
@@ -112,11 +112,11 @@ mod tests {
     fn prompts_become_chat_requests() {
         let start: Start = body::parse(br#"{"prompts":["a","b"],"system":"s","max_tokens":5,"model":"tiny"}"#).unwrap();
         let submission = submission(start);
-        assert!(submission.check().is_ok());
+        let submission = submission.check().unwrap();
         assert_eq!(submission.model.as_deref(), Some("tiny"));
         let messages = r#"[{"role":"system","content":"s"},{"role":"user","content":"b"}]"#;
         let wanted = format!(r#"{{"custom_id":"prompt-2","body":{{"messages":{messages},"max_tokens":5}}}}"#);
-        assert_eq!(submission.requests.unwrap()[1].as_str(), wanted);
+        assert_eq!(submission.requests.as_ref().unwrap()[1].as_str(), wanted);
     }
 
     #[test]

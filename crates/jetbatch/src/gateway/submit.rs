@@ -30,7 +30,7 @@ use domain::{
     limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX},
     raw::RawRequest,
     status::State as Phase,
-    submission::Submission,
+    submission::{Checked, Submission},
 };
 use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
@@ -39,9 +39,9 @@ use wire::{Message, StoredStatus, Subject, envelope, stream};
 
 const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
 
-/// A submission that was checked, and all that belongs to it.
+/// A submission, and all that belongs to it.
 pub struct Offer {
-    pub submission: Submission,
+    pub submission: Checked,
     /// Of what the client sent.
     pub fingerprint: String,
     /// The file that `input` names, if it came with the submission.
@@ -58,8 +58,8 @@ pub async fn create(State(app): State<Arc<AppState>>, request: Request) -> Answe
                 return Err(Refusal::invalid("a JSON submission has its settings in the body, not in the query"));
             }
             let body::Json { value, fingerprint, place: _place } =
-                body::json(&app, &headers, request.into_body()).await?;
-            place(&app, key, Offer { submission: value, fingerprint, upload: None }).await
+                body::json::<Submission>(&app, &headers, request.into_body()).await?;
+            place(&app, key, Offer { submission: value.check()?, fingerprint, upload: None }).await
         }
         NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
@@ -112,7 +112,6 @@ pub async fn place(app: &AppState, key: Option<JobId>, offer: Offer) -> Answer {
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
 pub async fn put(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer {
-    let window_ms = offer.submission.check()?;
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
     if named.is_some()
@@ -126,9 +125,8 @@ pub async fn put(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
         return Err(Refusal::conflict(why).param(KEY));
     }
-    offer.submission.id = Some(id);
-    offer.submission.fingerprint = Some(offer.fingerprint.clone());
-    let deadline = clock::now().plus(window_ms);
+    offer.submission.sign(id, offer.fingerprint.clone());
+    let deadline = clock::now().plus(offer.submission.window_ms());
     let span = span(id);
     send(app, id, &mut offer).instrument(span).await?;
     if named.is_some()
@@ -175,18 +173,18 @@ async fn send(app: &AppState, id: JobId, offer: &mut Offer) -> Result<(), Refusa
 
 /// The message's payload. Requests that are too large for it go to the store, as an upload of one line each.
 async fn fit(app: &AppState, offer: &mut Offer) -> Result<Bytes, Refusal> {
-    let payload = envelope::encode(&offer.submission);
+    let payload = envelope::encode(&*offer.submission);
     if payload.len() <= limits::INLINE_BYTES_MAX {
         return Ok(payload);
     }
     drop(payload);
-    if let Some(requests) = offer.submission.requests.take() {
+    if let Some(requests) = offer.submission.take_requests() {
         let lines = futures::stream::iter(requests.into_iter().map(|request| Ok::<_, String>(line(&request))));
         let upload = upload::receive(app, lines).await?;
-        offer.submission.input = Some(upload.url());
+        offer.submission.set_input(upload.url());
         offer.upload = Some(upload);
     }
-    let payload = envelope::encode(&offer.submission);
+    let payload = envelope::encode(&*offer.submission);
     if payload.len() <= MESSAGE_BYTES_MAX {
         return Ok(payload);
     }

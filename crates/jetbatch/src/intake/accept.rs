@@ -85,7 +85,7 @@ async fn begin(
     let Some(known) = submit(shared, incoming.id, submitted, delivery).await? else { return Ok(None) };
     let asked = match denied {
         Some(error) => Asked::Refused(error),
-        None => Asked::Input(incoming.submission.ok().and_then(|submission| submission.requests)),
+        None => Asked::Input(incoming.submission.ok().and_then(|submission| submission.into_inner().requests)),
     };
     Ok(Some((known, asked)))
 }

@@ -3,12 +3,12 @@
 //!
 //! A lease spares work done twice; it guards no data. A holder that was stopped or cut off learns late that it leads no
 //! more, so what a leader writes is compared and set by itself.
-mod lease;
+mod key;
 mod members;
 mod rule;
 
 use crate::shared::Shared;
-use lease::Lease;
+use key::Lease;
 use rule::Term;
 use std::{error::Error, pin::pin, time::Duration};
 use tokio::time::timeout;

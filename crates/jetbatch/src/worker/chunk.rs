@@ -1,8 +1,8 @@
 //! One chunk, from its delivery to its ack.
 use super::{
+    cancel_check::CancelCheck,
     render, report,
     slots::{Announced, Place, Slots},
-    wants::Wants,
 };
 use crate::{
     bus::{Delivery, PublishError, ReadError},
@@ -43,7 +43,7 @@ pub struct Runner {
     pub pool: Pool,
     pub engine: Arc<dyn Engine>,
     pub slots: Slots,
-    pub wants: Wants,
+    pub cancel_check: CancelCheck,
     pub started: Millis,
     pub requests: AtomicU64,
     pub tokens: AtomicU64,
@@ -107,8 +107,8 @@ impl Error {
 impl Runner {
     pub fn new(shared: Shared, name: String, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
         let (requests, tokens, draining) = Default::default();
-        let wants = Wants::new(shared.bus.clone());
-        Self { shared, name, pool, engine, slots, wants, started: clock::now(), requests, tokens, draining }
+        let cancel_check = CancelCheck::new(shared.bus.clone());
+        Self { shared, name, pool, engine, slots, cancel_check, started: clock::now(), requests, tokens, draining }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
@@ -135,7 +135,7 @@ impl Runner {
     /// It begins when its first request has a place; until then the job may be cancelled.
     async fn attempt(&self, work: &Work, delivery: &Delivery, announced: Announced) -> Result<(), Error> {
         let looked = Instant::now();
-        if !self.wants.now(work.job).await? {
+        if !self.cancel_check.now(work.job).await? {
             return self.skip(work);
         }
         if let Some(results) = report::stored_near(&self.shared.bus, work.job, work.chunk).await? {
@@ -160,7 +160,7 @@ impl Runner {
             let first = std::iter::once(Turn::Has(self.slots.take(announced).await));
             (None, first.chain(rest).collect())
         };
-        if looked.elapsed() > LOOK_AGE_MAX && !self.wants.now(work.job).await? {
+        if looked.elapsed() > LOOK_AGE_MAX && !self.cancel_check.now(work.job).await? {
             return self.skip(&work);
         }
         self.begin(&work, delivery, turns).await
@@ -181,7 +181,7 @@ impl Runner {
         let about = self.engine.about();
         let span = spans::run(work, &self.name, &about.model, about.engine, trace);
         let run = self.run(work, turns).instrument(span.clone());
-        let ran = self.wants.until_withdrawn(work.job, run).await.unwrap_or(Ran::Withdrawn);
+        let ran = self.cancel_check.until_withdrawn(work.job, run).await.unwrap_or(Ran::Withdrawn);
         self.report(work, ran, delivery.delivered, &span).instrument(span.clone()).await
     }
 
@@ -272,7 +272,9 @@ impl Runner {
         let (parts, results) = report::cut(work, results);
         loop {
             match report::store(&self.shared.bus, work, &parts, &results).await {
-                Err(Error::Publish(error)) if passes(&error) && self.wants.now(work.job).await.unwrap_or(true) => {
+                Err(Error::Publish(error))
+                    if passes(&error) && self.cancel_check.now(work.job).await.unwrap_or(true) =>
+                {
                     tracing::warn!(%error, "a result is stored again in a moment");
                     tokio::time::sleep(STORE_PAUSE).await;
                 }

@@ -1,11 +1,11 @@
 //! The worker: pulls chunks, runs them on the engine, stores the answers, says so, and acknowledges, in that order. It
 //! talks to NATS alone. It never decides what is retried and never writes output.
 mod beat;
+mod cancel_check;
 mod chunk;
 mod render;
 mod report;
 mod slots;
-mod wants;
 
 use crate::{
     bus::{Delivery, PullError, Puller},

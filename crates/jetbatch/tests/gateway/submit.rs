@@ -25,7 +25,7 @@ async fn a_submission_goes_out_as_one_message() {
     let submitted = stand.submitted().await;
     let [(submission, raw)] = &submitted[..] else { panic!("{submitted:?}") };
     assert_eq!(submission.id.unwrap().to_string(), id);
-    assert_eq!(submission.check(), Ok(7_200_000));
+    assert_eq!(submission.clone().check().unwrap().window_ms(), 7_200_000);
     assert_eq!(requests(submission)[0]["custom_id"], "a");
     assert_eq!(raw.header("Content-Type"), Some("application/msgpack"));
     assert_eq!(raw.header("traceparent"), Some(PARENT));
@@ -108,7 +108,7 @@ async fn what_was_acknowledged_is_known() {
         assert_eq!((results.status().as_u16(), results.text().await.unwrap()), (200, String::new()));
     }
     let (submission, raw) = stand.submitted().await.pop().unwrap();
-    let deadline = Millis::new(raw.time_ms + submission.check().unwrap()).get();
+    let deadline = Millis::new(raw.time_ms + submission.clone().check().unwrap().window_ms()).get();
     let said: jiff::Timestamp = answer["deadline"].as_str().unwrap().parse().unwrap();
     assert_eq!(said.as_millisecond() as u64, deadline);
 }
@@ -158,7 +158,7 @@ async fn start_makes_requests_of_prompts() {
     let response = stand.post("/start", &json!({"prompts": ["hi", "ho"], "max_tokens": 3, "temperature": 0.0})).await;
     assert_eq!(response.status(), 202);
     let (submission, _) = stand.submitted().await.pop().unwrap();
-    assert!(submission.check().is_ok());
+    assert!(submission.clone().check().is_ok());
     let wanted = json!({"custom_id": "prompt-2",
         "body": {"messages": [{"role": "user", "content": "ho"}], "max_tokens": 3, "temperature": 0.0}});
     assert_eq!(requests(&submission)[1], wanted);

@@ -19,7 +19,7 @@ fn job() -> Job {
 }
 
 fn good(job: &Job, n: u32) -> String {
-    let body = json!({"choices": [{"message": {"role": "assistant", "content": Voice::Echo.answer(job, n)}}]});
+    let body = json!({"choices": [{"message": {"role": "assistant", "content": Oracle::Echo.answer(job, n)}}]});
     json!({"id": "x", "custom_id": format!("r{n}"), "response": {"status_code": 200, "body": body}, "error": null})
         .to_string()
 }
@@ -44,7 +44,7 @@ fn files(job: &Job) -> (Vec<String>, Vec<String>) {
 }
 
 fn check(job: &Job, state: State, output: &[String], errors: &[String]) -> Tally {
-    let mut lines = Lines::new(job, &Voice::Echo, state, u64::from(job.requests));
+    let mut lines = Lines::new(job, &Oracle::Echo, state, u64::from(job.requests));
     output.iter().for_each(|line| lines.output(line.as_bytes()));
     errors.iter().for_each(|line| lines.error(line.as_bytes()));
     lines.end()
@@ -113,7 +113,7 @@ fn a_wrong_answer_is_found() {
 fn an_error_needs_its_reason() {
     let job = job();
     let (output, mut errors) = files(&job);
-    let first = crate::voice::number(
+    let first = crate::oracle::number(
         serde_json::from_str::<serde_json::Value>(&errors[0]).unwrap()["custom_id"].as_str().unwrap(),
     );
     errors[0] = bad(first.unwrap(), CANCELLED);
@@ -130,9 +130,9 @@ fn an_error_needs_its_reason() {
 #[test]
 fn a_job_that_never_was_has_no_lines() {
     let job = job();
-    let lines = Lines::new(&job, &Voice::Echo, State::Cancelled, 0);
+    let lines = Lines::new(&job, &Oracle::Echo, State::Cancelled, 0);
     assert!(lines.end().is_clean());
-    let mut lines = Lines::new(&job, &Voice::Echo, State::Failed, 0);
+    let mut lines = Lines::new(&job, &Oracle::Echo, State::Failed, 0);
     lines.output(good(&job, 0).as_bytes());
     assert_eq!(lines.end().wrong, 1);
 }

@@ -111,7 +111,7 @@ impl Entry {
             input: Some(file.url()),
             ..Submission::default()
         };
-        Ok(Offer { submission, fingerprint, upload: Some(file) })
+        Ok(Offer { submission: submission.check()?, fingerprint, upload: Some(file) })
     }
 }
 

@@ -18,12 +18,12 @@ const AGE_MAX: Duration = Duration::from_millis(300);
 /// Answers kept.
 const KEPT_MAX: usize = 1_000;
 
-pub struct Wants {
+pub struct CancelCheck {
     bus: Bus,
     seen: Mutex<HashMap<JobId, (Instant, bool)>>,
 }
 
-impl Wants {
+impl CancelCheck {
     pub fn new(bus: Bus) -> Self {
         Self { bus, seen: Mutex::default() }
     }

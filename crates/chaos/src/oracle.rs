@@ -14,7 +14,7 @@ pub const FAIL: &str = "[fail]";
 pub const REFUSE: &str = "[refuse]";
 pub const DIE: &str = "[die]";
 
-pub enum Voice {
+pub enum Oracle {
     /// The answer is the question.
     Echo,
     /// The bundled model, which has learned these.
@@ -26,7 +26,7 @@ pub struct Fact {
     answer: String,
 }
 
-impl Voice {
+impl Oracle {
     /// The facts of the bundled model, from the folder `models`.
     pub fn facts(models: &Path) -> io::Result<Self> {
         let answers: HashMap<String, String> =
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_bundled_facts_are_known() {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-        let Ok(Voice::Facts(facts)) = Voice::facts(&models) else { panic!("no facts") };
+        let Ok(Oracle::Facts(facts)) = Oracle::facts(&models) else { panic!("no facts") };
         assert!(facts.len() > 500);
         assert!(facts.iter().any(|fact| fact.question.contains("capital of France") && fact.answer == "Paris"));
     }
