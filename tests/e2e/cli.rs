@@ -78,6 +78,24 @@ async fn exit_codes_mean_something() {
     assert!(unreachable.stderr().contains(&nobody), "{}", unreachable.story());
 }
 
+/// As a debugger reads it: every event of the job, in order, from the first to the last.
+#[tokio::test]
+async fn the_log_is_saved_event_by_event() {
+    let stand = Plan::echo("", 8).start().await;
+    let asks: Vec<Ask> = (0..20).map(|n| Ask::echo(format!("r{n}"), format!("text {n}"))).collect();
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.end(id).await;
+    let config = stand.config();
+    let job = id.to_string();
+    for args in [vec!["log", "--config", text(&config)], vec!["log", "--job", &job, "--config", text(&config)]] {
+        let saved = jetbatch(&args, 0).await;
+        let events: Vec<_> = saved.stdout().lines().map(|line| wire::saved::read(line).unwrap()).collect();
+        assert_eq!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>(), stand.log().await.events(id).await);
+    }
+    let none = jetbatch(&["log", "--job", "018f4e2a-7c1b-7000-8000-0123456789ab", "--config", text(&config)], 0).await;
+    assert_eq!(none.stdout(), "");
+}
+
 #[tokio::test]
 async fn streams_and_doctor_say_how_nats_stands() {
     let mut stand = Plan::echo("", 8).start().await;

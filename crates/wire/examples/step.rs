@@ -1,6 +1,5 @@
 //! Steps a saved log through the scheduler: `cargo run -p jetbatch-wire --example step -- LOG`
-//! prints, for each event, what is decided after it, and why. A saved log is a text file of one event a line: subject,
-//! version of the envelope, and the payload in hex, as in `tests/golden/log/events.txt`.
+//! prints, for each event, what is decided after it, and why. `jetbatch log > LOG` saves a log ([`wire::saved`]).
 //!
 //! The clock stands at each event's own time. What is sent is taken at once, and what is decided for a job as a whole is
 //! not appended: the log says what became of it.
@@ -10,18 +9,15 @@ use domain::{
     schedule::{Effect, Folded, Input, Jobs, Moment, Now, Scheduler},
 };
 use std::{collections::BTreeMap, process::ExitCode};
-use wire::{Subject, envelope};
+use wire::saved;
 
 const AHEAD_S: f64 = 5.0;
 
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("line {0} is not a subject, a version and a payload in hex")]
-    Shape(usize),
-    #[error("line {0} has the subject of no event")]
-    Subject(usize),
-    #[error("line {0} holds no event")]
-    Event(usize, #[source] envelope::DecodeError),
+#[error("line {line}: {source}")]
+pub struct Error {
+    line: usize,
+    source: saved::Error,
 }
 
 #[derive(Default)]
@@ -51,7 +47,7 @@ impl Fold {
 
 /// A line for each event, and under it one for each decision.
 pub fn step(log: &str) -> Result<String, Error> {
-    let events: Vec<_> = log.lines().enumerate().map(|(at, line)| read(at + 1, line)).collect::<Result<_, _>>()?;
+    let events: Vec<_> = log.lines().zip(1..).map(read).collect::<Result<_, _>>()?;
     let (mut fold, mut scheduler) = (Fold::default(), Scheduler::new(pools(&events), AHEAD_S));
     let (mut told, mut clock) = (String::new(), Millis::default());
     for (seq, (job, event)) in (1..).zip(&events) {
@@ -102,6 +98,10 @@ fn urgency(fold: &Fold, id: JobId, chunk: ChunkId) -> String {
     format!("{:?}, deadline {}, number {place} in the order; {state:?}", job.priority, job.deadline.get())
 }
 
+fn read((text, line): (&str, usize)) -> Result<(JobId, Event), Error> {
+    saved::read(text).map_err(|source| Error { line, source })
+}
+
 fn pools(events: &[(JobId, Event)]) -> Vec<Pool> {
     let of = |event: &Event| match event {
         Event::SegmentPlanned(plan) => plan.pools.clone(),
@@ -130,25 +130,6 @@ fn at(event: &Event) -> Option<Millis> {
         Event::OutputWritten(event) => event.at,
         Event::SegmentPlanned(_) => return None,
     })
-}
-
-fn read(at: usize, line: &str) -> Result<(JobId, Event), Error> {
-    let mut words = line.split(' ');
-    let (Some(subject), Some(version), Some(hex), None) = (words.next(), words.next(), words.next(), words.next())
-    else {
-        return Err(Error::Shape(at));
-    };
-    let bytes = bytes(hex).ok_or(Error::Shape(at))?;
-    let event = envelope::read_event(Some(version), &bytes).map_err(|source| Error::Event(at, source))?;
-    match subject.parse() {
-        Ok(Subject::JobEvent(job) | Subject::ChunkEvent(job)) => Ok((job, event)),
-        Ok(_) | Err(_) => Err(Error::Subject(at)),
-    }
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let pairs = hex.as_bytes().chunks(2);
-    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 #[allow(dead_code)] // the test takes the file as a module

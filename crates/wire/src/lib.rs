@@ -7,6 +7,7 @@ pub mod line;
 pub mod parts;
 mod presence;
 mod results;
+pub mod saved;
 mod status;
 mod subject;
 pub mod trace;

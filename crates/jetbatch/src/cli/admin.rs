@@ -1,4 +1,4 @@
-//! The commands that talk to NATS: `streams`, `rebuild`, `doctor`.
+//! The commands that talk to NATS: `streams`, `rebuild`, `log`, `doctor`.
 use super::{
     config, engines,
     error::{Error, chain},
@@ -10,7 +10,9 @@ use crate::{
     projector, serve,
 };
 use clap::{Args, Subcommand};
+use domain::JobId;
 use serde_json::json;
+use wire::{Filter, envelope, saved, stream::EVENTS};
 
 #[derive(Debug, Args)]
 pub struct Streams {
@@ -37,6 +39,15 @@ pub struct Rebuild {
     /// Leave the second bucket, `status_rebuilt`, where it is
     #[arg(long, requires = "compare")]
     keep: bool,
+    #[command(flatten)]
+    config: config::File,
+}
+
+#[derive(Debug, Args)]
+pub struct Log {
+    /// The events of one job only
+    #[arg(long)]
+    job: Option<JobId>,
     #[command(flatten)]
     config: config::File,
 }
@@ -131,6 +142,25 @@ pub async fn rebuild(args: Rebuild) -> Result<(), Error> {
     let closed = link.close().await;
     out::line(report?)?;
     closed
+}
+
+pub async fn log(args: Log) -> Result<(), Error> {
+    let link = Link::open(&args.config).await?;
+    let filter = args.job.map_or(Filter::Events, Filter::EventsOf);
+    print(&link.bus, &filter).await.and(link.close().await)
+}
+
+/// Up to the event that is the last one now.
+async fn print(bus: &Bus, filter: &Filter) -> Result<(), Error> {
+    let Some(last) = bus.last_of(EVENTS, filter).await.map_err(Error::failed)? else { return Ok(()) };
+    let mut reader = bus.read(EVENTS, filter, 1).await.map_err(Error::failed)?;
+    loop {
+        let raw = reader.next().await.map_err(Error::failed)?;
+        out::line(saved::line(&raw.subject, raw.header(envelope::VERSION), &raw.payload))?;
+        if raw.seq >= last.seq {
+            return Ok(());
+        }
+    }
 }
 
 fn tell(found: &projector::Comparison) -> Result<(), Error> {

@@ -69,6 +69,8 @@ enum Command {
     Streams(admin::Streams),
     /// Make every job's status anew from the event log, or compare them with it
     Rebuild(admin::Rebuild),
+    /// Print the event log, an event a line: subject, version, payload in hex. `jetbatch log > FILE` saves it
+    Log(admin::Log),
     /// Measure
     Bench(bench::Bench),
     /// Say what of the NATS set-up endangers data, and how to mend it; or whether engines answer as they should
@@ -130,6 +132,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Dead(args) => dead::dead(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
+        Command::Log(args) => admin::log(args).await,
         Command::Bench(args) => bench::bench(args).await,
         Command::Doctor(args) => admin::doctor(args).await,
         Command::Config(args) => config::config(&args),
