@@ -60,7 +60,7 @@ async fn live(stand: &Stand, log: &Log, n: usize) -> (JobId, Value, bool) {
         0..=2 | 8 => stand.http.submit("", jsonl(&asks)).await,
         3 => answer(stand.http.post("/jobs").json(&inline(&asks))).await.accepted(),
         4 | 5 | 9 => {
-            let id = JobId::keyed("retention", &n.to_string());
+            let id = JobId::new(uuid::Uuid::now_v7());
             let mut body = inline(&asks);
             body["id"] = json!(id);
             log.publish(Message::new(Subject::Submit, body.to_string())).await;
