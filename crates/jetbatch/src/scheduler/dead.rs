@@ -1,10 +1,10 @@
 //! Tells DEAD of chunks that were given up, each with its history from the log.
 //!
 //! What waits to be told is a span of the log for each job, so a storm of failures costs no memory, only DEAD's
-//! freshness: one task folds one job's events at a time, and reads each segment once a look. While the head lives
-//! nothing is lost but the entries of a job whose input stays unreadable; NATS is waited for. After a crash the next
-//! leader tells again of the last minute ([`domain::schedule::DEAD_MS`]); what waited for longer has no entry, but has
-//! its error line as any other.
+//! freshness: one task folds one job's events at a time, and reads each segment once a look. A job that was looked at
+//! rests, and holds up no other. While the head lives nothing is lost but the entries of a job whose input stays
+//! unreadable; NATS is waited for. After a crash the next leader tells again of the last minute
+//! ([`domain::schedule::DEAD_MS`]); what waited for longer has no entry, but has its error line as any other.
 mod segment;
 
 use crate::{
@@ -15,22 +15,22 @@ use crate::{
 };
 use domain::{Event, Job, JobId, event::ChunkFailed, job::Chunk};
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
     sync::Notify,
     task::AbortHandle,
-    time::{Instant, error::Elapsed, sleep, timeout},
+    time::{Instant, error::Elapsed, sleep_until, timeout},
 };
 use wire::{Filter, stream::EVENTS};
 
-/// After a look at a job's history the next one waits so many times as long as it took: a job that goes on failing is
+/// After a look at a job's history its next one waits so many times as long as it took: a job that goes on failing is
 /// looked at for a fifth of the time, however long its history grows.
 const REST: u32 = 4;
 const AGAIN: Duration = Duration::from_secs(2);
-/// Looks in a row that fail for a reason of the job's own: it must not hold up the others for ever.
+/// Looks at a job in a row that fail for a reason of its own.
 const TRIES_MAX: u32 = 30;
 /// An event that is known to be stored must come by then.
 const EVENT_WITHIN: Duration = Duration::from_secs(10);
@@ -65,8 +65,22 @@ struct Span {
 
 #[derive(Default)]
 struct Queue {
-    spans: Mutex<BTreeMap<JobId, Span>>,
+    waiting: Mutex<Waiting>,
     news: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    spans: BTreeMap<JobId, Span>,
+    /// Jobs that were looked at a while ago: those that rest, and those that failed before.
+    rests: HashMap<JobId, Rest>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    until: Instant,
+    /// Failures in a row.
+    tries: u32,
 }
 
 /// Told of what is given up; the task behind it ends with it.
@@ -97,41 +111,60 @@ impl Drop for Dead {
 
 impl Queue {
     fn add(&self, job: JobId, span: Span) {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let spans = &mut self.lock().spans;
         let held = spans.entry(job).or_insert(span);
         *held = Span { from: held.from.min(span.from), until: held.until.max(span.until) };
     }
 
-    /// The job that waits for the longest.
-    fn take(&self) -> Option<(JobId, Span)> {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let job = *spans.iter().min_by_key(|(_, span)| span.from)?.0;
-        spans.remove_entry(&job)
+    /// The job that waits for the longest of those that do not rest; else when the first of them is rested.
+    fn take(&self, now: Instant) -> Result<(JobId, Span), Option<Instant>> {
+        let mut waiting = self.lock();
+        let Waiting { spans, rests } = &mut *waiting;
+        rests.retain(|job, rest| rest.until > now || spans.contains_key(job));
+        let until = |job: &JobId| rests.get(job).map(|rest| rest.until).filter(|until| *until > now);
+        let next = spans.iter().filter(|(job, _)| until(job).is_none()).min_by_key(|(_, span)| span.from);
+        let Some((&job, &span)) = next else { return Err(spans.keys().filter_map(until).min()) };
+        spans.remove(&job);
+        Ok((job, span))
+    }
+
+    fn rest(&self, job: JobId, until: Instant, tries: u32) {
+        self.lock().rests.insert(job, Rest { until, tries });
+    }
+
+    fn tries(&self, job: JobId) -> u32 {
+        self.lock().rests.get(&job).map_or(0, |rest| rest.tries)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn work(shared: Shared, queue: Arc<Queue>) {
-    let mut tries = 0;
     loop {
-        let Some((job, span)) = queue.take() else {
-            queue.news.notified().await;
-            continue;
+        let (job, span) = match queue.take(Instant::now()) {
+            Ok(next) => next,
+            Err(rested) => {
+                tokio::select! {
+                    () = queue.news.notified() => {}
+                    () = sleep_until(rested.unwrap_or_else(Instant::now)), if rested.is_some() => {}
+                }
+                continue;
+            }
         };
-        let began = Instant::now();
+        let (began, tries) = (Instant::now(), queue.tries(job));
         match look(&shared, job, span).await {
-            Ok(()) => {
-                tries = 0;
-                sleep(began.elapsed() * REST).await;
-            }
-            Err(error) if error.is_of_nats() || tries < TRIES_MAX => {
-                tries += u32::from(!error.is_of_nats());
-                tracing::warn!(%job, error = &error as &dyn std::error::Error, "DEAD is told again in a moment");
-                queue.add(job, span);
-                sleep(AGAIN).await;
-            }
+            Ok(()) => queue.rest(job, Instant::now() + began.elapsed() * REST, 0),
             Err(error) => {
-                tries = 0;
-                tracing::error!(%job, error = &error as &dyn std::error::Error, "given-up chunks have no entry in DEAD");
+                let error_told = &error as &dyn std::error::Error;
+                if !error.is_of_nats() && tries >= TRIES_MAX {
+                    tracing::error!(%job, error = error_told, "given-up chunks have no entry in DEAD");
+                    continue;
+                }
+                tracing::warn!(%job, error = error_told, "DEAD is told again in a moment");
+                queue.add(job, span);
+                queue.rest(job, Instant::now() + AGAIN, tries + u32::from(!error.is_of_nats()));
             }
         }
     }
@@ -198,12 +231,26 @@ mod tests {
     #[test]
     fn one_span_a_job_and_the_longest_waiting_first() {
         let (queue, a, b) = (Queue::default(), JobId::keyed("t", "a"), JobId::keyed("t", "b"));
+        let now = Instant::now();
         for (job, seq) in [(a, 7), (b, 9), (a, 12), (a, 8)] {
             queue.add(job, Span { from: seq, until: seq });
         }
-        assert_eq!(queue.take(), Some((a, Span { from: 7, until: 12 })));
+        assert_eq!(queue.take(now), Ok((a, Span { from: 7, until: 12 })));
         queue.add(a, Span { from: 13, until: 13 });
-        assert_eq!(queue.take(), Some((b, Span { from: 9, until: 9 })));
-        assert_eq!((queue.take().map(|(job, _)| job), queue.take()), (Some(a), None));
+        assert_eq!(queue.take(now), Ok((b, Span { from: 9, until: 9 })));
+        assert_eq!((queue.take(now).map(|(job, _)| job), queue.take(now)), (Ok(a), Err(None)));
+    }
+
+    #[test]
+    fn a_job_that_rests_holds_up_no_other() {
+        let (queue, a, b) = (Queue::default(), JobId::keyed("t", "a"), JobId::keyed("t", "b"));
+        let (now, rested) = (Instant::now(), Instant::now() + AGAIN);
+        queue.rest(a, rested, 3);
+        queue.add(a, Span { from: 1, until: 1 });
+        queue.add(b, Span { from: 2, until: 2 });
+        assert_eq!(queue.take(now).map(|(job, _)| job), Ok(b));
+        assert_eq!((queue.take(now), queue.tries(a)), (Err(Some(rested)), 3));
+        assert_eq!(queue.take(rested).map(|(job, _)| job), Ok(a));
+        assert_eq!((queue.take(rested), queue.tries(a)), (Err(None), 0), "who rests no more is forgotten");
     }
 }
