@@ -156,6 +156,10 @@ async fn work(shared: Shared, queue: Arc<Queue>) {
         let (began, tries) = (Instant::now(), queue.tries(job));
         match look(&shared, job, span).await {
             Ok(()) => queue.rest(job, Instant::now() + began.elapsed() * REST, 0),
+            // Its requests are gone because nobody is to have them any more.
+            Err(Error::Store(error)) if error.is_not_found() && is_deleted(&shared, job).await => {
+                tracing::debug!(%job, "a deleted job has no entries in DEAD");
+            }
             Err(error) => {
                 let error_told = &error as &dyn std::error::Error;
                 if !error.is_of_nats() && tries >= TRIES_MAX {
@@ -168,6 +172,10 @@ async fn work(shared: Shared, queue: Arc<Queue>) {
             }
         }
     }
+}
+
+async fn is_deleted(shared: &Shared, job: JobId) -> bool {
+    log::is_deleted(&shared.bus, job).await.unwrap_or(false)
 }
 
 /// Folds the job's events up to the span's end. A segment is told of when it is archived, or at the end.
