@@ -1,5 +1,5 @@
 //! From a planned chunk to the message a worker takes.
-use super::Passing;
+use super::Transient;
 use crate::{
     bus::{Bus, PublishError},
     clock, spans,
@@ -53,7 +53,7 @@ impl Segments {
         chunk: ChunkId,
         generation: u32,
         failed: Option<String>,
-    ) -> Result<Option<Prepared>, Passing> {
+    ) -> Result<Option<Prepared>, Transient> {
         let Some(segment) = job.open.get(&chunk.segment) else { return Ok(None) };
         let (Some(Chunk::Owed { failures, .. }), Some(plan)) =
             (job.chunk(chunk), segment.plan.chunks.get(chunk.index as usize))
@@ -61,7 +61,7 @@ impl Segments {
             return Ok(None);
         };
         let lines = self.of(job, segment, plan).await?;
-        let lines = lines.ok_or(Passing::Changed { job: job.id, segment: chunk.segment })?;
+        let lines = lines.ok_or(Transient::Changed { job: job.id, segment: chunk.segment })?;
         let pool = segment.plan.pools[usize::from(plan.pool)].clone();
         let attempt = failures.tries + 1;
         let submitted = &job.submitted;

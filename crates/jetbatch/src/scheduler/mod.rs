@@ -42,7 +42,7 @@ pub enum Error {
 
 /// What may pass: it is tried again at the next tick.
 #[derive(Debug, thiserror::Error)]
-enum Passing {
+enum Transient {
     #[error("work could not be stored")]
     Publish(#[from] PublishError),
     #[error("NATS could not be read")]
@@ -178,7 +178,7 @@ impl Scheduler {
         }
     }
 
-    async fn act(&mut self) -> Result<(), Passing> {
+    async fn act(&mut self) -> Result<(), Transient> {
         let mut sends = Vec::new();
         for effect in self.core.outstanding(&self.log, self.now()) {
             match effect {
@@ -197,7 +197,7 @@ impl Scheduler {
         self.send(sends).await
     }
 
-    async fn append(&mut self, id: JobId, command: Command) -> Result<(), Passing> {
+    async fn append(&mut self, id: JobId, command: Command) -> Result<(), Transient> {
         let Some(folded) = self.log.job(&id) else { return Ok(()) };
         let (job, ends) = (folded.job.clone_head(), matches!(command, Command::End { .. }));
         let trace = job.submitted.trace.clone();

@@ -1,5 +1,5 @@
 //! What WORK holds, and who works, against what the log owes.
-use super::{Error, Passing, Scheduler};
+use super::{Error, Scheduler, Transient};
 use crate::shared::Shared;
 use domain::{
     Pool,
@@ -21,7 +21,7 @@ struct Look {
     workers: Option<HashMap<Pool, u64>>,
 }
 
-async fn look(shared: &Shared, now: Now) -> Result<Look, Passing> {
+async fn look(shared: &Shared, now: Now) -> Result<Look, Transient> {
     let filter = Filter::Work;
     let (subjects, workers) = tokio::join!(shared.bus.subjects(stream::WORK, &filter), workers(shared));
     let subjects = subjects?;

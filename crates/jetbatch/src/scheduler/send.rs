@@ -1,5 +1,5 @@
 //! From what is to be sent to messages in WORK.
-use super::{Passing, Scheduler, lines};
+use super::{Scheduler, Transient, lines};
 use crate::bus::PublishError;
 use domain::schedule::{Input, Send};
 use futures::StreamExt;
@@ -8,7 +8,7 @@ use futures::StreamExt;
 const SENDS_AT_ONCE: usize = 16;
 
 impl Scheduler {
-    pub(super) async fn send(&mut self, sends: Vec<Send>) -> Result<(), Passing> {
+    pub(super) async fn send(&mut self, sends: Vec<Send>) -> Result<(), Transient> {
         let mut works = Vec::new();
         for send in sends {
             match self.prepare(&send).await {
@@ -27,7 +27,7 @@ impl Scheduler {
     }
 
     /// One job's input that is away or was changed must not stop the others.
-    fn set_aside(&mut self, send: &Send, error: &Passing) {
+    fn set_aside(&mut self, send: &Send, error: &Transient) {
         let job = send.job;
         if !self.core.is_aside(job, self.now().moment) {
             tracing::error!(%job, error = error as &dyn std::error::Error, "the job's input cannot be read; it is tried again");
@@ -36,12 +36,12 @@ impl Scheduler {
         self.input(Input::Unreadable(job));
     }
 
-    async fn prepare(&mut self, send: &Send) -> Result<Option<lines::Prepared>, Passing> {
+    async fn prepare(&mut self, send: &Send) -> Result<Option<lines::Prepared>, Transient> {
         let Some(folded) = self.log.job(&send.job) else { return Ok(None) };
         self.segments.work(&folded.job, send.chunk, send.generation, send.failed.clone()).await
     }
 
-    async fn publish(&mut self, works: Vec<(Send, lines::Prepared)>) -> Result<(), Passing> {
+    async fn publish(&mut self, works: Vec<(Send, lines::Prepared)>) -> Result<(), Transient> {
         if works.is_empty() {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Scheduler {
     }
 
     /// A full stream is told of once, when it begins and when it ends.
-    fn judge(&mut self, failed: Option<PublishError>) -> Result<(), Passing> {
+    fn judge(&mut self, failed: Option<PublishError>) -> Result<(), Transient> {
         let was_full = self.core.was_full();
         match failed {
             Some(error @ PublishError::Full { .. }) => {
