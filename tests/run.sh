@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test: units, properties, and end to end with a real nats-server, the `nats` command, Jaeger and an
-# S3 server. The last three are built where Go is present; elsewhere their tests are skipped, and this says so, unless
-# JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3): then a skip is a failure.
+# S3 server, llama.cpp's server, OpenAI's client, and a browser. All but the first are built where Go, or Python, is present; elsewhere their tests are
+# skipped, and this says so, unless JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3,llama,openai,page): then a skip is a failure.
 # Arguments go to `cargo test`.
 set -eu
 # shellcheck source=deploy/setup.sh
@@ -19,14 +19,20 @@ tool() {
         exit 1
         ;;
     esac
-    printf '\n*** SKIPPED: the end-to-end tests with %s, for want of Go. ***\n\n' "$1" >&2
+    printf '\n*** SKIPPED: the end-to-end tests with %s, for want of Go or Python. ***\n\n' "$1" >&2
 }
 nats_cli=$(tool nats)
 jaeger=$(tool jaeger)
 s3=$(tool s3)
+llama=$(tool llama)
+openai=$(tool openai)
+page=$(tool page)
 [ -z "$nats_cli" ] || export JETBATCH_TEST_NATS_CLI="$nats_cli"
 [ -z "$jaeger" ] || export JETBATCH_TEST_JAEGER="$jaeger"
 [ -z "$s3" ] || export JETBATCH_TEST_S3="$s3"
+[ -z "$llama" ] || export JETBATCH_TEST_LLAMA="$llama"
+[ -z "$openai" ] || export JETBATCH_TEST_OPENAI="$openai"
+[ -z "$page" ] || export JETBATCH_TEST_PAGE="$page"
 
 # The binary first: the end-to-end tests start it, and all targets together fix one set of features.
 cargo build --workspace --all-targets

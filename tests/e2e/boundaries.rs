@@ -183,7 +183,7 @@ fn is_subject(literal: &str) -> bool {
     let legal =
         |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
     let tokens: Vec<&str> = literal.split('.').collect();
-    let is_file = matches!(tokens[..], [_, "jsonl" | "json" | "toml"]);
+    let is_file = matches!(tokens[..], [_, "jsonl" | "json" | "toml" | "js"]);
     tokens.len() > 1 && FIRST.contains(&tokens[0]) && tokens[1..].iter().all(|token| legal(token)) && !is_file
 }
 

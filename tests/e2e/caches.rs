@@ -1,5 +1,6 @@
 //! WORK and the buckets are caches: whoever deletes them in the middle of a job loses nothing.
 use crate::support::{Ask, LONG, Plan, Stand, jsonl, message_count};
+use async_nats::jetstream::stream::{Config, StorageType};
 use domain::JobId;
 use futures::StreamExt;
 use testkit::wait_for;
@@ -30,6 +31,23 @@ async fn work_is_deleted() {
     js.delete_stream(stream::WORK).await.unwrap();
     stand.answered(id, &asks).await;
     assert_eq!(message_count(&js, stream::WORK).await, 0);
+}
+
+/// WORK lay on the disk once, and no server changes the storage of a stream.
+#[tokio::test]
+async fn work_of_another_storage_is_made_anew() {
+    let (mut stand, id, asks) = midway().await;
+    let js = stand.log().await.js;
+    let storage = async || js.get_stream(stream::WORK).await.unwrap().cached_info().config.storage;
+    assert_eq!(storage().await, StorageType::Memory);
+    let config = js.get_stream(stream::WORK).await.unwrap().cached_info().config.clone();
+    js.delete_stream(stream::WORK).await.unwrap();
+    // The head may have made it again by now.
+    let _ = js.delete_stream(stream::WORK).await;
+    js.create_stream(Config { storage: StorageType::File, ..config }).await.unwrap();
+    stand.replace_head().await;
+    assert_eq!(storage().await, StorageType::Memory);
+    stand.answered(id, &asks).await;
 }
 
 #[tokio::test]

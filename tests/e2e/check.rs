@@ -15,23 +15,25 @@ fn checked(echo: &str) -> Plan {
 
 #[tokio::test]
 async fn a_pool_that_mixes_sequences_up_takes_no_work() {
-    let mut stand = checked("delay_ms = 5, mix = true").start().await;
+    let mut stand = checked("delay_ms = 20, mix = true").start().await;
     let worker = &mut stand.workers[0];
     let ended = worker.exit(LONG).await;
     assert_eq!(ended.code(), Some(1), "{}", worker.story());
     let told = worker.stderr();
-    let last = told.lines().last().unwrap_or_default();
     let why = format!(
-        "jetbatch: pool '{MODEL}' takes no work, because its engine did not pass the check: sequences are mixed up: "
+        "jetbatch: pool '{MODEL}' takes no work, because its engine did not pass the check: sequences are mixed up: prompt "
     );
-    assert!(last.starts_with(&why), "{}", worker.story());
-    assert!(last.contains("prompt 1 of 64, token 1: alone \"What is 1 + 1?\", together "), "{}", worker.story());
+    let found = told.lines().find_map(|line| line.strip_prefix(&why));
+    // Which prompts meet is a matter of time.
+    let parts =
+        found.is_some_and(|found| found.contains(" of 64, token 1: alone \"") && found.contains("\", together \""));
+    assert!(parts, "{}", worker.story());
     assert!(!told.contains("worker ready"), "{}", worker.story());
 }
 
 #[tokio::test]
 async fn a_pool_that_keeps_them_apart_takes_work() {
-    let mut stand = checked("delay_ms = 5").start().await;
+    let mut stand = checked("delay_ms = 20").start().await;
     stand.workers[0].line("keeps its sequences apart", LONG).await;
     let asks: Vec<Ask> = (0..20).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
     let id = stand.http.submit("", jsonl(&asks)).await;
@@ -44,7 +46,7 @@ async fn the_doctor_looks_at_engines_without_nats() {
     let file = dir.path().join("jetbatch.toml");
     let config = file.to_str().unwrap();
     let echo = |name: &str, mix: bool| {
-        format!("[pools.{name}.engine]\nkind = 'echo'\nslots = 8\necho = {{ delay_ms = 5, mix = {mix} }}\n")
+        format!("[pools.{name}.engine]\nkind = 'echo'\nslots = 8\necho = {{ delay_ms = 20, mix = {mix} }}\n")
     };
     let nats = format!("[nats]\nurl = 'nats://127.0.0.1:{}'\n", free_port());
     std::fs::write(&file, [&nats, &echo("good", false)].map(String::as_str).concat()).unwrap();
@@ -60,7 +62,7 @@ async fn the_doctor_looks_at_engines_without_nats() {
     assert!(ill.stderr().contains("2 pools not fit for work"), "{}", ill.story());
     let found: Value = serde_json::from_str(&ill.stdout()).unwrap();
     let told = |at: usize| (found[at]["pool"].as_str().unwrap(), found[at]["error"].as_str().unwrap_or_default());
-    assert!(matches!(told(0), ("bad", why) if why.starts_with("sequences are mixed up: prompt 1 of 64")), "{found}");
+    assert!(matches!(told(0), ("bad", why) if why.starts_with("sequences are mixed up: prompt ")), "{found}");
     assert_eq!((told(1), &found[1]["checked"]["prompts"]), (("good", ""), &64.into()));
     assert!(matches!(told(2), ("lost", why) if !why.is_empty()) && found[2]["engine"].is_null(), "{found}");
 }

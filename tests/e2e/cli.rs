@@ -5,6 +5,7 @@ use std::path::Path;
 use testkit::{
     nats::free_port,
     process::{Jetbatch, Start, binary},
+    wait_for,
 };
 
 /// Runs a command to its end; its exit code must be this. Gives what it printed.
@@ -50,6 +51,63 @@ async fn a_job_from_submit_to_results() {
     crate::support::answers_in(&printed.stdout(), &asks);
     let errors = jetbatch(&["errors", &id, "--url", url], 0).await;
     assert!(lines(&errors.stdout()).is_empty());
+}
+
+/// The answers stand in the file before the job has ended, and at the end each once, over a restart of the server.
+#[tokio::test]
+async fn a_run_prints_answers_as_they_come() {
+    let mut stand = Plan::echo("delay_ms = 2", 4).start().await;
+    stand.tell("JETBATCH__HTTP__LISTEN", &format!("127.0.0.1:{}", free_port()));
+    stand.replace_head().await;
+    let asks: Vec<Ask> = (0..25_000).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
+    let (input, output) = (stand.path("batch.jsonl"), stand.path("answers.jsonl"));
+    std::fs::write(&input, jsonl(&asks)).unwrap();
+    let script =
+        format!("exec {} run {} --url {} > {}", binary().display(), text(&input), stand.http.base, text(&output));
+    let mut run = Start::new("sh").args(["-c", &script]).env("NO_PROXY", "127.0.0.1").spawn();
+    let printed = || std::fs::read_to_string(&output).map(|text| text.lines().count()).unwrap_or_default();
+    wait_for("the first answers", LONG, || async { (printed() > 0).then_some(()) }).await;
+    assert!(printed() < asks.len(), "it printed at the end only");
+    stand.replace_head().await;
+    assert_eq!(run.exit(LONG).await.code(), Some(0), "{}", run.story());
+    crate::support::answers_in(&std::fs::read_to_string(&output).unwrap(), &asks);
+    assert!(run.stderr().contains("25,000 completed"), "{}", run.story());
+}
+
+#[tokio::test]
+async fn a_run_tells_what_became_of_it() {
+    let stand = Plan::echo(r#"refuse_containing = "no way""#, 8).start().await;
+    let url = stand.http.base.as_str();
+    let (bad, mixed, errors) = (stand.path("bad.jsonl"), stand.path("mixed.jsonl"), stand.path("errors.jsonl"));
+    std::fs::write(&bad, "{\n").unwrap();
+    let failed = jetbatch(&["run", text(&bad), "--url", url], 3).await;
+    assert!(failed.stderr().contains("line 1") && failed.stdout().is_empty(), "{}", failed.story());
+
+    let mut asks: Vec<Ask> = (0..30).map(|n| Ask::echo(format!("r{n}"), format!("say {n}"))).collect();
+    std::fs::write(&mixed, jsonl(&[vec![Ask::echo("no", "no way")], asks.clone()].concat())).unwrap();
+    let run = jetbatch(&["run", text(&mixed), "--url", url, "--errors", text(&errors), "--limit", "11"], 0).await;
+    asks.truncate(10);
+    crate::support::answers_in(&run.stdout(), &asks);
+    assert!(std::fs::read_to_string(&errors).unwrap().contains("\"no\""), "{}", run.story());
+    jetbatch(&["run", "s3://bucket/x.jsonl", "--limit", "3", "--url", url], 2).await;
+}
+
+#[tokio::test]
+async fn an_interrupted_run_leaves_the_job() {
+    let stand = Plan::echo("delay_ms = 100", 2).start().await;
+    let input = stand.path("batch.jsonl");
+    let asks: Vec<Ask> = (0..2_000).map(|n| Ask::echo(format!("r{n}"), "say")).collect();
+    std::fs::write(&input, jsonl(&asks)).unwrap();
+    let mut run = Start::new(binary())
+        .args(["run", text(&input), "--url", &stand.http.base])
+        .env("NO_PROXY", "127.0.0.1")
+        .spawn();
+    wait_for("the job to run", LONG, || async { run.stderr().contains("in_progress").then_some(()) }).await;
+    run.interrupt();
+    assert_eq!(run.exit(LONG).await.code(), Some(7), "{}", run.story());
+    let id = run.stderr().lines().find_map(|line| line.strip_prefix("job ").map(str::to_owned)).unwrap();
+    let status = jetbatch(&["status", &id, "--url", &stand.http.base], 0).await;
+    assert!(status.stdout().contains("in_progress"), "{}", status.story());
 }
 
 #[tokio::test]
@@ -101,8 +159,11 @@ async fn streams_and_doctor_say_how_nats_stands() {
     let mut stand = Plan::echo("", 8).start().await;
     let config = stand.config();
     jetbatch(&["streams", "check", "--config", text(&config)], 0).await;
-    // A head that runs would bring the stream back by itself.
+    // Who starts creates what is missing, the head and each worker: none may still be about to.
     stand.head.kill9().await;
+    for worker in &mut stand.workers {
+        worker.kill9().await;
+    }
     stand.log().await.js.delete_stream(wire::stream::ALERTS).await.unwrap();
     let missing = jetbatch(&["streams", "check", "--config", text(&config)], 1).await;
     assert!(missing.stdout().contains(wire::stream::ALERTS.as_str()), "{}", missing.story());

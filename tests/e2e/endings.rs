@@ -1,6 +1,6 @@
 //! Jobs that end early: cancelled or expired. What is answered is kept; each other request has one error line.
 use crate::support::{Ask, LONG, Log, Plan, Stand, jsonl, message_count, split_in};
-use domain::{Event, JobId, Millis, event::ChunkDone};
+use domain::{Event, JobId, Timestamp, event::ChunkDone};
 use serde_json::Value;
 use testkit::wait_for;
 use wire::stream;
@@ -37,7 +37,7 @@ fn dones(events: &[Event]) -> impl Iterator<Item = &ChunkDone> {
     events.iter().filter_map(|event| if let Event::ChunkDone(done) = event { Some(done) } else { None })
 }
 
-fn closing(events: &[Event]) -> Option<Millis> {
+fn closing(events: &[Event]) -> Option<Timestamp> {
     events.iter().find_map(|event| if let Event::JobClosing(closing) = event { Some(closing.at) } else { None })
 }
 

@@ -4,7 +4,8 @@
 //! `JETBATCH_BIN` names the jetbatch that is tested (default: the one built beside this binary).
 //! `JETBATCH_TEST_ENGINE=echo` takes the echo engine where the bundled model would run, for a jetbatch built without
 //! mistral.rs. `JETBATCH_TEST_NATS_CLI`, `JETBATCH_TEST_JAEGER` and `JETBATCH_TEST_S3` name the `nats` command, Jaeger's
-//! all-in-one and VersityGW.
+//! all-in-one and VersityGW; `JETBATCH_TEST_LLAMA` a Python with llama.cpp's server, `JETBATCH_TEST_OPENAI` one
+//! with OpenAI's client, `JETBATCH_TEST_PAGE` a folder with a browser and what drives it, and `JETBATCH_TEST_OPENAI_SCHEMA` OpenAI's document, where every answer is to be held against it.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../answers/mod.rs"]
@@ -12,25 +13,40 @@ mod answers;
 mod bad_input;
 mod boundaries;
 mod caches;
+mod cancels;
 mod check;
 mod cli;
 mod crashes;
 mod dead;
 mod doors;
+#[path = "../tools/embedder.rs"]
+mod embedder;
+mod embeddings;
 mod endings;
 mod engine_faults;
+mod hangup;
 mod heads;
 mod idempotency;
+mod identity;
 mod jaeger;
+mod losses;
 mod nats_cli;
+mod openai;
 mod orders;
+mod page;
 mod pressure;
+mod prometheus;
+mod quarantine;
+mod quote;
 mod readme;
+mod remote;
 mod retention;
 mod retry;
 mod s3;
 mod streams;
 mod support;
+mod tenants;
+mod timeline;
 mod traces;
 mod urgency;
 mod warnings;

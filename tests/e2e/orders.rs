@@ -1,6 +1,6 @@
 //! Orders for a job that runs: each does what it says, twice is once, and where it makes no sense it is refused.
 use crate::support::{Ask, LONG, Plan, Stand, echoes, jsonl, message_count};
-use domain::{Event, JobId, Millis};
+use domain::{Event, JobId, Timestamp};
 use serde_json::{Value, json};
 use testkit::wait_for;
 use wire::stream;
@@ -40,7 +40,7 @@ async fn a_paused_job_stands_still_and_loses_nothing() {
 
 /// Between pause and resume no chunk began, and what ran was left within a second.
 fn assert_stood_still(events: &[Event]) {
-    let [mut paused, mut resumed] = [Millis::default(); 2];
+    let [mut paused, mut resumed] = [Timestamp::default(); 2];
     for event in events {
         match event {
             Event::JobPaused(at) => paused = at.at,

@@ -1,9 +1,9 @@
 //! What happens when there is no room, no store, no NATS or no end of clients: work waits or is told clearly why not,
 //! and all goes on by itself.
-use crate::support::{Disk, LONG, Log, Plan, Stand, answer, completed, echoes, jsonl, message_count};
+use crate::support::{Ask, Disk, LONG, Log, Plan, Stand, answer, completed, echoes, jsonl, message_count};
 use async_nats::jetstream::stream::Config;
 use domain::{
-    ChunkId, Event, JobId, Millis,
+    ChunkId, Event, JobId, Timestamp,
     event::{ChunkFailed, FaultClass},
 };
 use futures::future::join_all;
@@ -164,7 +164,7 @@ async fn uploads_trickle() {
 /// Uploads a byte a second until it is answered, and gives the answer.
 async fn trickle(base: String) -> String {
     let mut socket = connect(&base).await;
-    socket.write_all(b"POST /files HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n").await.unwrap();
+    socket.write_all(b"POST /files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n").await.unwrap();
     let (mut answer, mut bytes) = (Vec::new(), [0; 4096]);
     loop {
         match tokio::time::timeout(Duration::from_secs(1), socket.read(&mut bytes)).await {
@@ -201,15 +201,72 @@ async fn connections_are_many() {
     }
 }
 
+/// More connections than there are descriptors: work goes on, and probes are answered.
+#[tokio::test]
+async fn more_connect_than_there_are_descriptors() {
+    let stand = Plan::echo("delay_ms = 20", 4).no_more_descriptors(256).start().await;
+    let asks = echoes(200);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.midway(id, 8).await;
+    let idle: Vec<_> = join_all((0..400).map(|_| connect(&stand.http.base))).await;
+    let probe = async |path: &str| {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+        client.get(format!("{}{path}", stand.http.base)).send().await.map(|answer| answer.status().as_u16()).ok()
+    };
+    for path in ["/healthz", "/metrics", "/readyz"] {
+        wait_for("the probe's answer", LONG, || async { (probe(path).await == Some(200)).then_some(()) }).await;
+    }
+    // Idle ones are given up after a while; so many new ones take every place again.
+    let refused = || async {
+        let _idle = join_all((0..100).map(|_| connect(&stand.http.base))).await;
+        (probe("/jobs").await == Some(503)).then_some(())
+    };
+    wait_for("a refusal of what is no probe", LONG, refused).await;
+    let log = stand.log().await;
+    let ended = || async { log.events(id).await.iter().any(|event| matches!(event, Event::JobEnded(_))).then_some(()) };
+    wait_for("the job's end", LONG, ended).await;
+    drop(idle);
+    stand.answered(id, &asks).await;
+    assert!(!stand.head.stderr().contains("Too many open files"), "{}", stand.head.story());
+}
+
+/// More event streams than there are places for: who comes too late is told so, and no other door is shut.
+#[tokio::test]
+async fn event_streams_have_a_bound_of_their_own() {
+    testkit::process::raise_descriptors();
+    let stand = Plan::echo("delay_ms = 20", 4).start().await;
+    let (asks, base) = (echoes(400), stand.http.base.as_str());
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.midway(id, 8).await;
+    stand.http.post(&format!("/jobs/{id}/pause")).send().await.unwrap();
+    let feeds = join_all((0..2_100).map(|_| events(base, id))).await;
+    let count = |code: &str| feeds.iter().filter(|(_, told)| told == code).count();
+    assert_eq!((count("200"), count("503")), (1_024, 2_100 - 1_024));
+    for path in ["/healthz", "/metrics", "/readyz"] {
+        assert_eq!(stand.http.get(path).await.status, 200, "{path}");
+    }
+    let other = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(other, &asks).await;
+    stand.http.post(&format!("/jobs/{id}/resume")).send().await.unwrap();
+    stand.answered(id, &asks).await;
+    drop(feeds);
+}
+
 /// An event stream that has begun.
 async fn listen(base: &str, id: JobId) -> TcpStream {
-    let mut socket = connect(base).await;
-    let request = format!("GET /jobs/{id}/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut head = [0; 15];
-    socket.read_exact(&mut head).await.unwrap();
-    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    let (socket, code) = events(base, id).await;
+    assert_eq!(code, "200");
     socket
+}
+
+/// Asks for an event stream, and gives the status that it was told.
+async fn events(base: &str, id: JobId) -> (TcpStream, String) {
+    let mut socket = connect(base).await;
+    let request = format!("GET /jobs/{id}/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut head = [0; 12];
+    socket.read_exact(&mut head).await.unwrap();
+    (socket, String::from_utf8_lossy(&head[9..]).into_owned())
 }
 
 /// A worker whose clock is an hour ahead tells of a failure: the chunk is tried again all the same, and not in an hour.
@@ -221,12 +278,13 @@ async fn a_clock_is_an_hour_ahead() {
     let is_sent = || async { (message_count(&log.js, stream::WORK).await == 1).then_some(()) };
     wait_for("the chunk to be sent", LONG, is_sent).await;
     let failed = ChunkFailed {
-        at: Millis::new(now_ms() + 3_600_000),
+        at: Timestamp::new(now_ms() + 3_600_000),
         chunk: ChunkId::new(0, 0),
         attempt: 1,
         worker: "elsewhen".to_owned(),
         class: FaultClass::Overloaded,
         reason: "too much to do".to_owned(),
+        trust: None,
     };
     log.publish(envelope::event(id, &Event::ChunkFailed(failed), None).id("elsewhen")).await;
     stand.until(id, "the failure to be known", |status| status["retries"] == 1).await;
@@ -238,4 +296,43 @@ async fn a_clock_is_an_hour_ahead() {
 
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// A server that takes smaller messages than before: chunks and answers go in parts.
+#[tokio::test]
+async fn a_smaller_limit_of_messages_is_kept_to() {
+    let mut stand = Plan::echo("", 100).start().await;
+    stand.nats.reload("max_payload: 65536").await;
+    let words =
+        |n: u64| (0..150).map(move |word| format!("{:x} ", (n * 150 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let asks: Vec<Ask> = (0..200).map(|n| Ask::echo(format!("r{n}"), words(n).collect::<String>())).collect();
+    let text = jsonl(&asks).replace("\"max_tokens\":16", "\"max_tokens\":100000");
+    let id = stand.http.submit("", text).await;
+    stand.answered(id, &asks).await;
+}
+
+/// What WORK does not take of one job is told in its status, and stops no other; when the cause is gone, it goes on.
+#[tokio::test]
+async fn a_job_whose_chunks_are_refused_stops_no_other() {
+    const PUBLISH: &str = "publish: {deny: ['work.other.>']}";
+    let pool =
+        |name: &str| format!("[pools.{name}]\nchunk_requests = 8\n[pools.{name}.engine]\nkind = 'echo'\nslots = 8\n");
+    let mut stand = Plan::pools(pool("tiny") + &pool("other")).start().await;
+    let user = |permissions: &str| {
+        format!(
+            "authorization {{users: [{{user: any, password: any, permissions: {{{permissions}}}}}]}}\nno_auth_user: any"
+        )
+    };
+    stand.nats.restart_with(&user(PUBLISH)).await;
+    let asks = echoes(50);
+    let other = stand.http.submit("", jsonl(&asks).replace("\"model\":\"tiny\"", "\"model\":\"other\"")).await;
+    let stalled = stand.until(other, "words", |status| status["stalled"]["cause"].is_string()).await;
+    let words = stalled["stalled"].to_string();
+    assert!(words.contains("denies publishing to work.other") && stalled["eta"].is_null(), "{words}");
+    assert_ne!(stalled["sla"], "on_track");
+    let good = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(good, &asks).await;
+    stand.nats.restart_with("").await;
+    let status = stand.answered(other, &asks).await;
+    assert!(status["stalled"].is_null(), "{status}");
 }

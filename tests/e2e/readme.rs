@@ -168,6 +168,9 @@ fn id(text: &str) -> Option<String> {
     words.find(|word| word.parse::<JobId>().is_ok()).map(str::to_owned)
 }
 
+/// Settings of README's configuration that an echo engine does not know.
+const MISTRALRS: [&str; 5] = ["dtype", "device", "paged_attention", "special_tokens", "task"];
+
 /// README's configuration; for a jetbatch without mistral.rs with an echo engine as slow as a small model.
 fn configure(folder: &Path) {
     if !is_echo() {
@@ -176,7 +179,9 @@ fn configure(folder: &Path) {
     let text = fs::read_to_string(root().join("config/jetbatch.toml")).unwrap();
     let (model, engine) = ("\nmodel = { folder = \"models/tiny\" }\n", "\nkind = \"mistralrs\"\n");
     assert!(text.contains(model) && text.contains(engine));
+    let is_echos = |line: &&str| !MISTRALRS.iter().any(|name| line.starts_with(&format!("{name} = ")));
     let echo = "\nkind = \"echo\"\nslots = 8\necho = { delay_ms = 40 }\n";
+    let text: String = text.replace(model, "\n").replace(engine, echo).split_inclusive('\n').filter(is_echos).collect();
     fs::create_dir(folder).unwrap();
-    fs::write(folder.join("jetbatch.toml"), text.replace(model, "\n").replace(engine, echo)).unwrap();
+    fs::write(folder.join("jetbatch.toml"), text).unwrap();
 }

@@ -5,8 +5,8 @@ use crate::{
 };
 use domain::{
     ChunkId, Event, JobId,
+    command::{CommandKind, JobCommand},
     event::Input,
-    submission::{Control, Order},
 };
 use futures::{StreamExt, stream as streams};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn inline(asks: &[Ask]) -> Value {
     json!({"requests": asks.iter().map(Ask::json).collect::<Vec<_>>()})
 }
 
-/// Every file in the store, by its path there, but the log's snapshots, which are no job's.
+/// Every file in the store, by its path there, but the log's snapshots and the id, which are no job's.
 fn files(stand: &Stand) -> BTreeSet<String> {
     let root = stand.path("store");
     let (mut found, mut open) = (BTreeSet::new(), vec![root.clone()]);
@@ -40,6 +40,8 @@ fn files(stand: &Stand) -> BTreeSet<String> {
             let path = entry.path();
             if path.is_dir() {
                 open.extend((path != root.join("snapshots")).then_some(path));
+            } else if path == root.join("installation.json") {
+                continue;
             } else {
                 found.insert(path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned());
             }
@@ -48,9 +50,9 @@ fn files(stand: &Stand) -> BTreeSet<String> {
     found
 }
 
-async fn control(log: &Log, order: Order, job: JobId) {
-    let control = Control::new(order, job);
-    log.publish(Message::new(Subject::Control, serde_json::to_vec(&control).unwrap())).await;
+async fn command(log: &Log, kind: CommandKind, job: JobId) {
+    let command = JobCommand::new(kind, job);
+    log.publish(Message::new(Subject::Control, serde_json::to_vec(&command).unwrap())).await;
 }
 
 /// One of the thousand, to its end. Its status, and whether it was deleted.
@@ -68,7 +70,7 @@ async fn live(stand: &Stand, log: &Log, n: usize) -> (JobId, Value, bool) {
         }
         6 => {
             let id = stand.http.submit("", jsonl(&asks)).await;
-            control(log, Order::Cancel, id).await;
+            command(log, CommandKind::Cancel, id).await;
             id
         }
         _ => stand.http.submit("", "{\n").await,
@@ -76,7 +78,7 @@ async fn live(stand: &Stand, log: &Log, n: usize) -> (JobId, Value, bool) {
     let status = stand.end(id).await;
     let is_deleted = n % 10 == 9 || n.is_multiple_of(7);
     match is_deleted {
-        true if n.is_multiple_of(2) => control(log, Order::Delete, id).await,
+        true if n.is_multiple_of(2) => command(log, CommandKind::Delete, id).await,
         true => assert_eq!(stand.http.delete(id).await.status, 202),
         false => {}
     }
@@ -224,8 +226,8 @@ async fn a_job_is_deleted_once_and_not_while_it_runs() {
     assert!(refused.body["error"]["message"].as_str().unwrap().contains("cancel it first"), "{refused:?}");
     let said = jetbatch(&["delete", &id.to_string(), "--url", &url], 5).await;
     assert!(said.stderr().contains("cancel it first"), "{}", said.story());
-    control(&log, Order::Delete, id).await;
-    control(&log, Order::Cancel, id).await;
+    command(&log, CommandKind::Delete, id).await;
+    command(&log, CommandKind::Cancel, id).await;
     let status = stand.end(id).await;
     assert_eq!(status["state"], "cancelled");
     assert!(stand.file(&status, "error_file").is_some());
@@ -235,7 +237,7 @@ async fn a_job_is_deleted_once_and_not_while_it_runs() {
     assert_eq!(wait_until(LONG, &nothing, || async { files(&stand) }).await, nothing);
     let twice = stand.http.delete(id).await;
     assert!([202, 404].contains(&twice.status), "{twice:?}");
-    control(&log, Order::Delete, id).await;
+    command(&log, CommandKind::Delete, id).await;
 
     let again: Answer = submit().await;
     assert!([200, 409].contains(&again.status), "{again:?}");

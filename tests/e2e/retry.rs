@@ -4,8 +4,9 @@ use crate::{
     support::{Answer, Ask, LONG, Plan, Stand, answer, assert_counts, echoes, jsonl, lines},
 };
 use domain::{
-    Event, JobId, resubmit,
-    submission::{Control, Order},
+    Event, JobId,
+    command::{CommandKind, JobCommand},
+    resubmit,
 };
 use serde_json::json;
 use testkit::wait_for;
@@ -85,7 +86,7 @@ async fn what_a_cancel_left_is_retried() {
     // By NATS, twice.
     let log = stand.log().await;
     for _ in 0..2 {
-        let control = envelope::encode(&Control::new(Order::Retry, id));
+        let control = envelope::encode(&JobCommand::new(CommandKind::Retry, id));
         let message = Message::new(Subject::Control, control).header(envelope::CONTENT_TYPE, envelope::MSGPACK);
         log.publish(message).await;
     }

@@ -1,5 +1,5 @@
 //! The store in a bucket of a real S3 server, over HTTP.
-use crate::support::{Ask, KEY, LONG, Plan, S3, SECRET, Stand, answer, completed, jsonl};
+use crate::support::{Ask, KEY, LONG, NoDelete, Plan, S3, SECRET, Stand, answer, completed, jsonl};
 use domain::JobId;
 use serde_json::{Value, json};
 use testkit::{
@@ -76,14 +76,15 @@ async fn the_bucket_goes_and_comes_back() {
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 20).await;
     s3.kill().await;
+    assert_unfinished(&stand, id, &asks).await;
     let url = by_input(&stand, &s3.input("prompts.jsonl")).await;
     stand.head.line("a submission could not be handled; it is tried again", LONG).await;
     let ready = stand.http.get("/readyz").await;
     assert_eq!(ready.status, 503);
     assert!(ready.body["reasons"].to_string().contains("store"), "{ready:?}");
     assert_eq!(answer(stand.http.post("/files").body("{}\n")).await.status, 503);
-    let before = stand.http.find(id).await.unwrap();
-    assert!(completed(&before) < asks.len() as u64, "too fast to be interrupted: {before}");
+    let without = stand.http.find(id).await.unwrap();
+    assert_ne!(without["state"], "completed", "its output has no place: {without}");
     s3.restart().await;
     stand.answered(id, &asks).await;
     stand.answered(url, &named).await;
@@ -99,21 +100,48 @@ async fn a_bucket_that_hangs_only_takes_longer() {
     let id = stand.http.submit("", jsonl(&asks)).await;
     stand.midway(id, 20).await;
     s3.freeze();
+    assert_unfinished(&stand, id, &asks).await;
     let not_ready = || async { Some(stand.http.get("/readyz").await).filter(|ready| ready.status == 503) };
     let ready = wait_for("the head to miss its store", LONG, not_ready).await;
     assert!(ready.body["reasons"].to_string().contains("store"), "{ready:?}");
-    let status = stand.http.find(id).await.unwrap();
-    assert!(completed(&status) < asks.len() as u64, "too fast to be interrupted: {status}");
     s3.thaw();
     let status = stand.answered(id, &asks).await;
     assert_eq!(status["retries"], 0, "{status}");
     assert_silent(&stand);
 }
 
+/// A usual hardening: work is done all the same, and what stays behind is said.
+#[tokio::test]
+async fn a_bucket_that_refuses_to_delete_keeps_what_it_holds_and_jobs_complete() {
+    let Some(s3) = S3::start("a_bucket_that_refuses_to_delete").await else { return };
+    let door = NoDelete::before(s3.port()).await;
+    let mut stand = s3.plan_at(Plan::echo("", 8), door.port).start().await;
+    let said = stand.head.line("refuses to delete", LONG).await;
+    assert!(said.contains("AccessDenied") && said.contains("store.delete"), "{said}");
+    let asks = asks(300);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(id, &asks).await;
+    assert_eq!(stand.http.get("/readyz").await.status, 200, "it stops no work");
+    let mut doctor = Start::new(binary()).args(["doctor", "--config"]).arg(stand.config()).spawn();
+    doctor.exit(LONG).await;
+    assert!(doctor.stdout().contains("refuses to delete"), "{}", doctor.story());
+    assert_silent(&stand);
+
+    stand.tell("JETBATCH__STORE__DELETE", "never");
+    let (accepting, _) = stand.second_head().await;
+    assert!(!accepting.story().contains("refuses to delete"), "{}", accepting.story());
+}
+
 /// More than one request carried it.
 fn assert_parts(s3: &S3, key: &str) {
     let asked = s3.asked(key);
     assert!(asked.iter().any(|line| line.contains("partNumber=2")), "{asked:#?}");
+}
+
+/// What was done to the store was done in the middle of the job.
+async fn assert_unfinished(stand: &Stand, id: JobId, asks: &[Ask]) {
+    let status = stand.http.find(id).await.unwrap();
+    assert!(completed(&status) < asks.len() as u64, "too fast to be interrupted: {status}");
 }
 
 /// The keys are in no line that was said.

@@ -1,6 +1,10 @@
 //! The stream files and the subjects hold each other.
 use crate::support::root;
-use domain::{ChunkId, JobId, event::FaultClass};
+use domain::{
+    ChunkId, JobId, WorkerName,
+    event::FaultClass,
+    trouble::{Kind, Scope},
+};
 use serde_json::Value;
 use std::collections::HashMap;
 use wire::{Address, Stream, Subject, bucket, stream};
@@ -27,6 +31,7 @@ fn subjects() -> Vec<Subject> {
         Subject::Submit
         | Subject::SubmitJob(_)
         | Subject::Control
+        | Subject::ControlJob(_)
         | Subject::JobEvent(_)
         | Subject::ChunkEvent(_)
         | Subject::Work { .. }
@@ -34,13 +39,16 @@ fn subjects() -> Vec<Subject> {
         | Subject::ResultPart { .. }
         | Subject::InputPart { .. }
         | Subject::SlaAlert(_)
+        | Subject::TroubleAlert(..)
+        | Subject::WorkerAlert(..)
         | Subject::Dead { .. }
-        | Subject::DeadPart { .. } => 12,
+        | Subject::DeadPart { .. } => 15,
     };
     let all = vec![
         Subject::Submit,
         Subject::SubmitJob(job),
         Subject::Control,
+        Subject::ControlJob(job),
         Subject::JobEvent(job),
         Subject::ChunkEvent(job),
         Subject::Work { pool: pool.clone(), job, chunk },
@@ -48,6 +56,8 @@ fn subjects() -> Vec<Subject> {
         Subject::ResultPart { job, chunk, tag: 7, part: 2 },
         Subject::InputPart { job, chunk, part: 0 },
         Subject::SlaAlert(job),
+        Subject::TroubleAlert(Kind::Worker, Scope::Pool(pool.clone())),
+        Subject::WorkerAlert(pool.clone(), WorkerName::of("w1")),
         Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
         Subject::DeadPart { pool, reason: FaultClass::OutOfMemory, job, chunk, part: 1 },
     ];
@@ -87,7 +97,16 @@ fn every_stream_and_bucket_has_its_file() {
     names.sort();
     let streams = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD]
         .map(|stream| stream.to_string());
-    let buckets = [bucket::STATUS, bucket::WORKERS, bucket::LEASES].map(|bucket| format!("KV_{bucket}"));
+    let buckets = [
+        bucket::STATUS,
+        bucket::WORKERS,
+        bucket::LEASES,
+        bucket::TROUBLES,
+        bucket::INSTALLATION,
+        bucket::FILES,
+        bucket::KEYS,
+    ]
+    .map(|bucket| format!("KV_{bucket}"));
     let mut want: Vec<String> = streams.into_iter().chain(buckets.clone()).collect();
     want.sort();
     assert_eq!(names, want);
@@ -108,6 +127,7 @@ fn the_streams_keep_what_the_rooms_rely_on() {
         is(queue, "discard", "new".into());
     }
     is(stream::EVENTS, "deny_delete", true.into());
+    is(stream::EVENTS, "deny_purge", true.into());
     is(stream::EVENTS, "retention", "limits".into());
     is(stream::EVENTS, "discard", "old".into());
     is(stream::EVENTS, "max_bytes", (-1).into());
@@ -116,6 +136,8 @@ fn the_streams_keep_what_the_rooms_rely_on() {
     is(stream::RESULTS, "discard", "new".into());
     is(stream::RESULTS, "discard_new_per_subject", true.into());
     for (name, json) in &files {
-        assert_eq!(json["storage"], "file", "{name}");
+        // What is owed is known without it.
+        let storage = if name == stream::WORK.as_str() { "memory" } else { "file" };
+        assert_eq!(json["storage"], storage, "{name}");
     }
 }

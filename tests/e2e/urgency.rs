@@ -1,6 +1,8 @@
-//! An urgent job overtakes a large one at once.
-use crate::support::{Ask, Plan, jsonl};
-use serde_json::Value;
+//! An urgent job overtakes a large one at once, also while their inputs are read.
+use crate::support::{Ask, Plan, answer, jsonl};
+use domain::JobId;
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
 
 fn asks(name: &str, count: usize) -> Vec<Ask> {
     (0..count).map(|n| Ask::echo(format!("{name}{n}"), format!("{name} {n}"))).collect()
@@ -21,6 +23,48 @@ async fn urgent_jobs_overtake() {
         assert!(remaining(&status) > 400, "{query} waited for most of the large job: {status}");
     }
     stand.answered(big_id, &big).await;
+}
+
+const LARGE: usize = 5;
+const LARGE_LINES: usize = 300_000;
+
+/// What was acknowledged is known from then on, under the deadline that was told, and no large input is before it.
+#[tokio::test]
+async fn an_urgent_job_does_not_wait_for_large_validations() {
+    let stand = Plan::echo("delay_ms = 0", 8).start().await;
+    let path = stand.path("inputs").join("large.jsonl");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = BufWriter::new(std::fs::File::create(&path).unwrap());
+    for n in 0..LARGE_LINES {
+        writeln!(file, "{}", Ask::echo(format!("large{n}"), "later").json()).unwrap();
+    }
+    file.into_inner().unwrap();
+    let post = |query: &'static str, body: Value| answer(stand.http.post(&format!("/jobs{query}")).json(&body));
+    let mut large: Vec<JobId> = Vec::new();
+    for n in 0..LARGE {
+        let input = json!({"input": format!("file://{}", path.display()), "metadata": {"n": n.to_string()}});
+        large.push(post("", input).await.accepted());
+    }
+    // One at least is read by now, and none is done.
+    stand.until(large[0], "a validation", |status| status["state"] == "validating").await;
+    let small = [Ask::echo("small", "now")];
+    let accepted = answer(stand.http.ndjson("?priority=high", jsonl(&small))).await;
+    let (id, deadline) = (accepted.accepted(), &accepted.body["deadline"]);
+    loop {
+        let status = stand.http.find(id).await.expect("it was acknowledged");
+        assert_eq!(&status["deadline"], deadline, "{status}");
+        match status["state"].as_str().unwrap() {
+            "completed" => break,
+            "validating" | "queued" | "in_progress" | "finalizing" => tokio::task::yield_now().await,
+            _ => panic!("{status}"),
+        }
+    }
+    stand.answered(id, &small).await;
+    for id in large {
+        let status = stand.http.find(id).await.unwrap();
+        assert_eq!(status["state"], "validating", "the urgent job waited for it: {status}");
+        assert_eq!(stand.http.post(&format!("/jobs/{id}/cancel")).send().await.unwrap().status(), 202);
+    }
 }
 
 fn remaining(status: &Value) -> u64 {

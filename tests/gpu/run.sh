@@ -2,7 +2,7 @@
 # Measures jetbatch on a box with an NVIDIA GPU, with a binary built with `--features cuda`. It needs nats-server on
 # PATH, python3 with torch and safetensors for the random model, and CUDA's libraries on LD_LIBRARY_PATH.
 #
-#   tests/gpu/run.sh JETBATCH_BINARY OUT_DIR [demo|speed|slots|kill ...]
+#   tests/gpu/run.sh JETBATCH_BINARY OUT_DIR [demo|speed|slots|mixed|kill ...]
 set -u
 jetbatch=$(realpath "$1") out=$(realpath "$2")
 shift 2
@@ -14,11 +14,12 @@ cd "$root" || exit 1
 say() { printf '\n== %s\n' "$*"; }
 model() { [ -d "$scratch/qwen" ] || python3 tests/gpu/model.py "$scratch/qwen" "${PROMPTS:-2000}" "${TOKENS:-128}" models/tiny; }
 
-# pool NAME SLOTS PAGED
+# pool SLOTS PAGED [ORDER]
 pool() {
     cat <<TOML
 [pools.qwen]
 chunk_requests = ${CHUNK:-64}
+order = "${3:-length}"
 [pools.qwen.engine]
 kind = "mistralrs"
 model = { folder = "$scratch/qwen" }
@@ -50,6 +51,32 @@ slots() {
             pool "$slots" "$paged" >"$scratch/sweep.toml"
             timeout 150 "$jetbatch" bench engine --config "$scratch/sweep.toml" --input "$scratch/sweep.jsonl" \
                 --repeat 1 --rounds 1 --json 2>&1 | tee "$out/slots-$paged-$slots.json"
+        done
+    done
+}
+
+# Answers of one length and of many, by slots: in the order of the file, packed by length, and mistral.rs alone.
+mixed() {
+    model
+    head -n "${MIXED:-512}" "$scratch/qwen/prompts.jsonl" >"$scratch/uniform.jsonl"
+    python3 - "$scratch/uniform.jsonl" >"$scratch/mixed.jsonl" <<'PY'
+import json, random, sys
+random.seed(3)
+for line in open(sys.argv[1]):
+    line = json.loads(line)
+    line["body"]["max_tokens"] = max(4, int(min(random.lognormvariate(3.8, 0.9), 512)))
+    words = line["body"]["messages"][-1]["content"].split()
+    line["body"]["messages"][-1]["content"] = " ".join(words * random.randint(1, 12))
+    print(json.dumps(line))
+PY
+    for input in uniform mixed; do
+        for slots in ${MIXED_SLOTS:-1 8 32 128}; do
+            for order in arrival length; do
+                say "$input lengths, $slots slots, order $order"
+                pool "$slots" on "$order" >"$scratch/mixed.toml"
+                timeout 200 "$jetbatch" bench engine --config "$scratch/mixed.toml" --input "$scratch/$input.jsonl" \
+                    --repeat 1 --rounds 1 --json 2>&1 | tee "$out/$input-$slots-$order.json"
+            done
         done
     done
 }
@@ -98,6 +125,6 @@ print(f"{len(asked)} asked, {len(lines)} lines, in input order once each: {same}
 PY
 }
 
-for step in "${@:-demo speed slots kill}"; do
+for step in "${@:-demo speed slots mixed kill}"; do
     for name in $step; do if [ "$name" = kill ]; then kill9; else "$name"; fi; done
 done

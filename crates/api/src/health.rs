@@ -40,6 +40,8 @@ pub struct AboutLinks {
     pub start: String,
     pub files: String,
     pub dead: String,
+    #[serde(default)]
+    pub workers: String,
     pub health: String,
     pub ready: String,
     pub metrics: String,
@@ -55,6 +57,7 @@ impl About {
             start: path(Route::Start),
             files: path(Route::Keep),
             dead: path(Route::DeadList),
+            workers: path(Route::Workers),
             health: path(Route::Alive),
             ready: path(Route::Ready),
             metrics: path(Route::Metrics),

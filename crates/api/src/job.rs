@@ -1,9 +1,11 @@
 use crate::{Kind, Route, Time};
 use domain::{
-    JobId,
+    JobId, alarm,
     eta::{self, Sla},
     event::{self, File, LineError, Priority},
+    foresight::Why,
     status::{Counts, Live, State, Status},
+    trouble,
     warning::Warning,
 };
 use serde::{Deserialize, Serialize};
@@ -39,7 +41,16 @@ pub struct Job {
     pub ended_at: Option<Time>,
     pub deadline: Time,
     pub eta: Option<Eta>,
+    /// Why the estimate moved when it last did by more than a fifth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_moved: Option<Why>,
     pub sla: Option<Sla>,
+    /// That it will miss its deadline, if that is to be feared, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// What it waits for, where it cannot go on by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled: Option<Stalled>,
     /// Of an input that failed validation: the first hundred.
     pub errors: Vec<LineError>,
     pub errors_total: u64,
@@ -48,6 +59,9 @@ pub struct Job {
     pub warnings: Vec<Warning>,
     pub output: Option<File>,
     pub error_file: Option<File>,
+    /// Why it ended without its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     pub trace_id: Option<String>,
     pub links: JobLinks,
 }
@@ -61,11 +75,62 @@ pub struct Usage {
     pub total_tokens: u64,
 }
 
-/// When a job will be done: with even odds, and with nine chances in ten.
+/// When a job will be done: with one chance in ten, with even odds, and with nine chances in ten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(from = "ToldEta")]
 pub struct Eta {
+    pub p10: Time,
     pub p50: Time,
     pub p90: Time,
+}
+
+/// What a server told that knew no p10.
+#[derive(Deserialize)]
+struct ToldEta {
+    p10: Option<Time>,
+    p50: Time,
+    p90: Time,
+}
+
+impl From<ToldEta> for Eta {
+    fn from(told: ToldEta) -> Self {
+        let ToldEta { p10, p50, p90 } = told;
+        Self { p10: p10.unwrap_or(p50), p50, p90 }
+    }
+}
+
+/// What a job waits for, why, and what mends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stalled {
+    pub what: trouble::Kind,
+    pub cause: String,
+    pub mend: String,
+    pub since: Time,
+}
+
+impl From<trouble::Trouble> for Stalled {
+    fn from(trouble: trouble::Trouble) -> Self {
+        let trouble::Trouble { what, cause, mend, since } = trouble;
+        Self { what, cause, mend, since: since.into() }
+    }
+}
+
+/// That a job misses its deadline with more than one chance in ten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Risk {
+    /// With more than nine in ten.
+    pub certain: bool,
+    pub since: Time,
+    pub what: alarm::What,
+    /// The same in words.
+    pub why: String,
+}
+
+impl From<alarm::Risk> for Risk {
+    fn from(risk: alarm::Risk) -> Self {
+        let alarm::Risk { certain, since, reason } = risk;
+        Self { certain, since: since.into(), what: reason.what, why: reason.words() }
+    }
 }
 
 /// Paths, and not addresses: the door cannot know the name it was reached by.
@@ -119,12 +184,16 @@ impl Job {
             ended_at: status.ended_at.map(Time),
             deadline: status.deadline.into(),
             eta: live.eta.map(Eta::from),
+            eta_moved: live.eta_moved,
             sla: live.sla,
+            risk: live.risk.map(|risk| (*risk).into()),
+            stalled: live.stalled.map(|trouble| (*trouble).into()),
             errors: status.errors,
             errors_total: status.errors_total,
             warnings: status.warnings,
             output: status.output,
             error_file: status.error_file,
+            reason: status.reason,
             trace_id: status.trace.as_deref().and_then(trace_id).map(str::to_owned),
             links: JobLinks::of(status.id),
         }
@@ -166,7 +235,7 @@ impl From<event::Usage> for Usage {
 
 impl From<eta::Eta> for Eta {
     fn from(eta: eta::Eta) -> Self {
-        Self { p50: eta.p50.into(), p90: eta.p90.into() }
+        Self { p10: eta.p10.into(), p50: eta.p50.into(), p90: eta.p90.into() }
     }
 }
 
@@ -182,41 +251,7 @@ fn trace_id(traceparent: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::Millis;
-
-    /// A job half way.
-    fn half_way() -> (Status, Live) {
-        let status = Status {
-            id: JobId::keyed("t", "a"),
-            state: State::InProgress,
-            fingerprint: "f".into(),
-            model: Some("tiny".into()),
-            endpoint: None,
-            priority: Priority::Normal,
-            metadata: BTreeMap::from([("team".into(), "a".into())]),
-            requests: Counts { total: 10, completed: 4, failed: 1, unanswered: 0, remaining: 5 },
-            usage: event::Usage { prompt: 40, completion: 20, cached: 0 },
-            attempts: 3,
-            retries: 1,
-            submitted_at: Millis::new(1_700_000_000_000),
-            validated_at: Some(Millis::new(1_700_000_000_250)),
-            started_at: Some(Millis::new(1_700_000_001_000)),
-            closing_at: None,
-            ended_at: None,
-            deadline: Millis::new(1_700_086_400_000),
-            segments: 1,
-            archived_prefix: 0,
-            errors: Vec::new(),
-            errors_total: 0,
-            warnings: Vec::new(),
-            output: None,
-            error_file: None,
-            trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
-        };
-        let at = Millis::new(1_700_000_060_000);
-        let eta = Some(eta::Eta { p50: at, p90: at.plus(1_500) });
-        (status, Live { requests_per_s: Some(1.0 / 3.0), tokens_per_s: None, eta, sla: Some(Sla::OnTrack) })
-    }
+    use crate::sample::half_way;
 
     #[test]
     fn a_job_reads_as_promised() {
@@ -231,7 +266,8 @@ mod tests {
             r#""submitted_at":"2023-11-14T22:13:20.000Z","validated_at":"2023-11-14T22:13:20.250Z","#,
             r#""started_at":"2023-11-14T22:13:21.000Z","closing_at":null,"ended_at":null,"#,
             r#""deadline":"2023-11-15T22:13:20.000Z","#,
-            r#""eta":{"p50":"2023-11-14T22:14:20.000Z","p90":"2023-11-14T22:14:21.500Z"},"sla":"on_track","#,
+            r#""eta":{"p10":"2023-11-14T22:14:19.250Z","p50":"2023-11-14T22:14:20.000Z","p90":"2023-11-14T22:14:21.500Z"},"#,
+            r#""eta_moved":"worker_lost","sla":"on_track","#,
             r#""errors":[],"errors_total":0,"warnings":[],"output":null,"error_file":null,"#,
             r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","links":{"self":"/jobs/ID","results":"/jobs/ID/results","#,
             r#""errors":"/jobs/ID/errors","events":"/jobs/ID/events","cancel":"/jobs/ID/cancel"}}"#,

@@ -1,12 +1,14 @@
 //! The OpenAPI document, made of the types and the routes.
 use crate::{
-    About, Accepted, Change, DeadDropped, DeadPage, DeadWhole, ErrorCode, IDEMPOTENCY_KEY, JSON, Job, JobPage, Method,
-    Ready, Refusal, Retried, Route, Start, StoredFile, Submission,
+    About, Accepted, Access, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
+    IDEMPOTENCY_KEY, JSON, Job, JobPage, JobRows, Key, Keys, MadeKey, Method, Quote, Ready, Retried, RotateKey, Route,
+    SignIn, SignedOut, Start, StoredFile, Submission, Timeline, Whoami, Workers, openai,
     operation::{Given, content},
 };
 use domain::{
-    JobId, Pool,
+    JobId, Pool, Tenant,
     event::{FaultClass, Priority},
+    key::{KeyId, Role, Roles, Standing},
     status::State,
 };
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use utoipa::{
         self, HttpMethod, Info, ObjectBuilder, PathItem, Paths, Ref, Required, Response, ResponseBuilder, Type,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::{RequestBody, RequestBodyBuilder},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -29,17 +32,46 @@ use utoipa::{
     DeadWhole,
     Job,
     JobPage,
+    JobRows,
+    Quote,
     Ready,
-    Refusal,
+    ErrorBody,
     Retried,
     Start,
     StoredFile,
     Submission,
+    Timeline,
+    Workers,
+    CreateKey,
+    Key,
+    Keys,
+    MadeKey,
+    RotateKey,
+    SignIn,
+    SignedOut,
+    Whoami,
     JobId,
+    KeyId,
     Pool,
+    Role,
+    Roles,
+    Standing,
+    Tenant,
     FaultClass,
     Priority,
     State,
+    openai::Batch,
+    openai::BatchPage,
+    openai::CreateBatch,
+    openai::DeletedFile,
+    openai::File,
+    openai::FilePage,
+    openai::Model,
+    openai::ModelList,
+    openai::CreateUpload,
+    openai::CompleteUpload,
+    openai::Upload,
+    openai::UploadPart,
 )))]
 struct Schemas;
 
@@ -49,7 +81,25 @@ pub fn document() -> openapi::OpenApi {
     document.info = Info::new("jetbatch", env!("CARGO_PKG_VERSION"));
     document.info.description = Some("Batch inference: a file of prompts and a deadline, each answered once.".into());
     document.paths = paths();
+    document.components.get_or_insert_default().add_security_scheme(BEARER, bearer());
     document
+}
+
+const BEARER: &str = "key";
+
+fn bearer() -> SecurityScheme {
+    let what = "A key of `jetbatch keys create`. A door on loopback may take requests without one, too";
+    SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(what)).build())
+}
+
+/// What a caller needs, in words, and what it is asked for by.
+fn access(route: Route) -> Option<(String, SecurityRequirement)> {
+    let needed = match route.access() {
+        Access::Open => return None,
+        Access::Key => "Takes any key.".to_owned(),
+        Access::Role(role) => format!("Takes a key with the role `{}`.", role.as_str()),
+    };
+    Some((needed, SecurityRequirement::new(BEARER, Vec::<String>::new())))
 }
 
 fn paths() -> Paths {
@@ -84,6 +134,9 @@ impl Route {
             .summary(Some(self.summary()))
             .parameters((!parameters.is_empty()).then_some(parameters))
             .request_body(body(self));
+        if let Some((needed, security)) = access(self) {
+            operation = operation.description(Some(needed)).security(security);
+        }
         for given in self.gives() {
             operation = operation.response(given.status.to_string(), answer(given));
         }
@@ -130,14 +183,14 @@ fn answer(given: Given) -> Response {
 fn refusals(route: Route) -> BTreeMap<u16, Vec<ErrorCode>> {
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for code in route.refuses() {
-        by_status.entry(code.status()).or_default().push(*code);
+        by_status.entry(code.status()).or_default().push(code);
     }
     by_status
 }
 
 fn refusal(codes: &[ErrorCode]) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
-    let schema = Ref::from_schema_name(Refusal::name());
+    let schema = Ref::from_schema_name(ErrorBody::name());
     let (media, content) = content((JSON, schema.into()));
     ResponseBuilder::new().description(words.join(", ")).content(media, content).build()
 }

@@ -10,6 +10,12 @@ pub enum Kind {
     Job,
     File,
     Dead,
+    Worker,
+    Key,
+    Caller,
+    Session,
+    Timeline,
+    Quote,
     List,
 }
 

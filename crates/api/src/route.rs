@@ -1,5 +1,5 @@
 //! What is where. The door's router is built from this list, its clients' addresses are, and so is the document.
-use domain::submission::Order;
+use domain::{command::CommandKind, health::Order, key::Role};
 use std::fmt::Display;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -14,6 +14,7 @@ pub enum Route {
     Results,
     Errors,
     Events,
+    Timeline,
     Cancel,
     Pause,
     Resume,
@@ -25,10 +26,52 @@ pub enum Route {
     Dead,
     DropDead,
     Replay,
+    Live,
+    Workers,
+    Drain,
+    Quarantine,
+    Trust,
     Alive,
     Ready,
     Metrics,
     OpenApi,
+    Files,
+    CreateFile,
+    File,
+    DeleteFile,
+    FileContent,
+    Batches,
+    CreateBatch,
+    Batch,
+    CancelBatch,
+    Models,
+    Model,
+    Chat,
+    Completions,
+    Embeddings,
+    CreateUpload,
+    AddPart,
+    CompleteUpload,
+    CancelUpload,
+    Keys,
+    CreateKey,
+    Key,
+    RevokeKey,
+    RotateKey,
+    Whoami,
+    SignIn,
+    SignOut,
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// Whoever has a key.
+    Key,
+    /// Whoever has a key that allows this.
+    Role(Role),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr)]
@@ -42,7 +85,7 @@ pub enum Method {
 impl Route {
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// With `{id}` where a job or an entry is named.
+    /// With `{id}` where a job, an entry or a worker is named.
     pub const fn path(self) -> &'static str {
         match self {
             Self::About => "/",
@@ -52,6 +95,7 @@ impl Route {
             Self::Results => "/jobs/{id}/results",
             Self::Errors => "/jobs/{id}/errors",
             Self::Events => "/jobs/{id}/events",
+            Self::Timeline => "/jobs/{id}/timeline",
             Self::Cancel => "/jobs/{id}/cancel",
             Self::Pause => "/jobs/{id}/pause",
             Self::Resume => "/jobs/{id}/resume",
@@ -62,10 +106,35 @@ impl Route {
             Self::DeadList => "/dead",
             Self::Dead | Self::DropDead => "/dead/{id}",
             Self::Replay => "/dead/{id}/replay",
+            Self::Live => "/events",
+            Self::Workers => "/workers",
+            Self::Drain => "/workers/{id}/drain",
+            Self::Quarantine => "/workers/{id}/quarantine",
+            Self::Trust => "/workers/{id}/trust",
             Self::Alive => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
             Self::OpenApi => "/openapi.json",
+            Self::Files | Self::CreateFile => "/v1/files",
+            Self::File | Self::DeleteFile => "/v1/files/{id}",
+            Self::FileContent => "/v1/files/{id}/content",
+            Self::Batches | Self::CreateBatch => "/v1/batches",
+            Self::Batch => "/v1/batches/{id}",
+            Self::CancelBatch => "/v1/batches/{id}/cancel",
+            Self::Models => "/v1/models",
+            Self::Model => "/v1/models/{id}",
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+            Self::Embeddings => "/v1/embeddings",
+            Self::CreateUpload => "/v1/uploads",
+            Self::AddPart => "/v1/uploads/{id}/parts",
+            Self::CompleteUpload => "/v1/uploads/{id}/complete",
+            Self::CancelUpload => "/v1/uploads/{id}/cancel",
+            Self::Keys | Self::CreateKey => "/keys",
+            Self::Key | Self::RevokeKey => "/keys/{id}",
+            Self::RotateKey => "/keys/{id}/rotate",
+            Self::Whoami => "/whoami",
+            Self::SignIn | Self::SignOut => "/session",
         }
     }
 
@@ -77,12 +146,25 @@ impl Route {
             | Self::Results
             | Self::Errors
             | Self::Events
+            | Self::Timeline
             | Self::DeadList
             | Self::Dead
+            | Self::Live
+            | Self::Workers
             | Self::Alive
             | Self::Ready
             | Self::Metrics
-            | Self::OpenApi => Method::Get,
+            | Self::OpenApi
+            | Self::Files
+            | Self::File
+            | Self::FileContent
+            | Self::Batches
+            | Self::Batch
+            | Self::Models
+            | Self::Model
+            | Self::Keys
+            | Self::Key
+            | Self::Whoami => Method::Get,
             Self::Submit
             | Self::Start
             | Self::Cancel
@@ -92,20 +174,91 @@ impl Route {
             | Self::Priority
             | Self::Retry
             | Self::Keep
-            | Self::Replay => Method::Post,
-            Self::Delete | Self::DropDead => Method::Delete,
+            | Self::Replay
+            | Self::Drain
+            | Self::Quarantine
+            | Self::Trust
+            | Self::CreateFile
+            | Self::CreateBatch
+            | Self::CancelBatch
+            | Self::Chat
+            | Self::Completions
+            | Self::Embeddings
+            | Self::CreateUpload
+            | Self::AddPart
+            | Self::CompleteUpload
+            | Self::CancelUpload
+            | Self::CreateKey
+            | Self::RotateKey
+            | Self::SignIn => Method::Post,
+            Self::Delete | Self::DropDead | Self::DeleteFile | Self::RevokeKey | Self::SignOut => Method::Delete,
+        }
+    }
+
+    /// Who is let in. Whose jobs he sees there is another question: those of his key's tenant, everywhere.
+    pub const fn access(self) -> Access {
+        match self {
+            Self::About | Self::Alive | Self::Ready | Self::OpenApi | Self::SignIn | Self::SignOut => Access::Open,
+            Self::Models | Self::Model | Self::Whoami => Access::Key,
+            Self::Jobs
+            | Self::Job
+            | Self::Results
+            | Self::Errors
+            | Self::Events
+            | Self::Timeline
+            | Self::DeadList
+            | Self::Dead
+            | Self::Live
+            | Self::Files
+            | Self::File
+            | Self::FileContent
+            | Self::Batches
+            | Self::Batch => Access::Role(Role::Read),
+            Self::Submit
+            | Self::Start
+            | Self::Delete
+            | Self::Cancel
+            | Self::Pause
+            | Self::Resume
+            | Self::Deadline
+            | Self::Priority
+            | Self::Retry
+            | Self::Keep
+            | Self::DropDead
+            | Self::Replay
+            | Self::CreateFile
+            | Self::DeleteFile
+            | Self::CreateBatch
+            | Self::CancelBatch
+            | Self::Chat
+            | Self::Completions
+            | Self::Embeddings
+            | Self::CreateUpload
+            | Self::AddPart
+            | Self::CompleteUpload
+            | Self::CancelUpload => Access::Role(Role::Submit),
+            Self::Workers | Self::Drain | Self::Quarantine | Self::Trust | Self::Metrics => Access::Role(Role::Operate),
+            Self::Keys | Self::CreateKey | Self::Key | Self::RevokeKey | Self::RotateKey => Access::Role(Role::Admin),
+        }
+    }
+
+    pub const fn command(kind: CommandKind) -> Self {
+        match kind {
+            CommandKind::Cancel => Self::Cancel,
+            CommandKind::Pause => Self::Pause,
+            CommandKind::Resume => Self::Resume,
+            CommandKind::Deadline => Self::Deadline,
+            CommandKind::Priority => Self::Priority,
+            CommandKind::Retry => Self::Retry,
+            CommandKind::Delete => Self::Delete,
         }
     }
 
     pub const fn order(order: Order) -> Self {
         match order {
-            Order::Cancel => Self::Cancel,
-            Order::Pause => Self::Pause,
-            Order::Resume => Self::Resume,
-            Order::Deadline => Self::Deadline,
-            Order::Priority => Self::Priority,
-            Order::Retry => Self::Retry,
-            Order::Delete => Self::Delete,
+            Order::Drain => Self::Drain,
+            Order::Quarantine => Self::Quarantine,
+            Order::Trust => Self::Trust,
         }
     }
 
@@ -134,9 +287,13 @@ mod tests {
     fn every_route_is_there_once() {
         let seen: HashSet<_> = Route::ALL.iter().map(|route| (route.method(), route.path())).collect();
         assert_eq!(seen.len(), Route::ALL.len());
-        for order in Order::ALL.iter().copied().filter(|order| *order != Order::Delete) {
+        for kind in CommandKind::ALL.iter().copied().filter(|kind| *kind != CommandKind::Delete) {
+            let route = Route::command(kind);
+            assert_eq!((route.method(), route.path()), (Method::Post, &*format!("/jobs/{{id}}/{}", kind.as_str())));
+        }
+        for order in Order::ALL.iter().copied() {
             let route = Route::order(order);
-            assert_eq!((route.method(), route.path()), (Method::Post, &*format!("/jobs/{{id}}/{}", order.as_str())));
+            assert_eq!((route.method(), route.path()), (Method::Post, &*format!("/workers/{{id}}/{}", order.as_str())));
         }
     }
 }

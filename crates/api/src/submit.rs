@@ -1,6 +1,6 @@
 use crate::{Job, Kind, Route, Time};
 use domain::{
-    JobId, Millis,
+    JobId, Timestamp,
     event::Priority,
     status::State,
     submission::{Submission, absent},
@@ -32,6 +32,9 @@ pub struct Settings {
     /// Refuse the whole job where a request would be answered with an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// Submit nothing, and answer with a `Quote`: what it would come to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
     /// Under `metadata.<key>`.
     #[serde(flatten)]
     #[param(ignore)]
@@ -116,7 +119,7 @@ pub struct Accepted {
 }
 
 impl Accepted {
-    pub fn new(id: JobId, state: State, deadline: Millis) -> Self {
+    pub fn new(id: JobId, state: State, deadline: Timestamp) -> Self {
         Self {
             id,
             object: Kind::Job,

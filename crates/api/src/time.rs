@@ -1,4 +1,4 @@
-use domain::Millis;
+use domain::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// A moment: RFC 3339, with milliseconds, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
 #[schema(value_type = String, format = DateTime, examples("2026-11-20T15:04:05.000Z"))]
-pub struct Time(pub Millis);
+pub struct Time(pub Timestamp);
 
 impl Time {
     /// Milliseconds since 1970.
@@ -15,8 +15,8 @@ impl Time {
     }
 }
 
-impl From<Millis> for Time {
-    fn from(at: Millis) -> Self {
+impl From<Timestamp> for Time {
+    fn from(at: Timestamp) -> Self {
         Self(at)
     }
 }
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Time {
             Word::Millis(ms) => ms,
             Word::Text(at) => u64::try_from(at.as_millisecond()).unwrap_or(0),
         };
-        Ok(Self(Millis::new(ms)))
+        Ok(Self(Timestamp::new(ms)))
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_time_is_read_as_it_is_written() {
-        let time = Time(Millis::new(1_700_000_000_250));
+        let time = Time(Timestamp::new(1_700_000_000_250));
         assert_eq!(serde_json::to_string(&time).unwrap(), r#""2023-11-14T22:13:20.250Z""#);
         for text in [r#""2023-11-14T22:13:20.250Z""#, "1700000000250"] {
             assert_eq!(serde_json::from_str::<Time>(text).unwrap(), time);
@@ -68,6 +68,6 @@ mod tests {
 
     #[test]
     fn no_time_is_too_large_to_show() {
-        assert!(Time(Millis::new(u64::MAX)).to_string().starts_with("9999-"));
+        assert!(Time(Timestamp::new(u64::MAX)).to_string().starts_with("9999-"));
     }
 }

@@ -1,11 +1,12 @@
 //! Requests to the JetStream API in their raw JSON, so that a stream file reaches the server as it is written.
+use async_nats::RequestErrorKind;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::{Bus, limits, rest};
+use super::{ApplyError, Bus, limits, rest};
 
 const PREFIX: &str = "$JS.API.";
 
@@ -15,13 +16,24 @@ pub enum ApiError {
     Refused { code: u64, reason: String },
     #[error("JetStream did not answer for {seconds} s: {reason}")]
     Unavailable { seconds: u64, reason: String },
+    #[error("NATS denies {subject} to the user that jetbatch logs in as")]
+    Denied { subject: String },
 }
 
 impl ApiError {
     pub(super) fn code(&self) -> u64 {
         match self {
             Self::Refused { code, .. } => *code,
-            Self::Unavailable { .. } => 0,
+            Self::Unavailable { .. } | Self::Denied { .. } => 0,
+        }
+    }
+
+    /// Whether the server has less memory than was asked for.
+    pub(super) fn is_short_of_memory(&self) -> bool {
+        match self {
+            Self::Refused { code: code::NO_MEMORY, .. } => true,
+            Self::Refused { code: code::NO_PEERS, reason } => reason.contains("insufficient"),
+            Self::Refused { .. } | Self::Unavailable { .. } | Self::Denied { .. } => false,
         }
     }
 
@@ -30,7 +42,7 @@ impl ApiError {
         match self {
             Self::Refused { code: code::NO_STORAGE, .. } => true,
             Self::Refused { code: code::NO_PEERS, reason } => reason.contains("insufficient storage"),
-            Self::Refused { .. } | Self::Unavailable { .. } => false,
+            Self::Refused { .. } | Self::Unavailable { .. } | Self::Denied { .. } => false,
         }
     }
 }
@@ -40,19 +52,24 @@ pub(super) mod code {
     pub const STREAM_NOT_FOUND: u64 = 10_059;
     pub const SEQUENCE_NOT_FOUND: u64 = 10_043;
     pub const NO_STORAGE: u64 = 10_047;
+    pub const NO_MEMORY: u64 = 10_028;
     /// What a cluster says instead, and for other wants, too.
     pub const NO_PEERS: u64 = 10_005;
     /// A stream of this name was made meanwhile, with another size.
     pub const NAME_IN_USE: u64 = 10_058;
+    /// A subject that another stream has.
+    pub const OVERLAP: u64 = 10_065;
+    pub const NOT_FOR_ACCOUNT: u64 = 10_039;
+    pub const NOT_ENABLED: u64 = 10_076;
 }
 
 #[derive(Deserialize)]
 struct Envelope {
-    error: Option<Refusal>,
+    error: Option<ErrorReply>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Refusal {
+pub(super) struct ErrorReply {
     #[serde(default)]
     pub code: u64,
     #[serde(default)]
@@ -61,18 +78,17 @@ pub(super) struct Refusal {
     pub description: String,
 }
 
-impl Refusal {
+impl ErrorReply {
     /// The cluster has no leader yet, a node too few, or no room at this moment: the same request may pass later.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         const NOT_AVAILABLE: u64 = 10_008;
         const NOT_LEADER: u64 = 10_009;
         const INCOMPLETE: u64 = 10_004;
         const STREAM_OFFLINE: u64 = 10_118;
         const CONSUMER_OFFLINE: u64 = 10_119;
-        // A 503 for want of a right, and not of time.
-        const NOT_FOR_ACCOUNT: u64 = 10_039;
         match self.err_code {
-            NOT_FOR_ACCOUNT => false,
+            // A 503 for want of a right, and not of time.
+            code::NOT_FOR_ACCOUNT => false,
             NOT_AVAILABLE | NOT_LEADER | INCOMPLETE | STREAM_OFFLINE | CONSUMER_OFFLINE => true,
             // A node that is down comes back; where there are too few of them, or too small ones, that stays so.
             code::NO_PEERS => self.description.contains("peer offline"),
@@ -81,8 +97,8 @@ impl Refusal {
     }
 }
 
-enum Fault {
-    Passing(String),
+enum Failure {
+    Transient(String),
     Final(ApiError),
 }
 
@@ -94,13 +110,33 @@ impl Bus {
             tries += 1;
             match self.ask(verb, body, patience(verb, tries)).await {
                 Ok(answer) => return Ok(answer),
-                Err(Fault::Final(error)) => return Err(error),
-                Err(Fault::Passing(reason)) if Instant::now() >= until => {
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Transient(reason)) if Instant::now() >= until => {
                     return Err(ApiError::Unavailable { seconds: self.inner.retry_for.as_secs(), reason });
                 }
-                Err(Fault::Passing(reason)) => tracing::debug!(verb, reason, "JetStream request is tried again"),
+                Err(Failure::Transient(reason)) => tracing::debug!(verb, reason, "JetStream request is tried again"),
             }
             rest().await;
+        }
+    }
+
+    /// Told at once where JetStream is switched off: asked for a stream, a server without it is as silent as one that looks
+    /// for a leader. In a cluster it may be just that.
+    pub(super) async fn has_jetstream(&self) -> Result<(), ApplyError> {
+        let subject = format!("{PREFIX}INFO");
+        let request = async_nats::Request::new().payload("".into()).timeout(Some(limits::TRY_TIMEOUT));
+        match self.client().send_request(subject, request).await {
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => {
+                let is_alone = self.client().server_info().cluster.is_none();
+                if is_alone { Err(ApplyError::NoJetStream { why: "the server has none".to_owned() }) } else { Ok(()) }
+            }
+            Ok(reply) => match parse::<Value>(&reply.payload) {
+                Err(Failure::Final(error)) if [code::NOT_FOR_ACCOUNT, code::NOT_ENABLED].contains(&error.code()) => {
+                    Err(ApplyError::NoJetStream { why: error.to_string() })
+                }
+                Ok(_) | Err(_) => Ok(()),
+            },
+            Err(_) => Ok(()),
         }
     }
 
@@ -108,22 +144,22 @@ impl Bus {
     pub(super) async fn glance(&self, verb: &str, body: &Value) -> Option<Result<Value, ApiError>> {
         match self.ask(verb, body, limits::QUICK_TIMEOUT).await {
             Ok(answer) => Some(Ok(answer)),
-            Err(Fault::Final(error)) => Some(Err(error)),
-            Err(Fault::Passing(_)) => None,
+            Err(Failure::Final(error)) => Some(Err(error)),
+            Err(Failure::Transient(_)) => None,
         }
     }
 
-    async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value, timeout: Duration) -> Result<T, Fault> {
+    async fn ask<T: DeserializeOwned>(&self, verb: &str, body: &Value, timeout: Duration) -> Result<T, Failure> {
         let request = async_nats::Request::new().payload(body.to_string().into()).timeout(Some(timeout));
         let subject = format!("{PREFIX}{verb}");
         let reply = tokio::select! {
             biased;
             reply = self.client().send_request(subject.clone(), request) => reply,
             () = self.inner.signals.denied(&subject, Instant::now()) => {
-                return Err(Fault::Final(ApiError::Refused { code: 0, reason: format!("NATS denies {subject}") }));
+                return Err(Failure::Final(ApiError::Denied { subject }));
             }
         };
-        let reply = reply.map_err(|error| Fault::Passing(error.to_string()))?;
+        let reply = reply.map_err(|error| Failure::Transient(error.to_string()))?;
         parse(&reply.payload)
     }
 }
@@ -137,14 +173,14 @@ fn patience(verb: &str, tries: u32) -> Duration {
     }
 }
 
-fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Fault> {
+fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, Failure> {
     let unreadable = |error: serde_json::Error| {
-        Fault::Final(ApiError::Refused { code: 0, reason: format!("unreadable answer: {error}") })
+        Failure::Final(ApiError::Refused { code: 0, reason: format!("unreadable answer: {error}") })
     };
     let envelope: Envelope = serde_json::from_slice(payload).map_err(unreadable)?;
     match envelope.error {
-        Some(refusal) if refusal.is_passing() => Err(Fault::Passing(refusal.description)),
-        Some(refusal) => Err(Fault::Final(ApiError::Refused { code: refusal.err_code, reason: refusal.description })),
+        Some(refusal) if refusal.is_transient() => Err(Failure::Transient(refusal.description)),
+        Some(refusal) => Err(Failure::Final(ApiError::Refused { code: refusal.err_code, reason: refusal.description })),
         None => serde_json::from_slice(payload).map_err(unreadable),
     }
 }
@@ -156,7 +192,7 @@ mod tests {
     #[test]
     fn what_an_election_or_a_restart_mends_is_passing() {
         let refusal =
-            |code, err_code, description: &str| Refusal { code, err_code, description: description.to_owned() };
+            |code, err_code, description: &str| ErrorReply { code, err_code, description: description.to_owned() };
         for (refusal, passing) in [
             (refusal(503, 10_008, "JetStream system temporarily unavailable"), true),
             (refusal(500, 10_118, "stream is offline"), true),
@@ -166,7 +202,7 @@ mod tests {
             (refusal(503, 10_039, "JetStream not enabled for account"), false),
             (refusal(404, 10_059, "stream not found"), false),
         ] {
-            assert_eq!(refusal.is_passing(), passing, "{refusal:?}");
+            assert_eq!(refusal.is_transient(), passing, "{refusal:?}");
         }
     }
 }

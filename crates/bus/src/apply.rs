@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Bus;
 use super::api::{ApiError, code};
-use super::create::{Fresh, SHRUNK_FROM};
+use super::create::{Fresh, MOVED_FROM, SHRUNK_FROM};
 use super::files::StreamFile;
 
 /// A setting that the server holds otherwise than the file.
@@ -21,15 +21,36 @@ pub struct Field {
 /// What was done to bring a stream or consumer (`WORK/small`) to its file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    Created { what: String },
-    Updated { what: String, fields: Vec<Field> },
+    Created {
+        what: String,
+    },
+    Updated {
+        what: String,
+        fields: Vec<Field>,
+    },
+    /// A cache, for a setting that no stream changes in its life.
+    Replaced {
+        what: String,
+        fields: Vec<Field>,
+    },
 }
 
 /// What stands between the server and a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Difference {
-    Missing { what: String },
-    Differs { what: String, fields: Vec<Field> },
+    Missing {
+        what: String,
+    },
+    /// And it cannot be created: another stream has its subject.
+    Taken {
+        what: String,
+        subject: String,
+        by: String,
+    },
+    Differs {
+        what: String,
+        fields: Vec<Field>,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +59,31 @@ pub enum ApplyError {
     Create { what: String, code: u64, reason: String },
     #[error("the server refuses to change {what} ({}): {reason} ({code})", join(fields))]
     Update { what: String, fields: Vec<Field>, code: u64, reason: String },
+    #[error(
+        "{what} cannot be created: its subject '{subject}' belongs to stream '{by}'. Take it out of there (nats stream \
+         edit {by}), or give jetbatch a NATS account of its own"
+    )]
+    Taken { what: String, subject: String, by: String },
+    #[error(
+        "JetStream is switched off ({why}): jetbatch keeps its log there. Add `jetstream {{ store_dir: \"...\" }}` to the \
+         configuration of nats-server (or start it with -js), and let the account use it"
+    )]
+    NoJetStream { why: String },
+    #[error(
+        "NATS denies {subject} to the user that jetbatch logs in as, so that {what} cannot be looked at: allow that user to \
+         publish there, in its permissions"
+    )]
+    Denied { what: String, subject: String },
     #[error("{what} cannot be applied, because JetStream did not answer for {seconds} s: {reason}")]
     Unavailable { what: String, seconds: u64, reason: String },
+}
+
+/// What the stream of a bucket is named with.
+const BUCKET: &str = "KV_";
+
+#[derive(Deserialize)]
+struct Names {
+    streams: Option<HashSet<String>>,
 }
 
 /// A stream or consumer file on its way to the server.
@@ -51,7 +95,7 @@ pub(super) struct Target<'a> {
 
 #[derive(Clone, Copy)]
 enum Kind<'a> {
-    Stream { name: &'a str },
+    Stream { name: &'a str, is_cache: bool },
     Consumer { stream: &'a str, name: &'a str },
 }
 
@@ -64,6 +108,7 @@ impl Bus {
     /// The same for who starts: what is there but gives no answer, because its nodes look for a leader, is brought to
     /// its file when it has one, and nobody waits for that.
     pub async fn open_streams(&self, pools: &[String]) -> Result<Vec<Change>, ApplyError> {
+        self.has_jetstream().await?;
         let silent = self.silent(pools).await?;
         if !silent.is_empty() {
             tracing::info!(?silent, "no leader answers yet; it is checked later");
@@ -80,6 +125,7 @@ impl Bus {
     }
 
     async fn apply_where(&self, pools: &[String], which: impl Fn(&str) -> bool) -> Result<Vec<Change>, ApplyError> {
+        self.has_jetstream().await?;
         let (consumers, mut changes, mut fresh) = (self.files().consumers(pools), Vec::new(), Fresh::default());
         for target in self.targets(&consumers).filter(|target| which(&target.what)) {
             changes.extend(self.apply(&target, &mut fresh).await?);
@@ -111,6 +157,7 @@ impl Bus {
 
     /// What [`Bus::apply_streams`] would change.
     pub async fn check_streams(&self, pools: &[String]) -> Result<Vec<Difference>, ApplyError> {
+        self.has_jetstream().await?;
         let (consumers, mut found) = (self.files().consumers(pools), Vec::new());
         for target in self.targets(&consumers) {
             found.extend(self.check(&target).await?);
@@ -159,14 +206,10 @@ impl Bus {
 
     /// The streams that the cluster knows of, with a leader or without.
     async fn names(&self) -> Result<HashSet<String>, ApplyError> {
-        #[derive(Deserialize)]
-        struct Names {
-            streams: Option<HashSet<String>>,
-        }
         match self.api::<Names>("STREAM.NAMES", &json!({})).await {
             Ok(names) => Ok(names.streams.unwrap_or_default()),
             // A right that only this needs.
-            Err(ApiError::Refused { .. }) => Ok(HashSet::new()),
+            Err(ApiError::Refused { .. } | ApiError::Denied { .. }) => Ok(HashSet::new()),
             Err(ApiError::Unavailable { seconds, reason }) => {
                 Err(ApplyError::Unavailable { what: "the streams".to_owned(), seconds, reason })
             }
@@ -175,7 +218,11 @@ impl Bus {
 
     async fn check(&self, target: &Target<'_>) -> Result<Option<Difference>, ApplyError> {
         let what = target.what.clone();
-        let Some(have) = self.config(target).await? else { return Ok(Some(Difference::Missing { what })) };
+        let Some(have) = self.config(target).await? else {
+            let taken =
+                self.taken(target).await.map(|(subject, by)| Difference::Taken { what: what.clone(), subject, by });
+            return Ok(Some(taken.unwrap_or(Difference::Missing { what })));
+        };
         let fields = differences(&target.file, &have);
         Ok((!fields.is_empty()).then_some(Difference::Differs { what, fields }))
     }
@@ -183,7 +230,32 @@ impl Bus {
     async fn apply(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Option<Change>, ApplyError> {
         let Some(have) = self.config(target).await? else { return self.found(target, fresh).await };
         let fields = differences(&target.file, &have);
-        if fields.is_empty() { Ok(None) } else { self.update(target, have, fields).await }
+        match fields.as_slice() {
+            [] => Ok(None),
+            differ if target.is_replaceable() && differ.iter().any(Field::is_fixed) => {
+                self.replace(target, fields, fresh).await
+            }
+            _ => self.update(target, have, fields).await,
+        }
+    }
+
+    /// Deletes a cache and creates it anew. What it held is owed, and comes again. Who may not delete it goes on with it
+    /// as it is.
+    async fn replace(
+        &self,
+        target: &Target<'_>,
+        fields: Vec<Field>,
+        fresh: &mut Fresh,
+    ) -> Result<Option<Change>, ApplyError> {
+        match self.api::<Value>(&target.verb("DELETE"), &json!({})).await {
+            Err(error) if error.code() != code::STREAM_NOT_FOUND => {
+                tracing::warn!(what = target.what, %error, "it differs from its file ({}), and stays so", join(&fields));
+                return Ok(None);
+            }
+            Ok(_) | Err(_) => {}
+        }
+        let created = self.found(target, fresh).await?;
+        Ok(created.map(|_| Change::Replaced { what: target.what.clone(), fields }))
     }
 
     /// Creates what was not there. Processes that start together may each have looked before one of them created it,
@@ -191,8 +263,24 @@ impl Bus {
     async fn found(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Option<Change>, ApplyError> {
         match self.create(target, fresh).await {
             Err(ApplyError::Create { code: code::NAME_IN_USE, .. }) => Ok(None),
+            Err(ApplyError::Create { what, code: code::OVERLAP, reason }) => Err(match self.taken(target).await {
+                Some((subject, by)) => ApplyError::Taken { what, subject, by },
+                None => ApplyError::Create { what, code: code::OVERLAP, reason },
+            }),
             created => created.map(Some),
         }
+    }
+
+    /// Another stream that has one of a stream's subjects, and that subject.
+    async fn taken(&self, target: &Target<'_>) -> Option<(String, String)> {
+        for subject in target.file["subjects"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            let names = self.api::<Names>("STREAM.NAMES", &json!({"subject": subject})).await.ok()?;
+            let other = names.streams.into_iter().flatten().find(|name| name != target.stream_name());
+            if let Some(by) = other {
+                return Some((subject.to_owned(), by));
+            }
+        }
+        None
     }
 
     async fn config(&self, target: &Target<'_>) -> Result<Option<Value>, ApplyError> {
@@ -221,16 +309,25 @@ impl Bus {
 
 impl<'a> Target<'a> {
     fn stream(file: &'a StreamFile) -> Self {
-        Self { what: file.name.clone(), kind: Kind::Stream { name: &file.name }, file: file.json.clone() }
+        Self {
+            what: file.name.clone(),
+            kind: Kind::Stream { name: &file.name, is_cache: file.is_cache },
+            file: file.json.clone(),
+        }
     }
 
     fn consumer(stream: &'a str, name: &'a str, config: &Value) -> Self {
         Self { what: format!("{stream}/{name}"), kind: Kind::Consumer { stream, name }, file: config.clone() }
     }
 
+    /// Buckets are not: what a leader holds there is not taken from under it.
+    fn is_replaceable(&self) -> bool {
+        matches!(self.kind, Kind::Stream { is_cache: true, name } if !name.starts_with(BUCKET))
+    }
+
     fn stream_name(&self) -> &str {
         match self.kind {
-            Kind::Stream { name } => name,
+            Kind::Stream { name, .. } => name,
             Kind::Consumer { stream, .. } => stream,
         }
     }
@@ -238,7 +335,7 @@ impl<'a> Target<'a> {
     /// Consumers have one verb for both creating and updating.
     pub fn verb(&self, verb: &str) -> String {
         match self.kind {
-            Kind::Stream { name } => format!("STREAM.{verb}.{name}"),
+            Kind::Stream { name, .. } => format!("STREAM.{verb}.{name}"),
             Kind::Consumer { stream, name } => {
                 format!("CONSUMER.{}.{stream}.{name}", if verb == "UPDATE" { "CREATE" } else { verb })
             }
@@ -258,6 +355,7 @@ impl<'a> Target<'a> {
             ApiError::Refused { code, reason } if fields.is_empty() => ApplyError::Create { what, code, reason },
             ApiError::Refused { code, reason } => ApplyError::Update { what, fields, code, reason },
             ApiError::Unavailable { seconds, reason } => ApplyError::Unavailable { what, seconds, reason },
+            ApiError::Denied { subject } => ApplyError::Denied { what, subject },
         }
     }
 }
@@ -267,7 +365,12 @@ fn differences(file: &Value, server: &Value) -> Vec<Field> {
     let fields = file.as_object().into_iter().flatten().filter_map(|(name, file)| {
         let held = server.get(name).cloned().unwrap_or(Value::Null);
         let is_shrunk = name == "max_bytes" && server["metadata"][SHRUNK_FROM] == json!(file.to_string());
-        (!is_shrunk && !same(name, file, &held)).then(|| Field { name: name.clone(), file: file.clone(), server: held })
+        let is_moved = name == "storage" && server["metadata"][MOVED_FROM] == *file;
+        (!is_shrunk && !is_moved && !same(name, file, &held)).then(|| Field {
+            name: name.clone(),
+            file: file.clone(),
+            server: held,
+        })
     });
     fields.collect()
 }
@@ -306,6 +409,11 @@ impl Field {
     fn is_bytes(&self) -> bool {
         self.name == "max_bytes"
     }
+
+    /// The server refuses to change it.
+    pub(super) fn is_fixed(&self) -> bool {
+        ["storage", "retention"].contains(&self.name.as_str())
+    }
 }
 
 impl fmt::Display for Field {
@@ -319,6 +427,7 @@ impl fmt::Display for Change {
         match self {
             Self::Created { what } => write!(f, "{what} created"),
             Self::Updated { what, fields } => write!(f, "{what} updated ({})", join(fields)),
+            Self::Replaced { what, fields } => write!(f, "{what} created anew ({})", join(fields)),
         }
     }
 }
@@ -327,6 +436,9 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { what } => write!(f, "{what} is missing"),
+            Self::Taken { what, subject, by } => {
+                write!(f, "{what} is missing, and its subject '{subject}' belongs to stream '{by}'")
+            }
             Self::Differs { what, fields } => write!(f, "{what} differs ({})", join(fields)),
         }
     }

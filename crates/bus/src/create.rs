@@ -7,6 +7,8 @@ use super::{ApplyError, Bus, Change, limits};
 
 /// Notes on a stream the `max_bytes` of its file, where the server had less to give.
 pub(super) const SHRUNK_FROM: &str = "jetbatch.shrunk_from";
+/// Notes on a stream the `storage` of its file, where the server had no memory to give.
+pub(super) const MOVED_FROM: &str = "jetbatch.moved_from";
 
 /// How often, and for how long, a stream that finds no room waits for other processes to make some.
 const WAITS_MAX: u32 = 20;
@@ -20,12 +22,14 @@ struct Created {
     name: String,
     file: Value,
     bytes: i64,
+    /// It was to lie in memory, and lies on the disk.
+    is_moved: bool,
 }
 
 impl Bus {
     /// Creates a stream or consumer.
     ///
-    /// A server reserves `max_bytes`, and a small one has less than the files ask for. Then the largest of the
+    /// A stream that the server has no memory for goes to the disk. A server reserves `max_bytes`, and a small one has less than the files ask for. Then the largest of the
     /// streams created now is halved, until all have their place; streams that were there before are let be.
     pub(super) async fn create(&self, target: &Target<'_>, fresh: &mut Fresh) -> Result<Change, ApplyError> {
         let mut own = Created::new(target);
@@ -36,6 +40,10 @@ impl Bus {
                 Err(error) => error,
             };
             let is_tight = error.is_tight();
+            if error.is_short_of_memory() && own.may_move() {
+                own.is_moved = true;
+                continue;
+            }
             let done = match fresh.larger_than(own.bytes) {
                 Some(other) if is_tight => self.halve(other).await,
                 _ if is_tight && own.may_halve() => own.halve(),
@@ -66,11 +74,15 @@ impl Bus {
 impl Created {
     fn new(target: &Target<'_>) -> Self {
         let bytes = target.file["max_bytes"].as_i64().unwrap_or(0);
-        Self { name: target.what.clone(), file: target.file.clone(), bytes }
+        Self { name: target.what.clone(), file: target.file.clone(), bytes, is_moved: false }
     }
 
     fn asked(&self) -> i64 {
         self.file["max_bytes"].as_i64().unwrap_or(0)
+    }
+
+    fn may_move(&self) -> bool {
+        self.file["storage"] == json!("memory") && !self.is_moved
     }
 
     fn may_halve(&self) -> bool {
@@ -88,6 +100,10 @@ impl Created {
             config["max_bytes"] = json!(self.bytes);
             config["metadata"][SHRUNK_FROM] = json!(self.asked().to_string());
         }
+        if self.is_moved {
+            config["storage"] = json!("file");
+            config["metadata"][MOVED_FROM] = self.file["storage"].clone();
+        }
         config
     }
 }
@@ -99,6 +115,12 @@ impl Fresh {
 
     /// Says which streams are smaller than their files.
     pub fn tell(&self) {
+        for Created { name, .. } in self.0.iter().filter(|stream| stream.is_moved) {
+            tracing::warn!(
+                stream = name,
+                "the server has no memory for the stream: it lies on the disk, which is slower"
+            );
+        }
         for Created { name, bytes, .. } in self.0.iter().filter(|stream| stream.bytes != stream.asked()) {
             tracing::warn!(
                 stream = name,

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use async_nats::jetstream::{consumer, stream};
 use serde_json::{Value, json};
 
-use super::{Settings, pull};
+use super::{Settings, Storage, pull};
 
 /// A file's name under `streams/` and what is in it.
 pub type BuiltIn = (&'static str, &'static str);
@@ -15,6 +15,19 @@ pub struct Declared {
     pub consumers: &'static [BuiltIn],
     /// The metadata that says `true` of a stream that is rebuilt when it is gone.
     pub cache_mark: &'static str,
+    /// The stream from which all else is rebuilt.
+    pub log: &'static str,
+    /// Streams whose messages stay until they are taken.
+    pub queues: &'static [&'static str],
+}
+
+/// What a stream is for, as far as it decides what endangers it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    Log,
+    Queue,
+    #[default]
+    Other,
 }
 
 /// Stands in a consumer file for the name of a pool.
@@ -47,6 +60,7 @@ pub struct StreamFile {
     pub one_per_subject: bool,
     /// Rebuilt from the log: when it is gone it is created again, and nothing is lost.
     pub is_cache: bool,
+    pub role: Role,
     pub json: Value,
 }
 
@@ -56,6 +70,16 @@ struct ConsumerFile {
     json: Value,
 }
 
+impl Declared {
+    fn role(&self, stream: &str) -> Role {
+        match stream {
+            _ if stream == self.log => Role::Log,
+            _ if self.queues.contains(&stream) => Role::Queue,
+            _ => Role::Other,
+        }
+    }
+}
+
 impl Files {
     pub fn load(declared: &Declared, settings: &Settings) -> Result<Self, FileError> {
         if let Some(dir) = &settings.streams_dir {
@@ -63,13 +87,17 @@ impl Files {
         }
         let dir = settings.streams_dir.as_deref();
         let streams = declared.streams.iter();
-        let streams = streams.map(|file| StreamFile::load(file, dir, settings, declared.cache_mark));
+        let streams = streams.map(|file| StreamFile::load(file, dir, settings, declared));
         let consumers = declared.consumers.iter().map(|file| ConsumerFile::load(file, dir, settings));
         Ok(Self { streams: streams.collect::<Result<_, _>>()?, consumers: consumers.collect::<Result<_, _>>()? })
     }
 
     pub fn stream(&self, name: &str) -> Option<&StreamFile> {
         self.streams.iter().find(|stream| stream.name == name)
+    }
+
+    pub fn log(&self) -> Option<&StreamFile> {
+        self.streams.iter().find(|stream| stream.role == Role::Log)
     }
 
     /// The stream that takes a concrete subject.
@@ -94,18 +122,22 @@ impl Files {
 }
 
 impl StreamFile {
-    fn load(file: &BuiltIn, dir: Option<&Path>, settings: &Settings, cache_mark: &str) -> Result<Self, FileError> {
+    fn load(file: &BuiltIn, dir: Option<&Path>, settings: &Settings, declared: &Declared) -> Result<Self, FileError> {
         let (path, mut json) = read::<stream::Config>(file, dir)?;
         let name = stem(file.0);
         check_name(&path, &json["name"], &name)?;
         json["num_replicas"] = json!(settings.replicas);
-        json["storage"] = json!(settings.storage.name());
+        // What a file keeps in memory is not worth a disk.
+        if json["storage"] != json!(Storage::Memory.name()) {
+            json["storage"] = json!(settings.storage.name());
+        }
         let subjects = json["subjects"].as_array().into_iter().flatten();
         let subjects = subjects.filter_map(|subject| subject.as_str().map(str::to_owned)).collect();
         let one_per_subject =
             json["discard_new_per_subject"] == json!(true) && json["max_msgs_per_subject"] == json!(1);
-        let is_cache = json["metadata"][cache_mark] == json!("true");
-        Ok(Self { name, subjects, one_per_subject, is_cache, json })
+        let is_cache = json["metadata"][declared.cache_mark] == json!("true");
+        let role = declared.role(&name);
+        Ok(Self { name, subjects, one_per_subject, is_cache, role, json })
     }
 }
 
@@ -229,6 +261,8 @@ mod tests {
         streams: &[("QUEUE.json", QUEUE)],
         consumers: &[("consumers/QUEUE/pool.json", POOLS)],
         cache_mark: "cache",
+        log: "LOG",
+        queues: &["QUEUE"],
     };
 
     #[test]
@@ -236,6 +270,7 @@ mod tests {
         let files = Files::load(&DECLARED, &Settings::default()).unwrap();
         let stream = files.stream_of("queue.a.b.c").unwrap();
         assert_eq!((stream.name.as_str(), stream.is_cache, stream.one_per_subject), ("QUEUE", true, false));
+        assert_eq!(stream.role, Role::Queue);
         assert!(files.stream_of("queue.a").is_none());
     }
 

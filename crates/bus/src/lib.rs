@@ -23,9 +23,11 @@ mod tls;
 mod version;
 mod window;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 use async_nats::jetstream::Context;
 
@@ -35,7 +37,7 @@ pub use apply::{ApplyError, Change, Difference, Field};
 pub use bucket::{Bucket, Entry, Op, Watch};
 pub use connect::ConnectError;
 pub use delivery::{AckError, Delivery};
-pub use files::{BuiltIn, Declared, FileError, Files};
+pub use files::{BuiltIn, Declared, FileError, Files, Role};
 pub use limits::SERVER_VERSION_MIN;
 pub use publish::{PublishError, Stored};
 pub use puller::{PullError, Puller};
@@ -58,6 +60,8 @@ struct Inner {
     retry_for: Duration,
     signals: connect::Signals,
     counts: Counters,
+    /// When the server's limits were asked anew.
+    asked: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -75,12 +79,37 @@ pub struct Counts {
 }
 
 impl Bus {
+    /// Bytes that the server takes in one message, beside headers and what tells about them.
+    pub fn room(&self) -> usize {
+        let most = self.inner.client.max_payload();
+        most - limits::HEAD_BYTES.min(most / 4)
+    }
+
+    /// A server tells its limits when a connection begins, and a reload may have changed them since.
+    pub(crate) async fn renew_limits(&self) {
+        let (now, again) = (Instant::now(), limits::LIMITS_AGAIN);
+        let is_due = {
+            let mut asked = self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_due = asked.is_none_or(|asked| now.duration_since(asked) >= again);
+            *asked = if is_due { Some(now) } else { *asked };
+            is_due
+        };
+        if is_due && self.inner.client.force_reconnect().await.is_err() {
+            tracing::debug!("the connection ends; limits are not asked for");
+        }
+    }
+
     pub fn js(&self) -> &Context {
         &self.inner.js
     }
 
     pub fn client(&self) -> &async_nats::Client {
         &self.inner.client
+    }
+
+    /// Whether there is a connection now.
+    pub fn is_connected(&self) -> bool {
+        self.inner.client.connection_state() == async_nats::connection::State::Connected
     }
 
     /// The stream and consumer files in force: the built-in ones, overridden by `streams_dir`.

@@ -49,6 +49,11 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// What a message costs in a pull's byte count beyond its payload: subjects and headers.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 68 << 10;
+/// What a message holds beside the payload proper: headers, and fields about it.
+pub const HEAD_BYTES: usize = 16 << 10;
+
+/// After a message was too large, the server's limit is asked for anew no sooner than that.
+pub const LIMITS_AGAIN: Duration = Duration::from_secs(30);
 
 /// A server too small for a stream's `max_bytes` gets the half, down to this part of it.
 pub const SHRINK_MAX: i64 = 256;

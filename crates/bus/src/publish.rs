@@ -6,7 +6,7 @@ use async_nats::{HeaderMap, RequestErrorKind};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use super::api::Refusal;
+use super::api::ErrorReply;
 use super::{Bus, copy, limits, rest};
 
 /// Where a message lies. `duplicate`: it lay there before, stored under the same id.
@@ -72,6 +72,13 @@ pub(super) enum Why {
     Full(String),
 }
 
+impl PublishError {
+    /// Whether it is this one message that the server does not take: others may go well.
+    pub const fn is_of_message(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Forbidden { .. } | Self::Refused { .. })
+    }
+}
+
 impl Bus {
     /// Publishes until stored, trying again for the configured time with the same id.
     ///
@@ -105,7 +112,12 @@ impl Bus {
             match self.try_once(out, tries.patience(out)).await {
                 Try::Stored(stored) => return Ok(stored),
                 Try::Again(why) => self.again(out, &mut tries, why).await?,
-                other => return Err(out.failure(other, self)),
+                other => {
+                    if other == Try::TooLarge {
+                        self.renew_limits().await;
+                    }
+                    return Err(out.failure(other, self));
+                }
             }
         }
     }
@@ -221,7 +233,7 @@ struct Ack {
     seq: u64,
     #[serde(default)]
     duplicate: bool,
-    error: Option<Refusal>,
+    error: Option<ErrorReply>,
 }
 
 fn judge(reply: Result<async_nats::Message, async_nats::RequestError>) -> Try {
@@ -245,19 +257,19 @@ fn read_ack(payload: &[u8]) -> Try {
     }
 }
 
-fn sort(refusal: Refusal) -> Try {
+fn sort(refusal: ErrorReply) -> Try {
     const WRONG_LAST_SEQUENCE: u64 = 10_071;
     const WRONG_LAST_SEQUENCE_IN_FLIGHT: u64 = 10_164;
     const STORE_FAILED: u64 = 10_077;
     const DUPLICATE_IN_FLIGHT: u64 = 10_158;
-    const NO_RESOURCES: [u64; 3] = [10_002, 10_023, 10_047];
+    const NO_RESOURCES: [u64; 4] = [10_002, 10_023, 10_028, 10_047];
     match refusal.err_code {
         WRONG_LAST_SEQUENCE => Try::Conflict,
         STORE_FAILED if refusal.description.contains("per subject") => Try::Taken,
         STORE_FAILED => Try::Again(Why::Full(refusal.description)),
         code if NO_RESOURCES.contains(&code) => Try::Again(Why::Full(refusal.description)),
         WRONG_LAST_SEQUENCE_IN_FLIGHT | DUPLICATE_IN_FLIGHT => Try::Again(Why::Busy),
-        _ if refusal.is_passing() => Try::Again(Why::Busy),
+        _ if refusal.is_transient() => Try::Again(Why::Busy),
         code => Try::Refused { code, reason: refusal.description },
     }
 }

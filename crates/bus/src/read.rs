@@ -98,6 +98,9 @@ impl ReadError {
             ApiError::Refused { code: api::code::STREAM_NOT_FOUND, .. } => Self::NoStream { stream: stream.to_owned() },
             ApiError::Refused { code, reason } => Self::Refused { what: what.to_owned(), code, reason },
             ApiError::Unavailable { seconds, reason } => Self::Unavailable { what: what.to_owned(), seconds, reason },
+            denied @ ApiError::Denied { .. } => {
+                Self::Refused { what: what.to_owned(), code: 0, reason: denied.to_string() }
+            }
         }
     }
 }
@@ -169,7 +172,10 @@ impl Bus {
 
     /// The message at a sequence, from the stream's leader.
     pub async fn at(&self, stream: Stream, seq: u64) -> Result<Option<Raw>, ReadError> {
-        let stream = stream.as_str();
+        self.at_of(stream.as_str(), seq).await
+    }
+
+    pub(crate) async fn at_of(&self, stream: &str, seq: u64) -> Result<Option<Raw>, ReadError> {
         let handle = self.handle(stream).await?;
         let get = || async { raw(stream, handle.get_raw_message(seq).await) };
         self.get(stream, &format!("message {seq}"), get).await
@@ -177,6 +183,11 @@ impl Bus {
 
     pub async fn state(&self, stream: Stream) -> Result<StreamState, ReadError> {
         self.state_of(stream.as_str()).await
+    }
+
+    /// Creates a stream that is gone, where it is a cache.
+    pub async fn ensure(&self, stream: Stream) {
+        self.revive(stream.as_str()).await;
     }
 
     pub(crate) async fn state_of(&self, stream: &str) -> Result<StreamState, ReadError> {

@@ -24,6 +24,8 @@ pub struct Reader {
     next: Start,
     /// When the stream was created that is read.
     born: Option<String>,
+    /// Sequence and time of the last message given.
+    last: Option<(u64, u64)>,
     live: Option<Live>,
     /// Under way where nothing is live. Kept here, so that a caller who drops `next` and calls it again, as often as
     /// he likes, does not begin it anew.
@@ -45,6 +47,7 @@ struct Opening {
     plan: Plan,
     next: Start,
     born: Option<String>,
+    last: Option<(u64, u64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -103,9 +106,18 @@ impl Bus {
 
 impl Reader {
     pub(super) async fn open(bus: &Bus, plan: Plan) -> Result<Self, ReadError> {
-        let opening = Opening { bus: bus.clone(), next: plan.start, plan: plan.clone(), born: None };
+        let opening = Opening { bus: bus.clone(), next: plan.start, plan: plan.clone(), born: None, last: None };
         let Opened { live, pending, next, born } = opening.until_it_stands().await?;
-        Ok(Self { bus: bus.clone(), plan, next, born: Some(born), live: Some(live), opening: None, pending })
+        Ok(Self {
+            bus: bus.clone(),
+            plan,
+            next,
+            born: Some(born),
+            last: None,
+            live: Some(live),
+            opening: None,
+            pending,
+        })
     }
 
     /// The next message, waiting for it as long as it takes. May be dropped and called again.
@@ -144,6 +156,7 @@ impl Reader {
             return false;
         }
         self.next = Start::Seq(raw.seq + 1);
+        self.last = Some((raw.seq, raw.time_ms));
         self.pending = raw.pending;
         true
     }
@@ -157,7 +170,7 @@ impl Reader {
     async fn reopen(&mut self) -> Result<(), ReadError> {
         let opening = self.opening.get_or_insert_with(|| {
             let (bus, plan, born) = (self.bus.clone(), self.plan.clone(), self.born.clone());
-            let opening = Opening { bus, plan, next: self.next, born };
+            let opening = Opening { bus, plan, next: self.next, born, last: self.last };
             async move {
                 rest().await;
                 opening.until_it_stands().await
@@ -205,15 +218,23 @@ impl Opening {
         let state = self.bus.settled_of(&self.plan.stream, read, self.born.as_deref()).await?;
         let is_other = self.born.as_ref().is_some_and(|born| *born != state.created);
         let is_behind = matches!(self.next, Start::Seq(next) if next > state.last_seq + 1);
-        if is_other || is_behind {
+        let is_refilled = !is_other && !is_behind && self.is_refilled().await?;
+        if is_other || is_behind || is_refilled {
             if !is_cache {
                 return Err(ReadError::Replaced { stream: self.plan.stream.clone(), last: state.last_seq });
             }
             tracing::warn!(stream = self.plan.stream, "the stream was made anew; reading it from its start");
-            self.next = self.plan.start;
+            (self.next, self.last) = (self.plan.start, None);
         }
         self.born = Some(state.created.clone());
         Ok(state.created)
+    }
+
+    /// Whether another message has the place of the last one given: the stream lost its end, and has grown since.
+    async fn is_refilled(&self) -> Result<bool, ReadError> {
+        let Some((seq, time_ms)) = self.last else { return Ok(false) };
+        let found = self.bus.at_of(&self.plan.stream, seq).await?;
+        Ok(found.is_some_and(|found| found.time_ms != time_ms))
     }
 }
 

@@ -1,14 +1,14 @@
 //! A client of both doors that does not give up: it asks another head, and sends again under the same key.
 use crate::{
-    check::{Lines, Tally},
+    check::{Lines, Says, Tally},
     nats::Nats,
     oracle::Oracle,
     plan::{Door, Fate, Job},
 };
 use api::{Accepted, IDEMPOTENCY_KEY, JSON, NDJSON, Route};
 use bytes::Bytes;
-use domain::{JobId, submission::Order};
-use futures::StreamExt;
+use domain::{JobId, command::CommandKind};
+use futures::{StreamExt, future::join_all};
 use reqwest::{Client as Http, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use std::{
@@ -20,6 +20,8 @@ use tokio::time::{Instant, sleep};
 use wire::Subject;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// A head that is well tells a status at once.
+const SAY_WITHIN: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The longest that a door may stay shut.
 const DOOR_WITHIN: Duration = Duration::from_secs(300);
@@ -113,15 +115,15 @@ impl Client {
     }
 
     /// Tells jetbatch to do something with a job, by one door or the other, until it is taken.
-    pub async fn order(&self, job: &Job, order: Order) -> Result<(), String> {
-        let (id, verb, give_up) = (self.id(job), order.as_str(), Instant::now() + DOOR_WITHIN);
+    pub async fn command(&self, job: &Job, kind: CommandKind) -> Result<(), String> {
+        let (id, verb, give_up) = (self.id(job), kind.as_str(), Instant::now() + DOOR_WITHIN);
         if job.seed.is_multiple_of(2) {
             let payload = json!({"command": verb, "job": id}).to_string();
             let key = format!("{}-{verb}", self.key(job));
             return self.nats.publish(&Subject::Control, &key, payload.into(), give_up).await.map(drop);
         }
         loop {
-            match ask(self.post(&Route::order(order).of(id))).await {
+            match ask(self.post(&Route::command(kind).of(id))).await {
                 // Too late, which it may be.
                 Some((code, _)) if code.is_success() || code == StatusCode::CONFLICT => return Ok(()),
                 // A job that is stored and not folded yet has no status.
@@ -138,6 +140,21 @@ impl Client {
     pub async fn view(&self, id: JobId) -> Option<api::Job> {
         let (code, body) = ask(self.get(&Route::Job.of(id))).await?;
         serde_json::from_value(body).ok().filter(|_| code.is_success())
+    }
+
+    /// What the heads say of a job that stands still.
+    pub async fn says(&self, id: JobId) -> Says {
+        let ask = |base| async move {
+            let request = self.http.get(format!("{base}{}", Route::Job.of(id))).timeout(SAY_WITHIN);
+            let (code, body) = ask(request).await?;
+            serde_json::from_value::<api::Job>(body).ok().filter(|_| code.is_success())
+        };
+        let told: Vec<api::Job> = join_all(self.bases.iter().map(ask)).await.into_iter().flatten().collect();
+        match told.iter().any(|view| view.stalled.is_some()) {
+            true => Says::Why,
+            false if told.is_empty() => Says::Unread,
+            false => Says::Nothing,
+        }
     }
 
     /// Reads both files of a job that has ended, as a client does, and holds them against what was asked. None where

@@ -1,9 +1,9 @@
 //! Does a fault, holds it, and heals it.
 use crate::{
     nats::{Nats, Watch},
-    plan::{Cache, Fault, Kind, Target},
+    plan::{Cache, Ill, Injection, Kind, Target},
     run::now_ms,
-    stand::{Process, Stand},
+    stand::{Process, Stand, Switch},
 };
 use async_nats::jetstream::{self, ErrorCode};
 use std::{io, sync::Arc, time::Duration};
@@ -18,6 +18,8 @@ const ASK_WITHIN: Duration = Duration::from_secs(20);
 /// What was done must be undone, however long it takes.
 const HEAL_WITHIN: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long an engine that flaps is bad, and then well.
+const FLAP: Duration = Duration::from_millis(700);
 
 /// What became of a fault.
 #[derive(Debug)]
@@ -54,9 +56,9 @@ impl Faults {
     }
 
     /// Waits until nobody else's fault is in the way.
-    pub async fn hold(&self, fault: &Fault) -> Hold {
+    pub async fn hold(&self, fault: &Injection) -> Hold {
         match fault.kind {
-            Kind::Kill(Target::Worker(n)) | Kind::Freeze(Target::Worker(n)) => {
+            Kind::Kill(Target::Worker(n)) | Kind::Freeze(Target::Worker(n)) | Kind::Spoil(_, n) => {
                 Hold::Process(self.stand.workers[usize::from(n)].clone().lock_owned().await)
             }
             Kind::Kill(Target::Head(n)) | Kind::Freeze(Target::Head(n)) => {
@@ -68,7 +70,7 @@ impl Faults {
                 *_guard = now_ms();
                 Hold::Cluster { _guard }
             }
-            Kind::Delete(_) | Kind::FillStore | Kind::LoseStore | Kind::FillStream(_) => {
+            Kind::Delete(_) | Kind::FillStore | Kind::LoseStore | Kind::FillStream(_) | Kind::PurgeResults => {
                 Hold::Place { _guard: self.store.clone().lock_owned().await }
             }
         }
@@ -95,7 +97,7 @@ impl Faults {
         true
     }
 
-    pub async fn perform(&self, fault: &Fault, hold: Hold) -> io::Result<Done> {
+    pub async fn perform(&self, fault: &Injection, hold: Hold) -> io::Result<Done> {
         let time = Duration::from_millis(fault.hold_ms);
         match (fault.kind, hold) {
             (Kind::Kill(_), Hold::Process(process)) => self.kill(process, time).await,
@@ -108,8 +110,31 @@ impl Faults {
             (Kind::FillStore, _hold) => self.fill_store(time).await,
             (Kind::LoseStore, _hold) => self.lose_store(time).await,
             (Kind::FillStream(cache), _hold) => self.fill_stream(cache, time).await,
+            (Kind::PurgeResults, _hold) => Ok(self.purge_results().await),
+            (Kind::Spoil(ill, n), _hold) => self.spoil(ill, n, time).await,
             (Kind::Kill(_) | Kind::Freeze(_), _) => Ok(Done::Skipped("nothing is held".to_owned())),
         }
+    }
+
+    async fn spoil(&self, ill: Ill, worker: u8, time: Duration) -> io::Result<Done> {
+        if !self.stand.has_switches {
+            return Ok(Done::Skipped("a model cannot be told to misbehave".to_owned()));
+        }
+        let switch = match ill {
+            Ill::Fails | Ill::Flaps => Switch::fail(&self.stand.dir, worker),
+            Ill::Hangs => Switch::hang(&self.stand.dir, worker),
+        };
+        match ill {
+            Ill::Fails | Ill::Hangs => switch.hold(time).await?,
+            Ill::Flaps => {
+                let until = Instant::now() + time;
+                while Instant::now() < until {
+                    switch.hold(FLAP).await?;
+                    sleep(FLAP).await;
+                }
+            }
+        }
+        Ok(Done::Injected)
     }
 
     async fn node(&self, number: u8) -> OwnedMutexGuard<Process> {
@@ -155,6 +180,24 @@ impl Faults {
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND);
             if is_absent || Instant::now() > until {
                 return Done::Skipped(why.to_string());
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn purge_results(&self) -> Done {
+        let until = Instant::now() + ASK_WITHIN;
+        loop {
+            let why = match self.nats.js.get_stream(Cache::Results.stream()).await {
+                Ok(stream) => match stream.purge().await {
+                    Ok(purged) if purged.purged == 0 => return Done::Skipped("RESULTS is empty".to_owned()),
+                    Ok(_) => return Done::Injected,
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() > until {
+                return Done::Skipped(why);
             }
             sleep(PAUSE).await;
         }

@@ -135,6 +135,7 @@ async fn drive(args: &Args, run: &Arc<Run>, faults: &Arc<Faults>) {
     let both = async { tokio::join!(run.clone().faults(faults.clone()), run.clone().jobs()) };
     tokio::select! {
         _ = both => {}
+        () = run.look() => {}
         () = run.stuck(patience) => {
             eprintln!("nothing has happened for {} s: the run is given up", patience.as_secs());
         }
@@ -142,7 +143,7 @@ async fn drive(args: &Args, run: &Arc<Run>, faults: &Arc<Faults>) {
 }
 
 async fn judge_all(run: &Run, stand: &Stand) -> Report {
-    let Notes { mut injected, seen, paused } = std::mem::take(&mut *run.notes());
+    let Notes { mut injected, seen, paused, stills } = std::mem::take(&mut *run.notes());
     injected.sort_by_key(|injected| injected.at_ms);
     let mut report = Report { faults: injected, fallen: stand.fallen.load(Ordering::Relaxed), ..Report::default() };
     let done = report.faults.iter().filter(|fault| fault.skipped.is_none());
@@ -188,6 +189,8 @@ async fn judge_all(run: &Run, stand: &Stand) -> Report {
         report.status.add(|| "no job was paused, though some were to be".to_owned());
     }
     report.pace = paced(&log, &report.faults, &paused);
+    let blind: Vec<_> = report.faults.iter().filter_map(Injected::blind).collect();
+    report.reasons = stills.end(&blind, &log.runs);
     report
 }
 

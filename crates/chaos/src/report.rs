@@ -1,6 +1,6 @@
 //! What a run has shown, as one table.
 use crate::{
-    check::{Complaints, Pace, Recovery, Stall, Tally},
+    check::{Complaints, Pace, Reasons, Recovery, Stall, Tally},
     plan::Sort,
     run::Injected,
 };
@@ -40,11 +40,13 @@ pub struct Report {
     pub failed: u64,
     pub fallen: u64,
     pub pace: Pace,
+    pub reasons: Reasons,
 }
 
 impl Report {
     pub fn is_clean(&self) -> bool {
-        let complaints = [&self.seen, &self.status, &self.log, &self.fold, &self.left];
+        let silent = &self.reasons.complaints;
+        let complaints = [&self.seen, &self.status, &self.log, &self.fold, &self.left, silent];
         let is_spared = self.requests_again <= self.in_flight_max;
         let is_quiet = complaints.iter().all(|found| found.count == 0);
         self.tally.is_clean() && self.worked_late == 0 && is_spared && is_quiet
@@ -52,7 +54,8 @@ impl Report {
 
     /// Examples of all that is wrong.
     pub fn complaints(&self) -> impl Iterator<Item = &String> {
-        let all = [&self.tally.complaints, &self.seen, &self.status, &self.log, &self.fold, &self.left];
+        let silent = &self.reasons.complaints;
+        let all = [&self.tally.complaints, &self.seen, &self.status, &self.log, &self.fold, &self.left, silent];
         all.into_iter().flat_map(|found| &found.examples)
     }
 
@@ -62,7 +65,7 @@ impl Report {
         long.map(|stall| {
             let until = stall.from_ms + stall.lasted_ms;
             let faults = self.faults.iter().filter(|fault| fault.skipped.is_none());
-            let there = faults.filter(|fault| fault.at_ms < until && fault.healed_ms() + BEFORE_MS > stall.from_ms);
+            let there = faults.filter(|fault| fault.at_ms < until && fault.healed_ms + BEFORE_MS > stall.from_ms);
             let names: Vec<String> = there.map(|fault| fault.fault.to_string()).collect();
             format!("no work for {}: {}", self.stall(*stall), names.join("; "))
         })
@@ -122,6 +125,10 @@ impl fmt::Display for Report {
         row(f, "chunks begun after a cancel or in a pause", &self.worked_late)?;
         row(f, "statuses unlike a fresh fold", &self.fold.count)?;
         row(f, "messages and files left behind", &self.left.count)?;
+        let Reasons { looks, reasons, longest_ms, complaints } = &self.reasons;
+        row(f, "jobs that stood still and did not say why", &complaints.count)?;
+        let said = format!("{reasons} times, of {looks} looks; silent for {} at most", Seconds(*longest_ms));
+        row(f, "jobs that stood still and said why", &said)?;
         row(f, "longest stall", &self.stall(self.pace.longest()))?;
         row(f, "recovery after a kill", &self.recovery(Sort::is_kill))?;
         row(f, "recovery after any fault", &self.recovery(|_| true))?;
@@ -161,7 +168,7 @@ impl fmt::Display for Recovery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Fault, Kind, Target};
+    use crate::plan::{Injection, Kind, Target};
 
     #[test]
     fn no_more_may_be_run_again_than_was_in_flight() {
@@ -171,10 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn a_job_that_was_silent_is_no_clean_run() {
+        let mut report = Report::default();
+        report.reasons.complaints.add(|| "job a did not say why".to_owned());
+        assert!(!report.is_clean());
+        assert_eq!(report.complaints().count(), 1);
+    }
+
+    #[test]
     fn a_long_stall_is_told_with_its_faults() {
         let fault = |number, at_ms| {
             let kind = Kind::Kill(Target::Worker(0));
-            Injected { at_ms, fault: Fault { number, after_ms: 0, kind, hold_ms: 500 }, skipped: None }
+            let fault = Injection { number, after_ms: 0, kind, hold_ms: 500 };
+            Injected { at_ms, healed_ms: at_ms + 500, fault, skipped: None }
         };
         let faults = vec![fault(0, 1_000), fault(1, 8_000), fault(2, 12_000), fault(3, 25_000)];
         let stalls = vec![Stall { from_ms: 3_000, lasted_ms: 100 }, Stall { from_ms: 10_000, lasted_ms: 9_000 }];

@@ -1,12 +1,12 @@
 //! One run: jobs and faults side by side, as planned, until every job has ended.
 use crate::{
-    check::{Complaints, Tally},
+    check::{Complaints, Look, Says, Stills, Tally},
     client::Client,
     faults::{Done, Faults},
     nats::Watch,
-    plan::{Fate, Fault, Job, Plan},
+    plan::{Fate, Injection, Job, Plan},
 };
-use domain::{JobId, submission::Order};
+use domain::{JobId, command::CommandKind};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -17,6 +17,11 @@ use tokio::{
 };
 
 const LOOK: Duration = Duration::from_millis(100);
+const LOOK_STILL: Duration = Duration::from_millis(500);
+/// A job that came further so lately is not asked for a reason.
+const MOVED_MS: u64 = 5_000;
+/// After a fault somebody else tells of jobs, when the lease has run out and the log is folded.
+const SETTLE_MS: u64 = 8_000;
 /// A status may be so far behind the log, in the middle of faults.
 const STATUS_WITHIN: Duration = Duration::from_secs(120);
 
@@ -35,21 +40,24 @@ pub struct Notes {
     pub seen: Vec<Seen>,
     /// When a job was held on purpose.
     pub paused: Vec<(u64, u64)>,
+    pub stills: Stills,
 }
 
 /// A fault as it was done.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Injected {
     pub at_ms: u64,
-    pub fault: Fault,
+    /// When all was as before.
+    pub healed_ms: u64,
+    pub fault: Injection,
     /// Why it was not, if it was not.
     pub skipped: Option<String>,
 }
 
 impl Injected {
-    /// When it ended, if it lasted as long as planned.
-    pub const fn healed_ms(&self) -> u64 {
-        self.at_ms + self.fault.hold_ms
+    /// When nobody could tell of jobs.
+    pub fn blind(&self) -> Option<(u64, u64)> {
+        self.fault.kind.blinds().then_some((self.at_ms, self.healed_ms + SETTLE_MS))
     }
 }
 
@@ -101,7 +109,7 @@ impl Run {
         match job.fate {
             Fate::Cancelled { permille } => {
                 self.midway(job, id, permille).await;
-                self.client.order(job, Order::Cancel).await?;
+                self.client.command(job, CommandKind::Cancel).await?;
             }
             Fate::Paused { permille, for_ms } => {
                 self.midway(job, id, permille).await;
@@ -127,9 +135,9 @@ impl Run {
 
     async fn pause(&self, job: &Job, for_ms: u64) -> Result<(), String> {
         let from = now_ms();
-        self.client.order(job, Order::Pause).await?;
+        self.client.command(job, CommandKind::Pause).await?;
         sleep(Duration::from_millis(for_ms)).await;
-        self.client.order(job, Order::Resume).await?;
+        self.client.command(job, CommandKind::Resume).await?;
         self.notes().paused.push((from, now_ms()));
         Ok(())
     }
@@ -169,6 +177,23 @@ impl Run {
         while tasks.join_next().await.is_some() {}
     }
 
+    /// Looks at the jobs that run, for ever.
+    pub async fn look(&self) {
+        loop {
+            sleep(LOOK_STILL).await;
+            let (at_ms, still) = (now_ms(), self.watch.log().still());
+            let looks = still.into_iter().map(|(job, since_ms)| self.look_at(job, since_ms, at_ms));
+            let looks = futures::future::join_all(looks).await;
+            self.notes().stills.round(at_ms, &looks);
+        }
+    }
+
+    async fn look_at(&self, job: JobId, since_ms: u64, at_ms: u64) -> Look {
+        let is_asked = at_ms.saturating_sub(since_ms) > MOVED_MS;
+        let says = if is_asked { self.client.says(job).await } else { Says::Nothing };
+        Look { job, since_ms, says }
+    }
+
     /// Waits until the log has stood still for so long. To be raced against what should end before.
     pub async fn stuck(&self, patience: Duration) {
         let (mut last, mut since) = (0, Instant::now());
@@ -182,7 +207,7 @@ impl Run {
     }
 }
 
-fn note(fault: &Fault, at_ms: u64, done: std::io::Result<Done>) -> Injected {
+fn note(fault: &Injection, at_ms: u64, done: std::io::Result<Done>) -> Injected {
     let skipped = match done {
         Ok(Done::Injected) => None,
         Ok(Done::Skipped(why)) => Some(why),
@@ -192,5 +217,5 @@ fn note(fault: &Fault, at_ms: u64, done: std::io::Result<Done>) -> Injected {
         None => eprintln!("{fault} (from {at_ms})"),
         Some(why) => eprintln!("{fault}: skipped: {why}"),
     }
-    Injected { at_ms, fault: *fault, skipped }
+    Injected { at_ms, healed_ms: now_ms(), fault: *fault, skipped }
 }

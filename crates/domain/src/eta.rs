@@ -1,13 +1,44 @@
-//! When a job will be done, from the order the scheduler sends by and the speed its pools were seen to have.
-use crate::{Millis, rate::Speed};
+//! When a job will be done, as it is told, and how it stands against its deadline.
+use crate::{Timestamp, foresight::Reading};
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
-/// The time by which the job is done with even odds, and with nine chances in ten.
+/// The time by which the job is done with one chance in ten, with even odds, and with nine chances in ten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Told")]
 pub struct Eta {
-    pub p50: Millis,
-    pub p90: Millis,
+    pub p10: Timestamp,
+    pub p50: Timestamp,
+    pub p90: Timestamp,
+}
+
+/// What was stored before there was a p10.
+#[derive(Deserialize)]
+struct Told {
+    p10: Option<Timestamp>,
+    p50: Timestamp,
+    p90: Timestamp,
+}
+
+impl From<Told> for Eta {
+    fn from(told: Told) -> Self {
+        let Told { p10, p50, p90 } = told;
+        Self { p10: p10.unwrap_or(p50), p50, p90 }
+    }
+}
+
+impl From<Reading> for Eta {
+    fn from(reading: Reading) -> Self {
+        let Reading { p10, p50, p90, .. } = reading;
+        Self { p10, p50, p90 }
+    }
+}
+
+impl Eta {
+    /// Nothing is left to wait for.
+    pub const fn now(now: Timestamp) -> Self {
+        Self { p10: now, p50: now, p90: now }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
@@ -18,6 +49,8 @@ pub enum Sla {
     OnTrack,
     /// With more than one chance in ten it misses the deadline.
     AtRisk,
+    /// It waits for something that has to be mended: there is no estimate.
+    Stalled,
     Met,
     Missed,
 }
@@ -28,27 +61,8 @@ impl Sla {
     }
 }
 
-/// The least doubt there is about any estimate.
-const DOUBT_MIN: f64 = 0.05;
-/// The normal distribution's 90th percentile.
-const Z90: f64 = 1.282;
-
-/// `ahead`: requests that the pool answers until this job's last one, its own included.
-pub fn eta(now: Millis, ahead: u64, speed: Speed) -> Eta {
-    let seconds = ahead as f64 / speed.mean;
-    let doubt = speed.variation * (1.0 / speed.windows as f64 + 1.0 / seconds.max(1.0)).sqrt();
-    let late = 1.0 + Z90 * doubt.max(DOUBT_MIN);
-    let after = |factor: f64| now.plus((seconds * factor * 1_000.0).ceil() as u64);
-    Eta { p50: after(1.0), p90: after(late) }
-}
-
-/// Of two pools a job needs both.
-pub fn later(a: Eta, b: Eta) -> Eta {
-    Eta { p50: a.p50.max(b.p50), p90: a.p90.max(b.p90) }
-}
-
 /// A running job's standing against its deadline.
-pub fn sla(now: Millis, deadline: Millis, eta: Option<Eta>) -> Sla {
+pub fn sla(now: Timestamp, deadline: Timestamp, eta: Option<Eta>) -> Sla {
     match eta {
         _ if now > deadline => Sla::Missed,
         Some(eta) if eta.p90 > deadline => Sla::AtRisk,
@@ -60,23 +74,22 @@ pub fn sla(now: Millis, deadline: Millis, eta: Option<Eta>) -> Sla {
 mod tests {
     use super::*;
 
-    const SPEED: Speed = Speed { mean: 100.0, variation: 0.2, windows: 30 };
-
     #[test]
-    fn p90_is_later_than_p50_and_both_move_with_the_work_ahead() {
-        let now = Millis::new(1_000_000);
-        let (near, far) = (eta(now, 1_000, SPEED), eta(now, 100_000, SPEED));
-        assert_eq!(near.p50, now.plus(10_000));
-        assert!(near.p90 > near.p50 && far.p50 > near.p90);
-        assert_eq!(eta(now, 0, SPEED).p90, now);
+    fn what_was_stored_without_a_p10_is_read() {
+        let read = |json| serde_json::from_str::<Eta>(json).unwrap();
+        let (p50, p90) = (Timestamp::new(20), Timestamp::new(30));
+        assert_eq!(read(r#"{"p50":20,"p90":30}"#), Eta { p10: p50, p50, p90 });
+        let eta = Eta { p10: Timestamp::new(10), p50, p90 };
+        assert_eq!(read(&serde_json::to_string(&eta).unwrap()), eta);
     }
 
     #[test]
     fn a_job_is_at_risk_before_it_misses() {
-        let now = Millis::new(0);
-        let eta = eta(now, 1_000, SPEED);
-        assert_eq!(sla(now, Millis::new(60_000), Some(eta)), Sla::OnTrack);
-        assert_eq!(sla(now, Millis::new(10_100), Some(eta)), Sla::AtRisk);
-        assert_eq!(sla(Millis::new(10_101), Millis::new(10_100), Some(eta)), Sla::Missed);
+        let now = Timestamp::new(0);
+        let at = Timestamp::new;
+        let eta = Eta { p10: at(9_000), p50: at(10_000), p90: at(12_000) };
+        assert_eq!(sla(now, Timestamp::new(60_000), Some(eta)), Sla::OnTrack);
+        assert_eq!(sla(now, Timestamp::new(10_100), Some(eta)), Sla::AtRisk);
+        assert_eq!(sla(Timestamp::new(10_101), Timestamp::new(10_100), Some(eta)), Sla::Missed);
     }
 }

@@ -1,14 +1,17 @@
 //! The facts of the log. Past tense, self-contained, never rewritten: a new meaning is a new variant or version.
-use crate::{ChunkId, Millis, Pool, pack::Packing, request::Refusal, retry::Policies, warning::Warning};
+use crate::{
+    ChunkId, Pool, Tenant, Timestamp, load::Load, pack::Packing, request::Refusal, retry::Policies, warning::Warning,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-/// The version written into every envelope. A reader refuses newer ones.
-pub const VERSION: u32 = 1;
+/// The newest version that is read; a reader refuses newer ones. Each event is written with the oldest that has it.
+pub const VERSION: u32 = 4;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
 #[strum(const_into_str)]
+#[allow(clippy::large_enum_variant)] // No list of them is kept.
 pub enum Event {
     // Lifecycle, on `event.job.<job>`, appended by compare-and-set.
     JobSubmitted(Submitted),
@@ -26,6 +29,7 @@ pub enum Event {
     SegmentPlanned(SegmentPlan),
     ChunkDone(ChunkDone),
     ChunkFailed(ChunkFailed),
+    ChunkLost(ChunkLost),
     SegmentArchived(SegmentArchived),
     OutputWritten(OutputWritten),
 }
@@ -34,6 +38,22 @@ impl Event {
     /// The event's type as it stands in the envelope's header.
     pub const fn name(&self) -> &'static str {
         self.into_str()
+    }
+
+    /// The version it is written with.
+    pub fn version(&self) -> u32 {
+        match self {
+            Self::ChunkLost(_) | Self::ChunkFailed(ChunkFailed { trust: Some(_), .. }) => 2,
+            Self::SegmentArchived(SegmentArchived { losses: 1.., .. })
+            | Self::OutputWritten(OutputWritten { losses: 1.., .. }) => 2,
+            // Who does not know of tenants shows it to all.
+            Self::JobSubmitted(submitted) if !submitted.is_common() => 4,
+            // Who does not know of an order cuts otherwise.
+            Self::JobSubmitted(submitted) if !submitted.packing.order.is_empty() => 2,
+            Self::JobClosing(Closing { late: true, .. } | Closing { reason: Some(_), .. })
+            | Self::JobEnded(Ended { abandoned: Some(_), .. }) => 3,
+            _ => 1,
+        }
     }
 
     /// Whether it belongs to the job's lifecycle and so is appended by compare-and-set.
@@ -52,6 +72,7 @@ impl Event {
             Self::SegmentPlanned(_)
             | Self::ChunkDone(_)
             | Self::ChunkFailed(_)
+            | Self::ChunkLost(_)
             | Self::SegmentArchived(_)
             | Self::OutputWritten(_) => false,
         }
@@ -61,18 +82,18 @@ impl Event {
 /// A fact that tells nothing but when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct At {
-    pub at: Millis,
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadlineMoved {
-    pub at: Millis,
-    pub deadline: Millis,
+    pub at: Timestamp,
+    pub deadline: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PriorityChanged {
-    pub at: Millis,
+    pub at: Timestamp,
     pub priority: Priority,
 }
 
@@ -89,7 +110,7 @@ pub enum Input {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Submitted {
-    pub at: Millis,
+    pub at: Timestamp,
     /// Of the submitted body, so that one key with two bodies is a conflict.
     pub fingerprint: String,
     pub input: Input,
@@ -105,11 +126,17 @@ pub struct Submitted {
     /// How the input is cut. It stands in the log so that an intake that starts again cuts at the same places.
     pub packing: Packing,
     /// What follows on failures, for the same reason.
-    #[serde(default)]
-    pub retries: Policies,
+    #[serde(rename = "retries", default)]
+    pub policies: Policies,
     /// A request that would be answered with an error refuses the whole input.
     #[serde(default, skip_serializing_if = "is_false")]
     pub strict: bool,
+    /// Whose job it is.
+    #[serde(default, skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
+    /// The pools that its requests may run in; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<Pool>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's own form
@@ -117,15 +144,32 @@ pub(crate) const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's own form
+pub(crate) const fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Submitted {
+    /// Whether it is as all jobs were before there were tenants.
+    pub fn is_common(&self) -> bool {
+        self.tenant.is_default() && self.pools.is_empty()
+    }
+
+    /// Whether another submission under its id is a repetition of it.
+    pub fn is_same(&self, again: &Self) -> bool {
+        (&self.fingerprint, self.tenant) == (&again.fingerprint, again.tenant)
+    }
+
     /// The deadline it was submitted with. [`crate::Job::deadline`] is the one that holds.
-    pub const fn deadline(&self) -> Millis {
+    pub const fn deadline(&self) -> Timestamp {
         self.at.plus(self.window_ms)
     }
 }
 
 /// A class of urgency: a higher one is served before any deadline of a lower one.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -138,7 +182,7 @@ pub enum Priority {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rejected {
-    pub at: Millis,
+    pub at: Timestamp,
     /// At most [`crate::limits::ERRORS_REPORTED_MAX`].
     pub errors: Vec<LineError>,
     /// All that were found.
@@ -201,7 +245,7 @@ impl Code {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Planned {
-    pub at: Millis,
+    pub at: Timestamp,
     /// The input in jetbatch's own store, as a path there.
     pub input: String,
     pub requests: u64,
@@ -234,6 +278,9 @@ pub struct ChunkPlan {
     pub runs: Vec<(u32, u32)>,
     /// Bytes of its lines.
     pub bytes: u32,
+    /// What a forecast needs to know of it. None: nobody looked, as in the logs of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
 }
 
 impl SegmentPlan {
@@ -260,7 +307,19 @@ impl ChunkPlan {
             halves[1].extend((head < count).then_some((start + head, count - head)));
             before += count;
         }
-        halves.map(|runs| Self { pool: self.pool, runs, bytes: self.bytes.div_ceil(2) })
+        let (bytes, load) = (self.bytes.div_ceil(2), self.load.map(Load::half));
+        halves.map(|runs| Self { pool: self.pool, runs, bytes, load })
+    }
+
+    /// Whether lines, in order, are those of its requests: `number` says whose the line in a place is, and `first` is the
+    /// number of the segment's first. Of lines that ascend, the ends of each run tell.
+    pub fn is_answered_by(&self, first: u64, number: impl Fn(usize) -> Option<u64>) -> bool {
+        let mut next = 0;
+        self.runs.iter().filter(|(_, count)| *count > 0).all(|&(start, count)| {
+            let (begin, from) = (next, first + u64::from(start));
+            next += count as usize;
+            number(begin) == Some(from) && number(next - 1) == Some(from + u64::from(count) - 1)
+        })
     }
 
     fn is_countable(&self) -> bool {
@@ -318,25 +377,49 @@ impl std::ops::AddAssign for Tally {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunkDone {
-    pub at: Millis,
+    pub at: Timestamp,
     pub chunk: ChunkId,
+    /// The one that stored the result, or a later one that found it.
     pub attempt: u32,
     /// Deliveries of this attempt, the first included: more than one when a worker was lost with it.
     pub delivered: u32,
     pub worker: String,
     /// When the worker began to run it.
-    pub started: Millis,
+    pub started: Timestamp,
     pub tally: Tally,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ChunkFailed {
-    pub at: Millis,
+    pub at: Timestamp,
     pub chunk: ChunkId,
     pub attempt: u32,
     pub worker: String,
     pub class: FaultClass,
     pub reason: String,
+    /// What the worker's record said of it. None: nobody asked, as in the logs of old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<Trust>,
+}
+
+/// Whether a failure on a worker speaks against what failed there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    Trusted,
+    /// It fails with other requests, too, or did lately.
+    Untrusted,
+}
+
+/// RESULTS does not hold any more what a chunk's last fact told of: it is owed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkLost {
+    pub at: Timestamp,
+    pub chunk: ChunkId,
+    /// The one that was told to be done.
+    pub attempt: u32,
+    /// What it was told to have come to.
+    pub tally: Tally,
 }
 
 /// Why an attempt failed.
@@ -386,23 +469,40 @@ impl FaultClass {
     pub const fn as_str(self) -> &'static str {
         self.into_str()
     }
+
+    /// Whether it may be the worker's fault as well as the request's: its engine is to be asked something else.
+    pub const fn is_doubtful(self) -> bool {
+        match self {
+            Self::OutOfMemory | Self::EngineDied | Self::Timeout | Self::Internal => true,
+            // Who tells of it may be the one that was lost.
+            Self::WorkerLost => true,
+            Self::Refused | Self::TooLong | Self::Overloaded => false,
+            Self::Storage | Self::Nats | Self::HandedBack => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentArchived {
-    pub at: Millis,
+    pub at: Timestamp,
     pub segment: u32,
     pub tally: Tally,
     pub output_bytes: u64,
     pub error_bytes: u64,
+    /// Results of it that were lost before: who wrote it without knowing of one has written something else.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub losses: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutputWritten {
-    pub at: Millis,
+    pub at: Timestamp,
     /// Paths in the store; absent when the job has no such lines.
     pub output: Option<File>,
     pub errors: Option<File>,
+    /// Results of the job that were lost before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub losses: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -422,8 +522,14 @@ pub enum Cause {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Closing {
-    pub at: Millis,
+    pub at: Timestamp,
     pub cause: Cause,
+    /// A cancel of a job that is finalizing: it has its last answer, or closes because of its deadline.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub late: bool,
+    /// What it waited for when its deadline passed, in words, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -436,8 +542,50 @@ pub enum Outcome {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
-    pub at: Millis,
+    pub at: Timestamp,
     pub outcome: Outcome,
+    /// Why it ended without its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abandoned: Option<Box<Abandoned>>,
+}
+
+/// A cancelled job that could not be ended with what was answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Abandoned {
+    /// Its answers could not be written.
+    Unwritten,
+    /// The log has lost its beginning. What was known of the job makes it one again, for whoever folds from here.
+    Unlogged(Box<Remains>),
+}
+
+/// What a status tells of a job whose events are gone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remains {
+    pub submitted: Submitted,
+    pub planned: Option<Planned>,
+    pub usage: Usage,
+}
+
+impl Ended {
+    pub const fn of(at: Timestamp, outcome: Outcome) -> Self {
+        Self { at, outcome, abandoned: None }
+    }
+
+    pub fn abandoned(at: Timestamp, why: Abandoned) -> Self {
+        Self { at, outcome: Outcome::Cancelled, abandoned: Some(Box::new(why)) }
+    }
+}
+
+impl Abandoned {
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Unwritten => "it was cancelled while its answers could not be written, and ended without its files",
+            Self::Unlogged(_) => {
+                "it was cancelled after its events were gone from the log (EVENTS was purged, or forgets too soon), and \
+                 ended without its files"
+            }
+        }
+    }
 }
 
 impl std::ops::SubAssign for Tally {

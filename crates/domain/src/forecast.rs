@@ -1,15 +1,52 @@
-//! When every running job will be done: each pool answers in the order of urgency, at the speed it was seen to have.
+//! What a job still wants answered, counted in requests. When it will be done: [`crate::foresight`].
 use crate::{
-    ChunkId, Event, Job, JobId, Millis, Pool,
-    eta::{self, Eta},
+    ChunkId, Event, Job, Pool,
     job::{Chunk, Segment},
-    rate::Speed,
 };
 use std::collections::BTreeMap;
 
 /// Requests that a job wants answered now, by pool. A job that is paused or does not run wants none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owed(BTreeMap<Pool, u64>);
+
+/// How much of what a job owes an event can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    Nothing,
+    Chunk(ChunkId),
+    Segment(u32),
+    Job,
+}
+
+impl Scope {
+    pub fn of(job: &Job, event: &Event) -> Self {
+        let running = job.is_wanted();
+        match event {
+            Event::ChunkDone(done) if running => Self::Chunk(done.chunk),
+            Event::ChunkLost(lost) if running => Self::Chunk(lost.chunk),
+            // It may be split: its halves stand at the end of the segment.
+            Event::ChunkFailed(failed) if running => Self::Segment(failed.chunk.segment),
+            Event::SegmentPlanned(plan) if running => Self::Segment(plan.segment),
+            Event::SegmentArchived(segment) if running => Self::Segment(segment.segment),
+            Event::ChunkDone(_)
+            | Event::ChunkLost(_)
+            | Event::ChunkFailed(_)
+            | Event::SegmentPlanned(_)
+            | Event::SegmentArchived(_)
+            | Event::OutputWritten(_) => Self::Nothing,
+            Event::JobSubmitted(_)
+            | Event::JobRejected(_)
+            | Event::JobPlanned(_)
+            | Event::JobPaused(_)
+            | Event::JobResumed(_)
+            | Event::DeadlineMoved(_)
+            | Event::PriorityChanged(_)
+            | Event::JobClosing(_)
+            | Event::JobEnded(_)
+            | Event::JobDeleted(_) => Self::Job,
+        }
+    }
+}
 
 impl Owed {
     pub fn of(job: &Job) -> Self {
@@ -23,28 +60,11 @@ impl Owed {
     /// The part of a job's owed requests that an event can change. Taken before and after the fold, the difference is
     /// what the event changed, so that no fact costs more than the chunk or segment it is about.
     pub fn touched(job: &Job, event: &Event) -> Self {
-        let running = job.is_wanted();
-        match event {
-            Event::ChunkDone(done) if running => Self::of_chunk(job, done.chunk),
-            // It may be split: its halves stand at the end of the segment.
-            Event::ChunkFailed(failed) if running => Self::of_segment(job, failed.chunk.segment),
-            Event::SegmentPlanned(plan) if running => Self::of_segment(job, plan.segment),
-            Event::SegmentArchived(segment) if running => Self::of_segment(job, segment.segment),
-            Event::ChunkDone(_)
-            | Event::ChunkFailed(_)
-            | Event::SegmentPlanned(_)
-            | Event::SegmentArchived(_)
-            | Event::OutputWritten(_) => Self::default(),
-            Event::JobSubmitted(_)
-            | Event::JobRejected(_)
-            | Event::JobPlanned(_)
-            | Event::JobPaused(_)
-            | Event::JobResumed(_)
-            | Event::DeadlineMoved(_)
-            | Event::PriorityChanged(_)
-            | Event::JobClosing(_)
-            | Event::JobEnded(_)
-            | Event::JobDeleted(_) => Self::of(job),
+        match Scope::of(job, event) {
+            Scope::Nothing => Self::default(),
+            Scope::Chunk(id) => Self::of_chunk(job, id),
+            Scope::Segment(number) => Self::of_segment(job, number),
+            Scope::Job => Self::of(job),
         }
     }
 
@@ -110,27 +130,11 @@ impl Owed {
     }
 }
 
-/// The ETA of each running job, from the most urgent on: a pool answers what is owed to more urgent jobs first. A job
-/// over several pools is done with its last one, and has no ETA while one of them was never seen at work.
-pub fn forecast<'a>(
-    jobs: impl IntoIterator<Item = (JobId, &'a Owed)>,
-    speeds: &BTreeMap<Pool, Speed>,
-    now: Millis,
-) -> Vec<(JobId, Eta)> {
-    let mut ahead = Owed::default();
-    let etas = jobs.into_iter().map(|(job, owed)| {
-        ahead.add(owed);
-        let pools = owed.iter().map(|(pool, _)| Some(eta::eta(now, ahead.get(pool), *speeds.get(pool)?)));
-        let done = Some(Eta { p50: now, p90: now });
-        (job, pools.fold(done, |last, eta| Some(eta::later(last?, eta?))))
-    });
-    etas.filter_map(|(job, eta)| Some((job, eta?))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        JobId, Timestamp,
         event::{
             At, Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority,
             SegmentArchived, SegmentPlan, Submitted, Tally,
@@ -139,7 +143,7 @@ mod tests {
         retry::Policies,
     };
 
-    const NOW: Millis = Millis::new(1_000_000);
+    const NOW: Timestamp = Timestamp::new(1_000_000);
 
     fn pool(name: &str) -> Pool {
         name.parse().unwrap()
@@ -147,10 +151,6 @@ mod tests {
 
     fn owed(counts: &[(&str, u64)]) -> Owed {
         Owed(counts.iter().map(|(name, count)| (pool(name), *count)).collect())
-    }
-
-    fn speeds(means: &[(&str, f64)]) -> BTreeMap<Pool, Speed> {
-        means.iter().map(|(name, mean)| (pool(name), Speed { mean: *mean, variation: 0.1, windows: 9 })).collect()
     }
 
     fn submitted() -> Event {
@@ -165,13 +165,16 @@ mod tests {
             priority: Priority::Normal,
             trace: None,
             packing: Packing::default(),
-            retries: Policies::default(),
+            policies: Policies::default(),
             strict: false,
+            tenant: crate::Tenant::default(),
+            pools: Vec::new(),
         })
     }
 
     fn plan(segment: u32, chunks: &[(u16, u32)]) -> Event {
-        let chunks = chunks.iter().map(|&(pool, n)| ChunkPlan { pool, runs: vec![(0, n)], bytes: 1 }).collect();
+        let chunks =
+            chunks.iter().map(|&(pool, n)| ChunkPlan { pool, runs: vec![(0, n)], bytes: 1, load: None }).collect();
         let pools = vec![pool("a"), pool("b")];
         Event::SegmentPlanned(SegmentPlan { segment, offset: 0, bytes: 1, first: 0, requests: 1, pools, chunks })
     }
@@ -189,12 +192,12 @@ mod tests {
     fn failed(segment: u32, index: u32, attempt: u32) -> Event {
         let (chunk, class) = (ChunkId::new(segment, index), FaultClass::Internal);
         let (worker, reason) = ("w".to_owned(), String::new());
-        Event::ChunkFailed(ChunkFailed { at: NOW, chunk, attempt, worker, class, reason })
+        Event::ChunkFailed(ChunkFailed { at: NOW, chunk, attempt, worker, class, reason, trust: None })
     }
 
     fn archived(segment: u32) -> Event {
         let tally = Tally::default();
-        Event::SegmentArchived(SegmentArchived { at: NOW, segment, tally, output_bytes: 0, error_bytes: 0 })
+        Event::SegmentArchived(SegmentArchived { at: NOW, segment, tally, output_bytes: 0, error_bytes: 0, losses: 0 })
     }
 
     #[test]
@@ -222,7 +225,7 @@ mod tests {
             (done(0, 0), &[("a", 5)]),
             (done(7, 0), &[("a", 5)]),
             (archived(0), &[("a", 5)]),
-            (Event::JobClosing(Closing { at: NOW, cause: Cause::Cancelled }), &[]),
+            (Event::JobClosing(Closing { at: NOW, cause: Cause::Cancelled, late: false, reason: None }), &[]),
             (done(1, 0), &[]),
         ] {
             let before = Owed::touched(&job, &event);
@@ -232,32 +235,5 @@ mod tests {
             assert_eq!(sum, owed(want), "{event:?}");
             assert_eq!(sum, Owed::of(&job), "{event:?}");
         }
-    }
-
-    #[test]
-    fn a_job_waits_for_the_more_urgent_ones_in_its_pools() {
-        let id = |key| JobId::keyed("t", key);
-        let jobs =
-            [(id("first"), owed(&[("a", 100)])), (id("other"), owed(&[("b", 50)])), (id("last"), owed(&[("a", 300)]))];
-        let etas = forecast(jobs.iter().map(|(id, owed)| (*id, owed)), &speeds(&[("a", 100.0), ("b", 10.0)]), NOW);
-        let p50: Vec<u64> = etas.iter().map(|(_, eta)| eta.p50.since(NOW)).collect();
-        assert_eq!(p50, [1_000, 5_000, 4_000]);
-        assert!(etas.iter().all(|(_, eta)| eta.p90 > eta.p50));
-    }
-
-    #[test]
-    fn a_job_over_two_pools_is_done_with_the_later() {
-        let job = owed(&[("a", 100), ("b", 50)]);
-        let id = JobId::keyed("t", "k");
-        let etas = forecast([(id, &job)], &speeds(&[("a", 100.0), ("b", 10.0)]), NOW);
-        assert_eq!(etas[0].1.p50.since(NOW), 5_000);
-        assert_eq!(forecast([(id, &job)], &speeds(&[("a", 100.0)]), NOW), []);
-    }
-
-    #[test]
-    fn a_job_that_owes_nothing_is_done_now() {
-        let none = Owed::default();
-        let etas = forecast([(JobId::keyed("t", "k"), &none)], &BTreeMap::new(), NOW);
-        assert_eq!(etas[0].1, Eta { p50: NOW, p90: NOW });
     }
 }

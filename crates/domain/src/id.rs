@@ -198,6 +198,45 @@ impl From<Pool> for String {
     }
 }
 
+/// A worker by its name, as a subject token: letters, digits, '_' and '-'.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerName(String);
+
+const WORKER_NAME_CHARS_MAX: usize = 64;
+
+impl WorkerName {
+    /// Of any name; what is no part of a token becomes '_'.
+    pub fn of(name: &str) -> Self {
+        let token = name.chars().take(WORKER_NAME_CHARS_MAX).map(|c| if Self::legal(c) { c } else { '_' });
+        let token: String = token.collect();
+        Self(if token.is_empty() { "_".to_owned() } else { token })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    const fn legal(c: char) -> bool {
+        c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+    }
+}
+
+impl fmt::Display for WorkerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for WorkerName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let name = Self::of(text);
+        let why = "it must be 1 to 64 characters of a-z, A-Z, 0-9, '_' and '-'";
+        if name.0 == text { Ok(name) } else { Err(Invalid { what: "worker's name", why }) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,14 +1,19 @@
 //! One job as its events tell it. `evolve` is the only place where a job changes.
 use crate::{
-    ChunkId, Event, JobId, Millis, Pool,
+    ChunkId, Event, JobId, Pool, Timestamp,
     event::{
-        Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, Ended, FaultClass, Outcome, OutputWritten, Planned,
-        Priority, Rejected, SegmentArchived, SegmentPlan, Submitted, Tally,
+        Abandoned, Cause, ChunkDone, ChunkFailed, ChunkLost, ChunkPlan, Closing, Ended, FaultClass, Outcome,
+        OutputWritten, Planned, Priority, Rejected, Remains, SegmentArchived, SegmentPlan, Submitted, Tally, Trust,
+        is_false,
     },
-    retry::{Failed, Failures, Verdict},
+    hold::{self, Hold},
+    retry::{Action, Failed, Failures, Verdict},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The longest rest of a chunk whose result is lost again and again.
+const LOST_REST_MS_MAX: u64 = 60_000;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -16,7 +21,7 @@ pub struct Job {
     pub submitted: Submitted,
     pub phase: Phase,
     /// Its answers are to come by then.
-    pub deadline: Millis,
+    pub deadline: Timestamp,
     pub priority: Priority,
     /// It is planned, and nothing of it is to run now.
     pub paused: bool,
@@ -25,7 +30,7 @@ pub struct Job {
     pub deleted: bool,
     pub planned: Option<Planned>,
     /// When its first chunk began to run.
-    pub started: Option<Millis>,
+    pub started: Option<Timestamp>,
     /// What is known to be answered: archived segments exactly, open ones by their finished chunks.
     pub tally: Tally,
     pub output_bytes: u64,
@@ -38,6 +43,14 @@ pub struct Job {
     pub open: BTreeMap<u32, Segment>,
     /// No segment below it is open.
     pub archived_prefix: u32,
+    #[serde(default)]
+    pub hold: Hold,
+    /// Archived segments of which results were lost before, and how many.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub relost: BTreeMap<u32, u32>,
+    /// It was cancelled while it closed because of its deadline. Its lines keep that cause: some may be written.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cancelled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,6 +71,17 @@ pub struct Segment {
     pub tally: Tally,
     /// Chunks that still owe an answer.
     pub left: u32,
+    /// Chunks whose results were lost.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost: BTreeMap<u32, Lost>,
+}
+
+/// How often a chunk's result was lost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    pub times: u32,
+    /// The last attempt of which that is known: no fact of it, or of one before, counts any more.
+    pub attempt: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,7 +89,7 @@ pub enum Chunk {
     /// Owed, not before `not_before`.
     Owed {
         failures: Failures,
-        not_before: Millis,
+        not_before: Timestamp,
     },
     Done,
     /// It failed too often, and two smaller ones at the end of the segment's plan take its place.
@@ -76,11 +100,38 @@ pub enum Chunk {
     Unanswered,
 }
 
+impl Lost {
+    /// Before it runs again, milliseconds: what is lost over and over is not run all the time.
+    fn rest_ms(self) -> u64 {
+        if self.times == 0 { 0 } else { (1_000 << self.times.min(6)).min(LOST_REST_MS_MAX) }
+    }
+}
+
 impl Job {
-    /// The job its first event makes. Any other first event is not a job's beginning.
+    /// The job its first event makes. Any other first event is not a job's beginning, but for the end of one whose
+    /// beginning is gone.
     pub fn begin(id: JobId, event: &Event) -> Option<Self> {
-        let Event::JobSubmitted(submitted) = event else { return None };
-        Some(Self {
+        match event {
+            Event::JobSubmitted(submitted) => Some(Self::new(id, submitted)),
+            Event::JobEnded(ended) => match ended.abandoned.as_deref() {
+                Some(Abandoned::Unlogged(remains)) => {
+                    let mut job = Self::of(id, remains);
+                    job.evolve(event);
+                    Some(job)
+                }
+                Some(Abandoned::Unwritten) | None => None,
+            },
+            _ => None,
+        }
+    }
+
+    fn of(id: JobId, remains: &Remains) -> Self {
+        let tally = Tally { usage: remains.usage, ..Tally::default() };
+        Self { planned: remains.planned.clone(), tally, ..Self::new(id, &remains.submitted) }
+    }
+
+    fn new(id: JobId, submitted: &Submitted) -> Self {
+        Self {
             id,
             submitted: submitted.clone(),
             phase: Phase::Validating,
@@ -100,7 +151,10 @@ impl Job {
             written: None,
             open: BTreeMap::new(),
             archived_prefix: 0,
-        })
+            relost: BTreeMap::new(),
+            hold: Hold::default(),
+            cancelled: false,
+        }
     }
 
     /// Folds one event in. An event that is not legal in this phase, or that was folded before, changes nothing: the
@@ -115,12 +169,19 @@ impl Job {
             (Phase::Validating | Phase::Running, Event::DeadlineMoved(moved)) => self.deadline = moved.deadline,
             (Phase::Validating | Phase::Running, Event::PriorityChanged(changed)) => self.priority = changed.priority,
             // It was decided before the last answer came, and stored after it: there is nothing left to give up.
-            (Phase::Running, Event::JobClosing(_)) if self.remaining() == 0 => {}
+            (Phase::Running, Event::JobClosing(closing)) if self.remaining() == 0 && !closing.late => {}
             (Phase::Validating | Phase::Running, Event::JobClosing(closing)) => self.close(closing),
+            (Phase::Closing(_), Event::JobClosing(closing)) if closing.late => self.cancelled = true,
+            (Phase::Validating | Phase::Running | Phase::Closing(_), Event::JobEnded(ended))
+                if ended.abandoned.is_some() =>
+            {
+                self.abandon(ended);
+            }
             (Phase::Running, Event::ChunkDone(done)) => self.chunk_done(done),
             (Phase::Running, Event::ChunkFailed(failed)) => self.chunk_failed(failed),
+            (Phase::Running | Phase::Closing(_), Event::ChunkLost(lost)) => self.chunk_lost(lost),
             (Phase::Running | Phase::Closing(_), Event::SegmentArchived(segment)) => self.archive(segment),
-            (Phase::Running | Phase::Closing(_), Event::OutputWritten(written)) => self.written = Some(written.clone()),
+            (Phase::Running | Phase::Closing(_), Event::OutputWritten(written)) => self.write(written),
             (Phase::Running | Phase::Closing(_), Event::JobEnded(ended)) => self.end(ended),
             (Phase::Rejected(_) | Phase::Ended(_), Event::JobDeleted(_)) => self.deleted = true,
             // A second beginning, a fact of a phase that has passed, or one that never was.
@@ -128,7 +189,7 @@ impl Job {
             | (Phase::Validating, Event::SegmentPlanned(_))
             | (Phase::Validating, Event::JobPaused(_) | Event::JobResumed(_))
             | (Phase::Validating, Event::ChunkDone(_) | Event::ChunkFailed(_) | Event::SegmentArchived(_))
-            | (Phase::Validating, Event::OutputWritten(_) | Event::JobEnded(_))
+            | (Phase::Validating, Event::ChunkLost(_) | Event::OutputWritten(_) | Event::JobEnded(_))
             | (Phase::Running | Phase::Closing(_), Event::SegmentPlanned(_) | Event::JobPlanned(_))
             | (Phase::Running | Phase::Closing(_), Event::JobRejected(_))
             | (Phase::Closing(_), Event::JobPaused(_) | Event::JobResumed(_) | Event::JobClosing(_))
@@ -166,43 +227,74 @@ impl Job {
         self.planned.is_some() && self.archived == self.segments()
     }
 
-    /// Chunks of a pool that may be sent now, with their requests, in the order of the input.
-    pub fn sendable<'a>(&'a self, pool: &'a Pool, now: Millis) -> impl Iterator<Item = (ChunkId, u32)> + 'a {
+    /// Chunks of a pool that may be sent now, with their requests, in the order of the input: of a job that holds the
+    /// first, from time to time.
+    pub fn sendable<'a>(&'a self, pool: &'a Pool, now: Timestamp) -> impl Iterator<Item = (ChunkId, u32)> + 'a {
         let open = self.open.values().filter(|segment| self.is_wanted() && segment.left > 0);
-        let longest_ms = self.submitted.retries.longest_ms();
-        open.flat_map(move |segment| segment.sendable(pool, now, longest_ms))
+        let longest_ms = self.submitted.policies.longest_ms();
+        let most = match self.hold.not_before() {
+            None => usize::MAX,
+            Some(at) => usize::from(is_due(at, now, hold::PAUSE_LONGEST_MS)),
+        };
+        open.flat_map(move |segment| segment.sendable(pool, now, longest_ms)).take(most)
     }
 
-    /// The earliest time at which a chunk that waits after a failure may be sent.
-    pub fn next_retry(&self, now: Millis) -> Option<Millis> {
-        let chunks = self.open.values().filter(|s| s.left > 0).flat_map(|segment| &segment.chunks);
-        let waits = chunks.filter_map(|chunk| match chunk {
-            Chunk::Owed { not_before, .. } if *not_before > now => Some(*not_before),
-            Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
-        });
-        waits.min()
-    }
-
-    /// Segments the archiver may write now: those that owe nothing. What they hold does not change any more, so two
+    /// Segments that may be archived now: those that owe nothing. What they hold does not change any more, so two
     /// archivers write the same.
     pub fn archivable(&self) -> impl Iterator<Item = &Segment> + '_ {
-        let active = matches!(self.phase, Phase::Running | Phase::Closing(_));
-        self.open.values().filter(move |segment| active && segment.left == 0)
+        self.open.values().filter(|segment| self.is_writing() && segment.left == 0)
+    }
+
+    pub fn is_archivable(&self, segment: u32) -> bool {
+        self.is_writing() && self.open.get(&segment).is_some_and(|segment| segment.left == 0)
+    }
+
+    /// Whether its answers are still being written.
+    pub const fn is_writing(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Closing(_))
     }
 
     pub fn chunk(&self, id: ChunkId) -> Option<Chunk> {
         self.open.get(&id.segment)?.chunks.get(id.index as usize).copied()
     }
 
+    /// Whether it closes because it was cancelled.
+    pub const fn is_cancelled(&self) -> bool {
+        match &self.phase {
+            Phase::Closing(closing) => self.cancelled || matches!(closing.cause, Cause::Cancelled),
+            Phase::Validating | Phase::Running | Phase::Rejected(_) | Phase::Ended(_) => false,
+        }
+    }
+
+    /// Whether its end is all that is missing.
+    pub fn is_written(&self) -> bool {
+        self.is_writing() && self.written.is_some() && self.is_archived()
+    }
+
+    /// Bytes that its files may come to, of which some are not written.
+    pub fn unwritten_bytes(&self) -> u64 {
+        let open = self.open.values().map(|segment| segment.plan.bytes);
+        open.fold(self.output_bytes.saturating_add(self.error_bytes), u64::saturating_add)
+    }
+
     /// The outcome that is due once the output is written.
     pub const fn outcome(&self) -> Outcome {
         match &self.phase {
-            Phase::Closing(closing) => match closing.cause {
-                Cause::Expired => Outcome::Expired,
-                Cause::Cancelled => Outcome::Cancelled,
-            },
+            Phase::Closing(_) if self.is_cancelled() => Outcome::Cancelled,
+            Phase::Closing(_) => Outcome::Expired,
             Phase::Validating | Phase::Running | Phase::Rejected(_) | Phase::Ended(_) => Outcome::Completed,
         }
+    }
+
+    /// Results of a segment that were lost and told of. What is written of it has the name of this many.
+    pub fn losses_of(&self, segment: u32) -> u32 {
+        let open = self.open.get(&segment).map(Segment::losses);
+        open.or_else(|| self.relost.get(&segment).copied()).unwrap_or(0)
+    }
+
+    pub fn losses(&self) -> u32 {
+        let (open, archived) = (self.open.values().map(Segment::losses), self.relost.values().copied());
+        open.chain(archived).fold(0, u32::saturating_add)
     }
 
     /// A copy without the open segments, which are the bulk of a job.
@@ -214,15 +306,16 @@ impl Job {
             planned: self.planned.clone(),
             written: self.written.clone(),
             open: BTreeMap::new(),
+            relost: self.relost.clone(),
             ..*self
         }
     }
 
     fn plan_segment(&mut self, plan: &SegmentPlan) {
-        let fresh = Chunk::Owed { failures: Failures::default(), not_before: Millis::default() };
+        let fresh = Chunk::Owed { failures: Failures::default(), not_before: Timestamp::default() };
         let chunks = vec![fresh; plan.chunks.len()];
         let left = plan.chunks.len() as u32;
-        let segment = Segment { plan: plan.clone(), chunks, tally: Tally::default(), left };
+        let segment = Segment { plan: plan.clone(), chunks, tally: Tally::default(), left, lost: BTreeMap::new() };
         self.open.entry(plan.segment).or_insert(segment);
     }
 
@@ -257,11 +350,12 @@ impl Job {
 
     fn chunk_done(&mut self, done: &ChunkDone) {
         let Some(segment) = self.open.get_mut(&done.chunk.segment) else { return };
-        if !segment.settle(done.chunk.index, Chunk::Done) {
+        if segment.has_lost(done.chunk.index, done.attempt) || !segment.settle(done.chunk.index, Chunk::Done) {
             return;
         }
         segment.tally += done.tally;
         self.tally += done.tally;
+        self.hold.done();
         self.attempts += u64::from(done.delivered);
         self.retries += u64::from(done.delivered.saturating_sub(1));
         self.started = Some(self.started.map_or(done.started, |first| first.min(done.started)));
@@ -276,8 +370,14 @@ impl Job {
         }
         let Some(segment) = self.open.get_mut(&id.segment) else { return };
         let requests = segment.plan.chunks[id.index as usize].requests();
-        let suspect = Failed { job: self.id, chunk: id, requests, before: failures };
-        let verdict = self.submitted.retries.judge(failed.class, suspect);
+        // What was stored before records were kept is judged as it was then.
+        let spared = match failed.trust {
+            None => false,
+            Some(Trust::Untrusted) => true,
+            Some(Trust::Trusted) => self.hold.is_on(),
+        };
+        let suspect = Failed { job: self.id, chunk: id, requests, before: failures, spared };
+        let verdict = self.submitted.policies.judge(failed.class, suspect);
         self.attempts += 1;
         match verdict {
             Verdict::Retry { failures, delay_ms } => {
@@ -294,11 +394,32 @@ impl Job {
                 segment.settle(id.index, Chunk::GivenUp(failed.class));
                 segment.tally += lost;
                 self.tally += lost;
+                if self.submitted.policies.of(failed.class).action == Action::Retry {
+                    self.hold.lost(requests);
+                }
             }
+        }
+        self.hold.failed(failed.at);
+    }
+
+    /// It is owed again; once the job closes it stays without an answer.
+    fn chunk_lost(&mut self, lost: &ChunkLost) {
+        let is_running = matches!(self.phase, Phase::Running);
+        let Some(segment) = self.open.get_mut(&lost.chunk.segment) else { return };
+        if segment.lose(lost, is_running) {
+            segment.tally -= lost.tally;
+            self.tally -= lost.tally;
+            self.retries += u64::from(is_running);
         }
     }
 
     fn archive(&mut self, archived: &SegmentArchived) {
+        let Some(segment) = self.open.get(&archived.segment) else { return };
+        // It was written before a result of it was lost, and has another run's lines.
+        if segment.losses() != archived.losses {
+            return;
+        }
+        self.relost.extend((archived.losses > 0).then_some((archived.segment, archived.losses)));
         let Some(segment) = self.open.remove(&archived.segment) else { return };
         self.tally -= segment.tally;
         self.tally += archived.tally;
@@ -308,14 +429,30 @@ impl Job {
         self.archived_prefix = self.open.keys().next().copied().unwrap_or(self.segments());
     }
 
+    fn write(&mut self, written: &OutputWritten) {
+        if written.losses == self.losses() {
+            self.written = Some(written.clone());
+        }
+    }
+
     fn end(&mut self, ended: &Ended) {
         self.open.clear();
         self.phase = Phase::Ended(ended.clone());
     }
+
+    /// No line of it can be read, so no request counts as answered. Who knew more than the log does forgets it.
+    fn abandon(&mut self, ended: &Ended) {
+        if let Some(Abandoned::Unlogged(remains)) = ended.abandoned.as_deref() {
+            *self = Self::of(self.id, remains);
+        }
+        self.tally = Tally { unanswered: self.total(), usage: self.tally.usage, ..Tally::default() };
+        self.written = None;
+        self.end(ended);
+    }
 }
 
 impl Segment {
-    fn sendable(&self, pool: &Pool, now: Millis, longest_ms: u64) -> impl Iterator<Item = (ChunkId, u32)> + '_ {
+    fn sendable(&self, pool: &Pool, now: Timestamp, longest_ms: u64) -> impl Iterator<Item = (ChunkId, u32)> + '_ {
         let pool = self.plan.pools.iter().position(|other| other == pool);
         let chunks = self.chunks.iter().zip(&self.plan.chunks).enumerate().filter(move |_| pool.is_some());
         chunks.filter_map(move |(index, (chunk, plan))| match chunk {
@@ -353,6 +490,29 @@ impl Segment {
         chunks.filter(|((_, chunk), _)| !matches!(chunk, Chunk::Split)).map(|((plan, _), index)| (index, plan))
     }
 
+    /// Whether the chunk was done until now, and by no later attempt than is known.
+    fn lose(&mut self, lost: &ChunkLost, is_running: bool) -> bool {
+        let index = lost.chunk.index;
+        let is_known = self.has_lost(index, lost.attempt);
+        let Some(chunk @ Chunk::Done) = self.chunks.get_mut(index as usize).filter(|_| !is_known) else { return false };
+        let known = self.lost.entry(index).or_default();
+        let not_before = lost.at.plus(known.rest_ms());
+        let failures = Failures { tries: lost.attempt, ..Failures::default() };
+        *chunk = if is_running { Chunk::Owed { failures, not_before } } else { Chunk::Unanswered };
+        self.left += u32::from(is_running);
+        *known = Lost { times: known.times.saturating_add(1), attempt: lost.attempt };
+        true
+    }
+
+    pub fn losses(&self) -> u32 {
+        self.lost.values().fold(0, |sum, lost| sum.saturating_add(lost.times))
+    }
+
+    /// Whether the result of an attempt is known to be lost.
+    fn has_lost(&self, chunk: u32, attempt: u32) -> bool {
+        self.lost.get(&chunk).is_some_and(|lost| attempt <= lost.attempt)
+    }
+
     /// Whether the chunk was owed until now.
     fn settle(&mut self, index: u32, to: Chunk) -> bool {
         let Some(chunk) = self.chunks.get_mut(index as usize) else { return false };
@@ -367,6 +527,6 @@ impl Segment {
 
 /// A delay counts from the clock of the worker that failed. One that ends later than any delay could was told by a
 /// clock that is wrong, and must not hold the chunk for as long.
-fn is_due(not_before: Millis, now: Millis, longest_ms: u64) -> bool {
+fn is_due(not_before: Timestamp, now: Timestamp, longest_ms: u64) -> bool {
     not_before.since(now) == 0 || not_before.since(now) > longest_ms
 }

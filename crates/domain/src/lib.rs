@@ -1,16 +1,27 @@
 //! The pure core of jetbatch. No I/O, clock, randomness or logging: time, ids and limits arrive inside the command,
 //! so that a replay tomorrow gives today's answer.
+pub mod alarm;
+pub mod archive;
+pub mod command;
+pub mod crew;
 pub mod decide;
 pub mod dedup;
 pub mod eta;
 pub mod event;
+pub mod execute;
 pub mod forecast;
+pub mod foresight;
+pub mod health;
 pub mod hint;
+pub mod hold;
 pub mod id;
 pub mod job;
+pub mod key;
 pub mod limits;
 pub mod line;
 pub mod lines;
+pub mod load;
+pub mod loss;
 pub mod pack;
 pub mod queue;
 pub mod rate;
@@ -20,13 +31,18 @@ pub mod resubmit;
 pub mod retry;
 pub mod routes;
 pub mod schedule;
+pub mod stall;
 pub mod status;
 pub mod submission;
+pub mod tenant;
 pub mod time;
+pub mod timeline;
+pub mod trouble;
 pub mod warning;
 
 pub use event::Event;
-pub use id::{ChunkId, JobId, Pool};
+pub use id::{ChunkId, JobId, Pool, WorkerName};
 pub use job::Job;
 pub use request::Endpoint;
-pub use time::Millis;
+pub use tenant::Tenant;
+pub use time::Timestamp;

@@ -23,6 +23,8 @@ pub const ERRORS_REPORTED_MAX: usize = 100;
 pub const WARNINGS_REPORTED_MAX: usize = 20;
 /// Distinct constraints of one input that intake checks; further ones are left to the workers.
 pub const CONSTRAINTS_CHECKED_MAX: usize = 1_000;
+/// Kinds of requests that one job's chunks are told apart by.
+pub const KINDS_MAX: usize = 64;
 /// The beginning of an input, from which its kind is told.
 pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Characters of one reported reason.
@@ -49,6 +51,11 @@ pub const WINDOW_MS_MAX: u64 = 30 * 24 * 3_600_000;
 pub const DELIVERIES_MAX: u32 = 3;
 /// Choices of one answer: prompts times `n`.
 pub const CHOICES_MAX: usize = 128;
+/// Texts of one request for embeddings: a vector of a short text is a thousand times as long, and a chunk's stand in memory
+/// together.
+pub const EMBED_TEXTS_MAX: usize = 256;
+/// Numbers of a vector, as far as they are looked at before the model is known.
+pub const DIMENSIONS_MAX: u64 = 1 << 16;
 /// Stop strings of one request, and bytes of each.
 pub const STOPS_MAX: usize = 16;
 pub const STOP_BYTES_MAX: usize = 1024;

@@ -15,6 +15,38 @@ pub fn texts(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     spans(bytes).map(|span| bytes[span].trim_ascii())
 }
 
+/// The first lines of a stream of blocks: so many that are not blank.
+#[derive(Debug)]
+pub struct Head {
+    left: u64,
+    /// The open line is not blank.
+    is_text: bool,
+}
+
+impl Head {
+    pub const fn new(lines: u64) -> Self {
+        Self { left: lines, is_text: false }
+    }
+
+    /// How many bytes of this block belong to them.
+    pub fn cut(&mut self, block: &[u8]) -> usize {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', block).map(|at| at + 1).chain([block.len()]) {
+            if self.left == 0 {
+                return start;
+            }
+            let line = &block[start..end];
+            start = end;
+            self.is_text |= !line.trim_ascii().is_empty();
+            if self.is_text && line.ends_with(b"\n") {
+                self.is_text = false;
+                self.left -= 1;
+            }
+        }
+        start
+    }
+}
+
 /// One line of an input.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
@@ -128,6 +160,18 @@ mod tests {
         input.chunks(block).for_each(|b| lines.feed(b, &mut take));
         lines.finish(&mut take);
         out
+    }
+
+    #[test]
+    fn a_head_is_so_many_lines_wherever_the_blocks_end() {
+        let text = b"\n{1}\n \n{2}\r\n{3}";
+        for (lines, bytes) in [(0, 0), (1, 5), (2, 12), (3, 15), (4, 15)] {
+            for size in 1..=text.len() {
+                let mut head = Head::new(lines);
+                let cut: usize = text.chunks(size).map(|block| head.cut(block)).sum();
+                assert_eq!(cut, bytes, "{lines} lines in blocks of {size}");
+            }
+        }
     }
 
     #[test]

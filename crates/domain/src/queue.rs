@@ -1,12 +1,12 @@
 //! Which of the inputs that wait is validated next: the most urgent, and small ones never behind large ones.
-use crate::{Millis, event::Priority};
+use crate::{Timestamp, event::Priority};
 use std::collections::BTreeMap;
 
 /// The order among those that wait: by class, by deadline, and as they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Turn {
     pub priority: Priority,
-    pub deadline: Millis,
+    pub deadline: Timestamp,
     /// Of the submission in its stream.
     pub seq: u64,
 }
@@ -81,7 +81,7 @@ mod tests {
 
     fn push(queue: &mut Queue<&'static str>, name: &'static str, priority: Priority, deadline: u64, size: Size) {
         let seq = (queue.small.len() + queue.large.len()) as u64;
-        queue.push(Turn { priority, deadline: Millis::new(deadline), seq }, size, name);
+        queue.push(Turn { priority, deadline: Timestamp::new(deadline), seq }, size, name);
     }
 
     fn begin(queue: &mut Queue<&'static str>) -> Vec<(Place, &'static str)> {

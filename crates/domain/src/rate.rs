@@ -1,5 +1,5 @@
 //! How fast a pool answers, measured only while it has work.
-use crate::Millis;
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 const WINDOW_MS: u64 = 1_000;
 /// Windows remembered: with one a second, the last half minute of work.
 const WINDOWS_MAX: usize = 30;
+/// Of which so many are late.
+const WINDOWS_LATE: usize = 5;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Rate {
@@ -16,8 +18,8 @@ pub struct Rate {
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Window {
-    from: Millis,
-    to: Millis,
+    from: Timestamp,
+    to: Timestamp,
     count: u64,
 }
 
@@ -31,7 +33,7 @@ pub struct Speed {
 
 impl Rate {
     /// The pool took up work at `at`, after it had none.
-    pub fn wake(&mut self, at: Millis) {
+    pub fn wake(&mut self, at: Timestamp) {
         if self.open.is_none() {
             self.open = Some(Window { from: at, to: at, count: 0 });
         }
@@ -45,7 +47,7 @@ impl Rate {
     }
 
     /// `count` requests were answered at `at`.
-    pub fn add(&mut self, at: Millis, count: u64) {
+    pub fn add(&mut self, at: Timestamp, count: u64) {
         let mut window = self.open.take().unwrap_or(Window { from: at, to: at, count: 0 });
         window.count += count;
         window.to = window.to.max(at);
@@ -55,6 +57,12 @@ impl Rate {
         }
         self.open = Some(Window { from: window.to, to: window.to, count: 0 });
         self.keep(window);
+    }
+
+    /// The fastest of the last windows: what the pool can do, where something else kept it slow before.
+    pub fn fastest(&self) -> Option<f64> {
+        let rate = |window: &Window| window.count as f64 * 1_000.0 / window.to.since(window.from).max(1) as f64;
+        self.windows.iter().rev().take(WINDOWS_LATE).map(rate).reduce(f64::max)
     }
 
     /// Nothing until the first answers are in.
@@ -94,13 +102,13 @@ mod tests {
     use super::*;
 
     fn steady(rate: &mut Rate, from: u64, to: u64) {
-        (from..to).step_by(100).for_each(|ms| rate.add(Millis::new(ms), 10));
+        (from..to).step_by(100).for_each(|ms| rate.add(Timestamp::new(ms), 10));
     }
 
     #[test]
     fn a_steady_pool_has_its_rate_and_little_variation() {
         let mut rate = Rate::default();
-        rate.wake(Millis::new(0));
+        rate.wake(Timestamp::new(0));
         steady(&mut rate, 100, 20_100);
         let speed = rate.speed().unwrap();
         assert!((speed.mean - 100.0).abs() < 1.0, "{speed:?}");
@@ -110,10 +118,10 @@ mod tests {
     #[test]
     fn idle_time_does_not_count() {
         let mut rate = Rate::default();
-        rate.wake(Millis::new(0));
+        rate.wake(Timestamp::new(0));
         steady(&mut rate, 100, 5_100);
         rate.sleep();
-        rate.wake(Millis::new(1_000_000));
+        rate.wake(Timestamp::new(1_000_000));
         steady(&mut rate, 1_000_100, 1_005_100);
         let speed = rate.speed().unwrap();
         assert!((speed.mean - 100.0).abs() < 2.0, "{speed:?}");
@@ -122,7 +130,7 @@ mod tests {
     #[test]
     fn nothing_is_claimed_before_the_first_answer() {
         let mut rate = Rate::default();
-        rate.wake(Millis::new(0));
+        rate.wake(Timestamp::new(0));
         assert_eq!(rate.speed(), None);
     }
 }

@@ -2,7 +2,7 @@
 use crate::{
     Job, JobId,
     limits::METADATA_PAIRS_MAX,
-    status::{Counts, State},
+    status::{Counts, State, Status},
     submission::Submission,
 };
 
@@ -10,7 +10,7 @@ use crate::{
 pub const OF: &str = "retry_of";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum NoRetry {
     #[error("the job has not ended; wait for its end, or cancel it first")]
     NotEnded,
     #[error("the job's input did not validate, so no request of it was run; correct it and submit it anew")]
@@ -19,6 +19,8 @@ pub enum Refusal {
     Unplanned,
     #[error("no request of it failed")]
     Nothing,
+    #[error("the job ended without its files; submit its requests anew")]
+    Abandoned,
     #[error("the job's files were deleted, and its requests with them; submit them anew")]
     Deleted,
 }
@@ -28,17 +30,25 @@ pub fn id(of: JobId) -> JobId {
     JobId::retry(of)
 }
 
+/// Whether a job has anything to retry.
+pub fn may(status: &Status) -> Result<(), NoRetry> {
+    match status.reason {
+        Some(_) => Err(NoRetry::Abandoned),
+        None => check(status.state, status.requests),
+    }
+}
+
 /// Whether a job in this state, with these counts, has anything to retry.
-pub const fn check(state: State, counts: Counts) -> Result<(), Refusal> {
+const fn check(state: State, counts: Counts) -> Result<(), NoRetry> {
     match state {
-        State::Failed => Err(Refusal::Invalid),
-        State::Completed | State::Expired | State::Cancelled if counts.total == 0 => Err(Refusal::Unplanned),
+        State::Failed => Err(NoRetry::Invalid),
+        State::Completed | State::Expired | State::Cancelled if counts.total == 0 => Err(NoRetry::Unplanned),
         State::Completed | State::Expired | State::Cancelled if counts.failed + counts.unanswered == 0 => {
-            Err(Refusal::Nothing)
+            Err(NoRetry::Nothing)
         }
         State::Completed | State::Expired | State::Cancelled => Ok(()),
         State::Validating | State::InProgress | State::Paused | State::Finalizing | State::Cancelling => {
-            Err(Refusal::NotEnded)
+            Err(NoRetry::NotEnded)
         }
     }
 }
@@ -67,7 +77,7 @@ pub fn submission(job: &Job) -> Submission {
 mod tests {
     use super::*;
     use crate::{
-        Event, Millis,
+        Event, Timestamp,
         event::{DeadlineMoved, Input, Priority, PriorityChanged, Submitted},
         pack::Packing,
         retry::Policies,
@@ -83,21 +93,21 @@ mod tests {
             (State::Completed, counts(9, 1, 0), None),
             (State::Cancelled, counts(0, 0, 9), None),
             (State::Expired, counts(1, 1, 1), None),
-            (State::Completed, counts(9, 0, 0), Some(Refusal::Nothing)),
-            (State::Cancelled, counts(0, 0, 0), Some(Refusal::Unplanned)),
-            (State::Failed, counts(0, 0, 0), Some(Refusal::Invalid)),
-            (State::Cancelling, counts(1, 1, 1), Some(Refusal::NotEnded)),
-            (State::Finalizing, counts(1, 1, 0), Some(Refusal::NotEnded)),
+            (State::Completed, counts(9, 0, 0), Some(NoRetry::Nothing)),
+            (State::Cancelled, counts(0, 0, 0), Some(NoRetry::Unplanned)),
+            (State::Failed, counts(0, 0, 0), Some(NoRetry::Invalid)),
+            (State::Cancelling, counts(1, 1, 1), Some(NoRetry::NotEnded)),
+            (State::Finalizing, counts(1, 1, 0), Some(NoRetry::NotEnded)),
         ] {
             assert_eq!(check(state, counts).err(), refusal, "{state:?} {counts:?}");
         }
         let running = State::ALL.iter().copied().filter(|state| !state.is_terminal());
-        assert!(running.into_iter().all(|state| check(state, counts(0, 1, 0)) == Err(Refusal::NotEnded)));
+        assert!(running.into_iter().all(|state| check(state, counts(0, 1, 0)) == Err(NoRetry::NotEnded)));
     }
 
     fn job(pairs: usize) -> Job {
         let submitted = Submitted {
-            at: Millis::new(1_000),
+            at: Timestamp::new(1_000),
             fingerprint: "f".into(),
             input: Input::Inline,
             model: Some("tiny".into()),
@@ -107,8 +117,10 @@ mod tests {
             priority: Priority::Normal,
             trace: None,
             packing: Packing::default(),
-            retries: Policies::default(),
+            policies: Policies::default(),
             strict: false,
+            tenant: crate::Tenant::default(),
+            pools: Vec::new(),
         };
         Job::begin(JobId::keyed("default", "k"), &Event::JobSubmitted(submitted)).unwrap()
     }
@@ -116,8 +128,8 @@ mod tests {
     #[test]
     fn a_retry_is_as_its_job_was_at_the_end() {
         let mut job = job(1);
-        let at = Millis::new(2_000);
-        job.evolve(&Event::DeadlineMoved(DeadlineMoved { at, deadline: Millis::new(7_201_000) }));
+        let at = Timestamp::new(2_000);
+        job.evolve(&Event::DeadlineMoved(DeadlineMoved { at, deadline: Timestamp::new(7_201_000) }));
         job.evolve(&Event::PriorityChanged(PriorityChanged { at, priority: Priority::High }));
         let again = submission(&job);
         assert_eq!(

@@ -33,6 +33,10 @@ pub enum Action {
     Answer,
 }
 
+/// A chunk that speaks against nobody waits no longer than this, milliseconds: a bad worker has pauses of its own, and a good
+/// one may be there.
+const SPARED_LONGEST_MS: u64 = 5_000;
+
 /// The policies of a job. A class that is not named has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -101,6 +105,8 @@ pub struct Failed {
     pub chunk: ChunkId,
     pub requests: u32,
     pub before: Failures,
+    /// It speaks against nobody here: the worker is not trusted, say.
+    pub spared: bool,
 }
 
 impl Policy {
@@ -175,6 +181,12 @@ impl Policies {
     pub fn judge(&self, class: FaultClass, failed: Failed) -> Verdict {
         let policy = self.of(class);
         let Failures { tries, counted, alone } = failed.before;
+        if failed.spared {
+            let failures = Failures { tries: tries + 1, ..failed.before };
+            let policy = Policy { longest_ms: policy.longest_ms.min(SPARED_LONGEST_MS), ..policy };
+            let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, tries + 1), tries + 1).max(1);
+            return Verdict::Retry { failures, delay_ms };
+        }
         let alone = alone || class.is_deadly();
         let failures = Failures { tries: tries + 1, counted: counted + u32::from(policy.counts), alone };
         let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), failures.tries);
@@ -209,7 +221,7 @@ mod tests {
 
     fn failed(index: u32, requests: u32, before: Failures) -> Failed {
         let job = JobId::keyed("default", "k");
-        Failed { job, chunk: ChunkId::new(0, index), requests, before }
+        Failed { job, chunk: ChunkId::new(0, index), requests, before, spared: false }
     }
 
     fn after(tries: u32, counted: u32) -> Failures {
@@ -282,6 +294,30 @@ mod tests {
     }
 
     proptest! {
+        /// What speaks against nobody is tried again, whole and for ever, in between what does: a good request is given up
+        /// by no sequence of such failures.
+        #[test]
+        fn what_is_spared_is_never_given_up(
+            failures in prop::collection::vec((class(), any::<bool>()), 0..200),
+            requests in 1u32..300,
+            policy in policy(),
+        ) {
+            let policies = Policies::new([(FaultClass::Internal, policy)].into());
+            let mut before = Failures::default();
+            for (class, spared) in failures {
+                let verdict = policies.judge(class, Failed { spared, ..failed(0, requests, before) });
+                match verdict {
+                    Verdict::Retry { failures, delay_ms } if spared => {
+                        prop_assert_eq!(failures, Failures { tries: before.tries + 1, ..before });
+                        prop_assert!((1..=policies.longest_ms().min(SPARED_LONGEST_MS)).contains(&delay_ms));
+                        before = failures;
+                    }
+                    Verdict::Retry { failures, .. } => before = failures,
+                    Verdict::Split { .. } | Verdict::GiveUp => prop_assert!(!spared, "{:?}", class),
+                }
+            }
+        }
+
         /// Every class, whatever its policy: a chunk whose failures count comes to an end, split or given up; no
         /// delay is longer than allowed; failures that do not count never use up a chunk.
         #[test]

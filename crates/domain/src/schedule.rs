@@ -10,19 +10,23 @@
 //! a job whose input cannot be read just now, and nothing at all while a stream is full.
 //!
 //! The jobs are borrowed ([`Jobs`]): they are the log's fold, and whoever asks has folded what it tells.
+mod index;
 mod input;
 mod order;
+mod patience;
 mod sent;
 
 pub use input::{Effect, Folded, Held, Input, Jobs, Moment, Now, Send};
-pub use order::{Capacity, Next, Urgency, next, order};
+pub use order::{Capacity, Crew, Next, Urgency, next, next_due, order};
 
 use crate::{
-    ChunkId, Event, Job, JobId, Millis, Pool,
-    decide::Command,
+    ChunkId, Event, Job, JobId, Pool, Timestamp,
+    command::Command,
     job::{Chunk, Phase},
     rate::Rate,
 };
+use index::Index;
+use patience::Patience;
 use sent::{Out, Sent};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -34,6 +38,8 @@ const ASIDE_MS: u64 = 5_000;
 const FULL_MS: u64 = 1_000;
 /// After a failure.
 const REST_MS: u64 = 200;
+/// So many of a pool's last chunks tell how long one runs.
+const RUNS_REMEMBERED: f64 = 16.0;
 
 #[derive(Debug)]
 pub struct Scheduler {
@@ -41,8 +47,11 @@ pub struct Scheduler {
     /// Seconds of work that a pool is kept ahead.
     ahead_s: f64,
     sent: Sent,
+    index: Index,
     rates: HashMap<Pool, Rate>,
-    workers: HashMap<Pool, u64>,
+    /// How long a chunk runs, by pool, ms, lately.
+    runs: HashMap<Pool, f64>,
+    crews: HashMap<Pool, Crew>,
     /// The trace of a chunk's failed attempt, for the link from its next one.
     failed: HashMap<(JobId, ChunkId), String>,
     /// Spans of the log in which chunks of a job were given up that DEAD is not told of.
@@ -53,6 +62,8 @@ pub struct Scheduler {
     aside: HashMap<JobId, Moment>,
     /// Jobs whose closing or end was stored and is not folded yet.
     ending: BTreeSet<JobId>,
+    /// Cancelled jobs whose answers are not written.
+    patience: Patience,
     /// A stream was full, and when it is tried again: everything but sending goes on.
     full: Option<Moment>,
     /// Something failed: nothing is done until then.
@@ -74,23 +85,37 @@ impl Scheduler {
             pools,
             ahead_s,
             sent: Sent::default(),
+            index: Index::default(),
             rates: HashMap::new(),
-            workers: HashMap::new(),
+            runs: HashMap::new(),
+            crews: HashMap::new(),
             failed: HashMap::new(),
             dead: BTreeMap::new(),
             unwanted: BTreeSet::new(),
             aside: HashMap::new(),
             ending: BTreeSet::new(),
+            patience: Patience::default(),
             full: None,
             rest: None,
+        }
+    }
+
+    /// Jobs that the fold holds before the first event is told, as it does when it begins at a snapshot.
+    pub fn resume(&mut self, jobs: &impl Jobs) {
+        for job in jobs.jobs() {
+            self.index.refresh(job.id, Some(job), &self.sent);
+            self.patience.moved(job.id, Some(job));
         }
     }
 
     pub fn input(&mut self, jobs: &impl Jobs, input: Input<'_>, now: Now) {
         match input {
             Input::Folded(folded) => self.folded(jobs, folded, now.at),
-            Input::Workers(workers) => self.workers.clone_from(workers),
-            Input::Sent(send) => self.took(send, now),
+            Input::Crews(crews) => self.crews.clone_from(crews),
+            Input::Sent(send) => {
+                self.took(send, now);
+                self.refresh(jobs, send.job);
+            }
             Input::Unreadable(job) => {
                 self.aside.insert(job, now.moment.plus(ASIDE_MS));
             }
@@ -103,6 +128,7 @@ impl Scheduler {
                 self.unwanted.remove(&job);
             }
             Input::DeadLettered(job, until) => self.dead_lettered(job, until),
+            Input::Tried => self.patience.look(now.moment),
             Input::Failed => self.rest = Some(now.moment.plus(REST_MS)),
         }
     }
@@ -114,7 +140,8 @@ impl Scheduler {
         if self.rest.is_some_and(|until| now.moment < until) {
             return effects;
         }
-        let due = jobs.jobs().filter_map(|job| Some((job.id, due(job, now.at)?)));
+        let due = self.index.due(now.at).filter_map(|job| Some((job, due(jobs.job(job)?, now.at)?)));
+        let due = due.chain(self.abandons(jobs, now.at));
         effects
             .extend(due.filter(|(id, _)| !self.ending.contains(id)).map(|(id, command)| Effect::Append(id, command)));
         let is_wanted = |job: &JobId| jobs.job(*job).is_some_and(Job::is_wanted);
@@ -129,7 +156,10 @@ impl Scheduler {
     /// worker stores its fact before it acknowledges, so what is neither in WORK nor told of is lost.
     pub fn reconcile(&mut self, jobs: &impl Jobs, held: &Held) -> Reconciled {
         let lost = self.sent.lost(held);
-        lost.iter().for_each(|(job, chunk)| self.sent.resend(*job, *chunk));
+        for &(job, chunk) in &lost {
+            self.sent.resend(job, chunk);
+            self.refresh(jobs, job);
+        }
         let mut found: BTreeMap<Pool, u64> = BTreeMap::new();
         for (&(id, chunk), pool) in &held.chunks {
             let Some(job) = jobs.job(id).filter(|job| job.is_wanted()) else {
@@ -141,10 +171,21 @@ impl Scheduler {
             {
                 *found.entry(pool.clone()).or_default() += 1;
                 self.sent.insert(id, chunk, Out { pool: pool.clone(), requests, at: held.looked });
+                self.refresh(jobs, id);
             }
         }
         found.keys().for_each(|pool| self.rates.entry(pool.clone()).or_default().wake(held.at));
         Reconciled { lost: lost.len(), found }
+    }
+
+    /// Pools that jobs are ready for, and that this scheduler does not know.
+    pub fn unknown_pools(&self) -> impl Iterator<Item = &Pool> {
+        self.index.wanted().filter(|pool| !self.pools.contains(pool))
+    }
+
+    /// Whether a cancelled job waits for its files.
+    pub fn is_patient(&self) -> bool {
+        !self.patience.is_empty()
     }
 
     /// Whether nothing is out.
@@ -166,16 +207,22 @@ impl Scheduler {
         self.rest
     }
 
+    /// Until when jobs stand aside.
+    pub fn asides(&self) -> impl Iterator<Item = Moment> + '_ {
+        self.aside.values().copied()
+    }
+
     pub fn is_aside(&self, job: JobId, now: Moment) -> bool {
         self.aside.get(&job).is_some_and(|until| now < *until)
     }
 
-    fn folded(&mut self, jobs: &impl Jobs, folded: Folded<'_>, now: Millis) {
+    fn folded(&mut self, jobs: &impl Jobs, folded: Folded<'_>, now: Timestamp) {
         let job = folded.job;
         match folded.event {
             Event::ChunkDone(done) => {
                 self.failed.remove(&(job, done.chunk));
                 if let Some(out) = self.sent.remove(job, done.chunk) {
+                    self.ran(&out.pool, done.at.since(done.started));
                     self.rates.entry(out.pool).or_default().add(folded.stored, done.tally.requests());
                 }
             }
@@ -190,13 +237,20 @@ impl Scheduler {
             | Event::PriorityChanged(_)
             | Event::JobDeleted(_)
             | Event::SegmentPlanned(_)
+            | Event::ChunkLost(_)
             | Event::SegmentArchived(_)
             | Event::OutputWritten(_) => {}
         }
+        self.patience.moved(job, jobs.job(job));
+        self.refresh(jobs, job);
         self.rest_idle();
     }
 
-    fn chunk_failed(&mut self, jobs: &impl Jobs, folded: Folded<'_>, chunk: ChunkId, now: Millis) {
+    fn refresh(&mut self, jobs: &impl Jobs, job: JobId) {
+        self.index.refresh(job, jobs.job(job), &self.sent);
+    }
+
+    fn chunk_failed(&mut self, jobs: &impl Jobs, folded: Folded<'_>, chunk: ChunkId, now: Timestamp) {
         let Folded { job, seq, stored, trace, .. } = folded;
         self.sent.remove(job, chunk);
         let is_given_up = jobs.job(job).is_some_and(|job| matches!(job.chunk(chunk), Some(Chunk::GivenUp(_))));
@@ -241,19 +295,36 @@ impl Scheduler {
     }
 
     fn sends<'a>(&'a self, jobs: &'a impl Jobs, now: Now) -> impl Iterator<Item = Send> + 'a {
-        let mut jobs = order(jobs.jobs());
-        jobs.retain(|job| !self.is_aside(job.id, now.moment));
         self.pools.iter().flat_map(move |pool| {
+            let ready = self.index.ready(pool).filter(move |job| !self.is_aside(*job, now.moment));
             let out = |job, chunk| self.sent.has(job, chunk);
-            let next = next(jobs.iter().copied(), pool, self.capacity(pool), out, now.at);
+            let next = next(ready.filter_map(|job| jobs.job(job)), pool, self.capacity(pool), out, now.at);
             next.into_iter().map(|next| self.send(next, pool))
         })
     }
 
+    fn abandons<'a>(&'a self, jobs: &'a impl Jobs, at: Timestamp) -> impl Iterator<Item = (JobId, Command)> + 'a {
+        let over = self
+            .patience
+            .over()
+            .filter(|(id, waited)| jobs.job(*id).is_some_and(|job| patience::is_over(job, *waited)));
+        over.map(move |(id, _)| (id, Command::Abandon { at }))
+    }
+
+    fn ran(&mut self, pool: &Pool, ms: u64) {
+        let run = self.runs.entry(pool.clone()).or_insert(ms as f64);
+        *run += (ms as f64 - *run) / RUNS_REMEMBERED;
+    }
+
+    /// A chunk is out until its last answer is there, and most of its places are free long before. So what runs does not
+    /// count as work ahead, or a pool whose chunks run for long would be kept short of work, and stay slow.
     fn capacity(&self, pool: &Pool) -> Capacity {
-        let speed = self.rates.get(pool).and_then(Rate::speed).map_or(0.0, |speed| speed.mean);
-        let workers = self.workers.get(pool).copied().unwrap_or(1);
-        Capacity::ahead(speed, self.ahead_s, workers, self.sent.of(pool))
+        let rate = self.rates.get(pool);
+        let mean = rate.and_then(Rate::speed).map_or(0.0, |speed| speed.mean);
+        let speed = rate.and_then(Rate::fastest).map_or(mean, |fastest| fastest.max(mean));
+        let crew = self.crews.get(pool).copied().unwrap_or_default();
+        let run_s = self.runs.get(pool).copied().unwrap_or(0.0) / 1_000.0;
+        Capacity::ahead(speed, self.ahead_s + run_s, crew, self.sent.of(pool))
     }
 
     fn send(&self, next: Next, pool: &Pool) -> Send {
@@ -265,10 +336,10 @@ impl Scheduler {
 }
 
 /// What is due for a job as a whole.
-fn due(job: &Job, now: Millis) -> Option<Command> {
+fn due(job: &Job, now: Timestamp) -> Option<Command> {
     match &job.phase {
         Phase::Validating | Phase::Running if now >= job.deadline && (job.remaining() > 0 || job.planned.is_none()) => {
-            Some(Command::Expire { at: now })
+            Some(Command::Expire { at: now, reason: None })
         }
         Phase::Running | Phase::Closing(_) if job.written.is_some() && job.is_archived() => {
             Some(Command::End { at: now })
@@ -278,7 +349,7 @@ fn due(job: &Job, now: Millis) -> Option<Command> {
 }
 
 /// The requests of a chunk that was owed then. What has failed since is to wait, and not to pass for sent.
-fn owed_at(job: &Job, chunk: ChunkId, at: Millis) -> Option<u32> {
+fn owed_at(job: &Job, chunk: ChunkId, at: Timestamp) -> Option<u32> {
     match job.chunk(chunk)? {
         Chunk::Owed { not_before, .. } if not_before <= at => {
             let plan = &job.open.get(&chunk.segment)?.plan;

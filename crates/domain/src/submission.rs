@@ -1,7 +1,6 @@
-//! What a client sends: a submission on `jobs.submit`, a command on `jobs.control`.
+//! What a client sends on `jobs.submit`: a submission.
 use crate::{
-    JobId, Millis,
-    decide::Command,
+    JobId,
     event::{Priority, is_false},
     limits::{
         FIELD_BYTES_MAX, INLINE_REQUESTS_MAX, METADATA_KEY_CHARS_MAX, METADATA_PAIRS_MAX, METADATA_VALUE_CHARS_MAX,
@@ -13,7 +12,6 @@ use crate::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, ops::Deref};
-use strum::{IntoStaticStr, VariantArray};
 
 /// A job as a client describes it. Exactly one of `requests` and `input` is given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -56,7 +54,7 @@ pub fn absent<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserial
 
 /// What is wrong with a submission, in words for its sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum Mistake {
     #[error("give either 'requests' or 'input'")]
     NoInput,
     #[error("give 'requests' or 'input', not both")]
@@ -67,7 +65,7 @@ pub enum Fault {
     TooManyRequests(usize),
     #[error("'completion_window' is '{}'; use a number and s, m, h or d, at most 30d, such as 24h", short(.0))]
     Window(String),
-    #[error("'endpoint' is '{}'; served are {a} and {b}", short(.0), a = URLS[0], b = URLS[1])]
+    #[error("'endpoint' is '{}'; served are {}", short(.0), URLS.join(", "))]
     Endpoint(String),
     #[error("'metadata' holds {0} pairs; at most {METADATA_PAIRS_MAX} are kept")]
     MetadataPairs(usize),
@@ -88,51 +86,51 @@ fn short(text: &str) -> String {
 
 impl Submission {
     /// Checks all that can be checked without the input.
-    pub fn check(self) -> Result<Checked, Fault> {
+    pub fn check(self) -> Result<Checked, Mistake> {
         let window_ms = self.window_ms()?;
         Ok(Checked { submission: self, window_ms })
     }
 
-    fn window_ms(&self) -> Result<u64, Fault> {
+    fn window_ms(&self) -> Result<u64, Mistake> {
         self.check_input()?;
         self.check_metadata()?;
         self.check_texts()?;
         if let Some(endpoint) = self.endpoint.as_deref().filter(|e| !URLS.contains(e)) {
-            return Err(Fault::Endpoint(endpoint.to_owned()));
+            return Err(Mistake::Endpoint(endpoint.to_owned()));
         }
         let Some(text) = &self.completion_window else { return Ok(WINDOW_MS_DEFAULT) };
-        time::window(text).filter(|ms| *ms <= WINDOW_MS_MAX).ok_or_else(|| Fault::Window(text.clone()))
+        time::window(text).filter(|ms| *ms <= WINDOW_MS_MAX).ok_or_else(|| Mistake::Window(text.clone()))
     }
 
-    fn check_input(&self) -> Result<(), Fault> {
+    fn check_input(&self) -> Result<(), Mistake> {
         match (&self.requests, &self.input) {
-            (None, None) => Err(Fault::NoInput),
-            (Some(_), Some(_)) => Err(Fault::TwoInputs),
-            (Some(requests), None) if requests.is_empty() => Err(Fault::NoRequests),
+            (None, None) => Err(Mistake::NoInput),
+            (Some(_), Some(_)) => Err(Mistake::TwoInputs),
+            (Some(requests), None) if requests.is_empty() => Err(Mistake::NoRequests),
             (Some(requests), None) if requests.len() > INLINE_REQUESTS_MAX => {
-                Err(Fault::TooManyRequests(requests.len()))
+                Err(Mistake::TooManyRequests(requests.len()))
             }
             (Some(_), None) | (None, Some(_)) => Ok(()),
         }
     }
 
-    fn check_metadata(&self) -> Result<(), Fault> {
+    fn check_metadata(&self) -> Result<(), Mistake> {
         if self.metadata.len() > METADATA_PAIRS_MAX {
-            return Err(Fault::MetadataPairs(self.metadata.len()));
+            return Err(Mistake::MetadataPairs(self.metadata.len()));
         }
         let long = |key: &str, value: &str| {
             key.chars().count() > METADATA_KEY_CHARS_MAX || value.chars().count() > METADATA_VALUE_CHARS_MAX
         };
         match self.metadata.iter().find(|(key, value)| long(key, value)) {
-            Some((key, _)) => Err(Fault::MetadataSize(short(key))),
+            Some((key, _)) => Err(Mistake::MetadataSize(short(key))),
             None => Ok(()),
         }
     }
 
-    fn check_texts(&self) -> Result<(), Fault> {
+    fn check_texts(&self) -> Result<(), Mistake> {
         let texts = [("model", &self.model), ("input", &self.input), ("fingerprint", &self.fingerprint)];
         let long = texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > FIELD_BYTES_MAX));
-        long.map_or(Ok(()), |(name, _)| Err(Fault::TooLong(name)))
+        long.map_or(Ok(()), |(name, _)| Err(Mistake::TooLong(name)))
     }
 }
 
@@ -175,71 +173,11 @@ impl Deref for Checked {
     }
 }
 
-/// A command for a job, on `jobs.control`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Control {
-    pub command: Order,
-    pub job: JobId,
-    /// For `deadline`: the new window, counted from the submission, such as `48h`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub completion_window: Option<String>,
-    /// For `priority`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub priority: Option<Priority>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr, VariantArray)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case", const_into_str)]
-pub enum Order {
-    Cancel,
-    Pause,
-    Resume,
-    Deadline,
-    Priority,
-    /// Submits the requests that failed once more, as a job of their own.
-    Retry,
-    Delete,
-}
-
-impl Order {
-    pub const ALL: &'static [Self] = Self::VARIANTS;
-
-    pub const fn as_str(self) -> &'static str {
-        self.into_str()
-    }
-}
-
-impl Control {
-    pub const fn new(command: Order, job: JobId) -> Self {
-        Self { command, job, completion_window: None, priority: None }
-    }
-
-    /// What it means for the job; none for `retry`, which makes another job.
-    pub fn command(&self, at: Millis) -> Result<Option<Command>, Fault> {
-        Ok(Some(match self.command {
-            Order::Cancel => Command::Cancel { at },
-            Order::Pause => Command::Pause { at },
-            Order::Resume => Command::Resume { at },
-            Order::Deadline => Command::Window { at, window_ms: self.window_ms()? },
-            Order::Priority => Command::Priority { at, priority: self.priority.ok_or(Fault::NoPriority)? },
-            Order::Retry => return Ok(None),
-            Order::Delete => Command::Delete { at },
-        }))
-    }
-
-    fn window_ms(&self) -> Result<u64, Fault> {
-        let text = self.completion_window.as_deref().unwrap_or_default();
-        time::window(text).filter(|ms| *ms <= WINDOW_MS_MAX).ok_or_else(|| Fault::Window(text.to_owned()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fault(json: &str) -> Fault {
+    fn mistake(json: &str) -> Mistake {
         serde_json::from_str::<Submission>(json).unwrap().check().unwrap_err()
     }
 
@@ -259,18 +197,18 @@ mod tests {
 
     #[test]
     fn each_mistake_has_its_word() {
-        assert_eq!(fault("{}"), Fault::NoInput);
-        assert_eq!(fault(r#"{"requests":[],"input":"x"}"#), Fault::TwoInputs);
-        assert_eq!(fault(r#"{"requests":[]}"#), Fault::NoRequests);
-        assert_eq!(fault(r#"{"input":"x","completion_window":"soon"}"#), Fault::Window("soon".into()));
-        assert_eq!(fault(r#"{"input":"x","completion_window":"31d"}"#), Fault::Window("31d".into()));
-        assert_eq!(fault(r#"{"input":"x","endpoint":"/v1/embeddings"}"#), Fault::Endpoint("/v1/embeddings".into()));
+        assert_eq!(mistake("{}"), Mistake::NoInput);
+        assert_eq!(mistake(r#"{"requests":[],"input":"x"}"#), Mistake::TwoInputs);
+        assert_eq!(mistake(r#"{"requests":[]}"#), Mistake::NoRequests);
+        assert_eq!(mistake(r#"{"input":"x","completion_window":"soon"}"#), Mistake::Window("soon".into()));
+        assert_eq!(mistake(r#"{"input":"x","completion_window":"31d"}"#), Mistake::Window("31d".into()));
+        assert_eq!(mistake(r#"{"input":"x","endpoint":"/v1/responses"}"#), Mistake::Endpoint("/v1/responses".into()));
         let long = format!(r#"{{"input":"x","metadata":{{"k":"{}"}}}}"#, "v".repeat(513));
-        assert_eq!(fault(&long), Fault::MetadataSize("k".into()));
+        assert_eq!(mistake(&long), Mistake::MetadataSize("k".into()));
         assert!(serde_json::from_str::<Submission>(r#"{"inputs":"x"}"#).is_err());
         for name in ["model", "fingerprint"] {
             let long = format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(FIELD_BYTES_MAX + 1));
-            assert_eq!(fault(&long), Fault::TooLong(name));
+            assert_eq!(mistake(&long), Mistake::TooLong(name));
         }
     }
 
@@ -278,7 +216,7 @@ mod tests {
     #[test]
     fn what_is_said_of_a_mistake_is_short() {
         for name in ["completion_window", "endpoint"] {
-            let said = fault(&format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(9_999))).to_string();
+            let said = mistake(&format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(9_999))).to_string();
             assert!(said.starts_with(&format!("'{name}' is 'xxx")) && said.len() < 200, "{said}");
         }
     }

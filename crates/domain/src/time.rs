@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Millis(u64);
+pub struct Timestamp(u64);
 
-impl Millis {
+impl Timestamp {
     pub const fn new(ms: u64) -> Self {
         Self(ms)
     }
@@ -39,6 +39,15 @@ pub fn window(text: &str) -> Option<u64> {
     count.checked_mul(scale).filter(|ms| *ms > 0)
 }
 
+/// A window as it is written, in the largest unit up to an hour that gives a whole number.
+pub fn spelled(ms: u64) -> String {
+    match ms {
+        _ if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
+        _ if ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
+        _ => format!("{}s", ms / 1_000),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +59,13 @@ mod tests {
         assert_eq!(window(" 7d "), Some(604_800_000));
         for bad in ["", "h", "24", "0h", "-1h", "1.5h", "24 h", "99999999999999999d", "24é"] {
             assert_eq!(window(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_read_as_it_is_written() {
+        for (ms, text) in [(86_400_000, "24h"), (604_800_000, "168h"), (5_400_000, "90m"), (91_000, "91s")] {
+            assert_eq!((spelled(ms).as_str(), window(text)), (text, Some(ms)));
         }
     }
 }

@@ -1,13 +1,8 @@
 //! The table of a job's life is what the code does, and what docs/lifecycle.md draws.
 #![allow(clippy::unwrap_used)]
 use domain::{
-    ChunkId, Event, Job, JobId, Millis,
-    decide::{Command, decide},
-    event::*,
-    job::Chunk,
-    pack::Packing,
-    retry::Policies,
-    status::State,
+    ChunkId, Event, Job, JobId, Timestamp, command::Command, decide::decide, event::*, job::Chunk, pack::Packing,
+    retry::Policies, status::State,
 };
 use std::collections::BTreeSet;
 
@@ -16,11 +11,11 @@ mod table;
 
 use table::{Cue, TABLE};
 
-const AT: Millis = Millis::new(2_000);
+const AT: Timestamp = Timestamp::new(2_000);
 
 fn validating() -> Job {
     let submitted = Submitted {
-        at: Millis::new(1_000),
+        at: Timestamp::new(1_000),
         fingerprint: "f".into(),
         input: Input::Inline,
         model: None,
@@ -30,14 +25,16 @@ fn validating() -> Job {
         priority: Priority::Normal,
         trace: None,
         packing: Packing::default(),
-        retries: Policies::default(),
+        policies: Policies::default(),
         strict: false,
+        tenant: domain::Tenant::default(),
+        pools: Vec::new(),
     };
     Job::begin(JobId::keyed("default", "job"), &Event::JobSubmitted(submitted)).unwrap()
 }
 
 fn segment() -> SegmentPlan {
-    let chunks = (0..2).map(|n| ChunkPlan { pool: 0, runs: vec![(n, 1)], bytes: 10 }).collect();
+    let chunks = (0..2).map(|n| ChunkPlan { pool: 0, runs: vec![(n, 1)], bytes: 10, load: None }).collect();
     SegmentPlan { segment: 0, offset: 0, bytes: 20, first: 0, requests: 2, pools: vec!["p".parse().unwrap()], chunks }
 }
 
@@ -50,9 +47,11 @@ fn after(job: &Job, cue: Cue) -> Job {
         Cue::Pause => order(&mut job, Command::Pause { at: AT }),
         Cue::Resume => order(&mut job, Command::Resume { at: AT }),
         Cue::Cancel => order(&mut job, Command::Cancel { at: AT }),
-        Cue::Deadline => order(&mut job, Command::Expire { at: Millis::new(90_000) }),
+        Cue::Deadline => order(&mut job, Command::Expire { at: Timestamp::new(90_000), reason: None }),
         Cue::Answered => (0..2).for_each(|index| answer(&mut job, index)),
+        Cue::Lost => lose(&mut job),
         Cue::Written => write(&mut job),
+        Cue::Abandoned => order(&mut job, Command::Abandon { at: AT }),
     }
     job
 }
@@ -69,8 +68,20 @@ fn plan(job: &mut Job) {
 
 fn answer(job: &mut Job, index: u32) {
     let tally = Tally { completed: 1, ..Tally::default() };
-    let (chunk, worker) = (ChunkId::new(0, index), "w".to_owned());
-    job.evolve(&Event::ChunkDone(ChunkDone { at: AT, chunk, attempt: 1, delivered: 1, worker, started: AT, tally }));
+    let (chunk, worker, attempt) = (ChunkId::new(0, index), "w".to_owned(), attempt(job, index));
+    job.evolve(&Event::ChunkDone(ChunkDone { at: AT, chunk, attempt, delivered: 1, worker, started: AT, tally }));
+}
+
+fn lose(job: &mut Job) {
+    let (chunk, attempt) = (ChunkId::new(0, 0), attempt(job, 0));
+    let tally = Tally { completed: 1, ..Tally::default() };
+    job.evolve(&Event::ChunkLost(ChunkLost { at: AT, chunk, attempt, tally }));
+}
+
+/// One that was not lost yet.
+fn attempt(job: &Job, index: u32) -> u32 {
+    let lost = job.open.get(&0).and_then(|segment| segment.lost.get(&index));
+    lost.map_or(1, |lost| lost.attempt + 1)
 }
 
 fn write(job: &mut Job) {
@@ -79,10 +90,17 @@ fn write(job: &mut Job) {
         let unanswered = segment.chunks.iter().filter(|chunk| **chunk == Chunk::Unanswered).count() as u64;
         let tally = Tally { unanswered, ..segment.tally };
         let (segment, output_bytes, error_bytes) = (segment.plan.segment, 1, 0);
-        job.evolve(&Event::SegmentArchived(SegmentArchived { at: AT, segment, tally, output_bytes, error_bytes }));
+        job.evolve(&Event::SegmentArchived(SegmentArchived {
+            at: AT,
+            segment,
+            tally,
+            output_bytes,
+            error_bytes,
+            losses: 0,
+        }));
     }
     if job.is_archived() {
-        job.evolve(&Event::OutputWritten(OutputWritten { at: AT, output: None, errors: None }));
+        job.evolve(&Event::OutputWritten(OutputWritten { at: AT, output: None, errors: None, losses: 0 }));
     }
     order(job, Command::End { at: AT });
 }

@@ -5,9 +5,10 @@
 use std::{
     borrow::Cow,
     fmt,
+    path::Path,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,14 +21,19 @@ use serde::{
 use serde_json::value::RawValue;
 
 use domain::request::{Body, Refusal};
+use tokio::sync::Semaphore;
 
 use crate::{
-    About, Answer, Call, Endpoint, Engine, Fault, Usage,
+    About, Answer, Call, Endpoint, Engine, Fault, Task, Usage,
     spec::{self, Behaviour},
     stamp,
 };
 
 const SLOTS: usize = 256;
+/// Tokens that come together, so that a timer is not set for each: others may begin meanwhile.
+const STEP_MS: f64 = 20.0;
+/// As English has it.
+const TOKEN_BYTES: usize = 4;
 /// Between the tokens of an answer that takes its time.
 const TOKEN_MS: u64 = 100;
 
@@ -36,6 +42,10 @@ pub struct Echo {
     model: String,
     slots: usize,
     beats: AtomicU64,
+    /// Answers on their way, of as many as there are slots.
+    running: AtomicUsize,
+    places: Semaphore,
+    ruined: AtomicBool,
     /// What was asked last.
     last: Mutex<Option<Call>>,
 }
@@ -48,6 +58,9 @@ impl Echo {
             model,
             slots: spec.slots.unwrap_or(SLOTS),
             beats: AtomicU64::new(0),
+            running: AtomicUsize::new(0),
+            places: Semaphore::new(spec.slots.unwrap_or(SLOTS)),
+            ruined: AtomicBool::new(false),
             last: Mutex::default(),
         }
     }
@@ -56,7 +69,7 @@ impl Echo {
     fn answer(&self, call: &Call) -> Option<Result<Answer, Fault>> {
         // It repeats what it finds, and refuses what every engine refuses.
         match Body::read(call.endpoint, &call.body).and_then(|_| hear(&call.body)) {
-            Ok((_, words)) if holds(&words, self.behaviour.hang_containing.as_deref()) => None,
+            Ok((_, words)) if self.hangs(&words) => None,
             Ok((model, words)) => Some(self.reply(call.endpoint, model, &words)),
             Err(refusal) => Some(Ok(refusal.into())),
         }
@@ -71,6 +84,10 @@ impl Echo {
         Ok(say(endpoint, &model, words))
     }
 
+    fn hangs(&self, words: &str) -> bool {
+        is_there(self.behaviour.hang_while.as_deref()) || holds(words, self.behaviour.hang_containing.as_deref())
+    }
+
     async fn dawdle(&self, mut left_ms: u64) {
         while left_ms > 0 {
             let step = left_ms.min(TOKEN_MS);
@@ -78,6 +95,22 @@ impl Echo {
             self.beats.fetch_add(1, Ordering::Relaxed);
             left_ms -= step;
         }
+    }
+
+    /// As long as a model takes for an answer of so many tokens, in its turn.
+    async fn speak(&self, tokens: u64) {
+        let _place = self.places.acquire().await;
+        let running = Running::new(&self.running);
+        let mut left = tokens as f64;
+        while left > 0.0 {
+            let others = self.running.load(Ordering::Relaxed).saturating_sub(1) as f64;
+            let token_ms = (self.behaviour.token_ms * (1.0 + self.behaviour.share * others)).max(f64::EPSILON);
+            let tokens = left.min((STEP_MS / token_ms).max(1.0));
+            tokio::time::sleep(Duration::from_secs_f64(tokens * token_ms / 1_000.0)).await;
+            self.beats.fetch_add(1, Ordering::Relaxed);
+            left -= tokens;
+        }
+        drop(running);
     }
 
     fn keep(&self, call: &Call) {
@@ -91,7 +124,8 @@ impl Echo {
     }
 
     fn act_up(&self, words: &str) -> Result<(), Fault> {
-        if holds(words, self.behaviour.die_containing.as_deref()) {
+        let behaviour = &self.behaviour;
+        if holds(words, behaviour.die_containing.as_deref()) || is_there(behaviour.die_while.as_deref()) {
             std::process::abort();
         }
         if holds(words, self.behaviour.panic_containing.as_deref()) {
@@ -100,6 +134,13 @@ impl Echo {
         if holds(words, self.behaviour.fail_containing.as_deref()) {
             return Err(Fault::Internal { message: "this text fails, as configured".to_owned() });
         }
+        if holds(words, self.behaviour.ruin_containing.as_deref()) {
+            self.ruined.store(true, Ordering::Relaxed);
+        }
+        let is_ruined = self.ruined.load(Ordering::Relaxed);
+        if is_ruined || is_there(self.behaviour.fail_while.as_deref()) {
+            return Err(Fault::Internal { message: "all fails, as configured".to_owned() });
+        }
         Ok(())
     }
 }
@@ -107,6 +148,14 @@ impl Echo {
 impl Engine for Echo {
     fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
         match self.behaviour.delay_ms {
+            _ if self.behaviour.token_ms > 0.0 => async move {
+                let answer = self.answer(&call);
+                if let Some(Ok(answer)) = &answer {
+                    self.speak(answer.usage.completion).await;
+                }
+                in_time(answer).await
+            }
+            .boxed(),
             0 => in_time(self.answer(&call)),
             delay => async move {
                 self.keep(&call);
@@ -118,11 +167,32 @@ impl Engine for Echo {
     }
 
     fn about(&self) -> About {
-        About { model: self.model.clone(), engine: "echo", slots: self.slots, device: "cpu".to_owned() }
+        About {
+            model: self.model.clone(),
+            engine: "echo",
+            task: Task::Chat,
+            slots: self.slots,
+            device: "cpu".to_owned(),
+        }
     }
 
     fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
+    }
+}
+
+struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -137,14 +207,17 @@ fn holds(words: &str, mark: Option<&str>) -> bool {
     mark.is_some_and(|mark| words.contains(mark))
 }
 
+fn is_there(file: Option<&Path>) -> bool {
+    file.is_some_and(Path::exists)
+}
+
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// The JSON text of the answer: `model` and `words` are JSON strings already.
 fn say(endpoint: Endpoint, model: &str, words: &str) -> Answer {
-    // A word is four bytes, as tokens are in English text.
-    let tokens = (words.len() as u64).div_ceil(4);
+    let tokens = words.len().div_ceil(TOKEN_BYTES) as u64;
     let (id, created, total) = (stamp::id(), stamp::now(), 2 * tokens);
     let tail =
         format_args!(r#""usage":{{"prompt_tokens":{tokens},"completion_tokens":{tokens},"total_tokens":{total}}}}}"#);
@@ -152,7 +225,7 @@ fn say(endpoint: Endpoint, model: &str, words: &str) -> Answer {
         Endpoint::Chat => format!(
             r#"{{"id":"chatcmpl-{id}","object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{words},"refusal":null}},"logprobs":null,"finish_reason":"stop"}}],{tail}"#
         ),
-        Endpoint::Completions => format!(
+        Endpoint::Completions | Endpoint::Embeddings => format!(
             r#"{{"id":"cmpl-{id}","object":"text_completion","created":{created},"model":{model},"choices":[{{"index":0,"text":{words},"logprobs":null,"finish_reason":"stop"}}],{tail}"#
         ),
     };
@@ -290,6 +363,34 @@ mod tests {
         assert!(matches!(echo.run(chat("a boom")).await, Err(Fault::Internal { .. })));
         assert_eq!(run(&echo, chat("rude")).await.0, 400);
         assert!(echo.run(chat("endless")).now_or_never().is_none());
+        assert_eq!(run(&echo, chat("fine")).await.0, 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_takes_as_long_as_its_tokens_and_as_the_slots_share() {
+        let took = async |share: f64, calls: usize| {
+            let behaviour = Behaviour { token_ms: 10.0, share, ..Behaviour::default() };
+            let echo = Echo::new(&spec::Echo { slots: Some(2), echo: behaviour, ..spec::Echo::default() });
+            let begun = tokio::time::Instant::now();
+            // Ten tokens and the two quotes' half.
+            let all = (0..calls).map(|_| echo.run(chat("0123456789012345678901234567890123456")));
+            assert!(futures::future::join_all(all).await.iter().all(Result::is_ok));
+            begun.elapsed().as_millis()
+        };
+        assert_eq!([took(0.0, 1).await, took(0.0, 2).await, took(0.0, 4).await], [100, 100, 200]);
+        let turns = took(1.0, 2).await;
+        assert!((180..=200).contains(&turns), "one after the other: {turns}");
+    }
+
+    #[tokio::test]
+    async fn answers_nothing_while_a_file_is_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("hang");
+        let echo = echo(Behaviour { hang_while: Some(path.clone()), ..Behaviour::default() });
+        assert_eq!(run(&echo, chat("fine")).await.0, 200);
+        std::fs::write(&path, "").expect("a file");
+        assert!(echo.run(chat("fine")).now_or_never().is_none());
+        std::fs::remove_file(&path).expect("it was there");
         assert_eq!(run(&echo, chat("fine")).await.0, 200);
     }
 

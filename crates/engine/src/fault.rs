@@ -16,6 +16,9 @@ pub enum Fault {
     /// the same model; if that dies as well, only a new process helps.
     #[error("the engine died: {message}")]
     Died { message: String },
+    /// Servers elsewhere that cannot be reached, or refuse everybody: nothing was done with the request.
+    #[error("no server takes requests: {message}")]
+    Away { message: String },
     #[error("no answer within {seconds} s")]
     Timeout { seconds: u64 },
     #[error("the engine failed: {message}")]

@@ -1,7 +1,6 @@
 //! How much there is of everything where the configuration does not say.
 
-/// The sequences that run together.
-pub const SLOTS_CPU: usize = 1;
+/// The sequences that run together. On a CPU it is a matter of cores and memory.
 pub const SLOTS_CUDA: usize = 128;
 /// Calls in flight beyond the slots, so that the next is there when a slot falls free.
 pub const SPARE: usize = 4;

@@ -38,6 +38,23 @@
 //! model = { uqff = "models/qwen-uqff", files = ["q4k-0.uqff"] }
 //! ```
 //!
+//! A model that makes embeddings:
+//!
+//! ```toml
+//! kind = "mistralrs"
+//! model = { hub = "Qwen/Qwen3-Embedding-0.6B" }
+//! task = "embeddings"
+//! ```
+//!
+//! Servers elsewhere that speak OpenAI's HTTP:
+//!
+//! ```toml
+//! kind = "openai"
+//! base_urls = ["http://10.0.0.7:8000/v1", "http://10.0.0.8:8000/v1"]
+//! model = "Qwen/Qwen2.5-7B-Instruct"
+//! api_key_env = "VLLM_API_KEY"
+//! ```
+//!
 //! The echo engine, for load and fault tests:
 //!
 //! ```toml
@@ -46,8 +63,10 @@
 //! ```
 
 mod echo;
+mod forms;
 mod given;
 mod mistralrs;
+mod openai;
 
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
@@ -55,13 +74,15 @@ use strum::IntoStaticStr;
 pub use echo::{Behaviour, Echo};
 pub use given::Misplaced;
 pub use mistralrs::{Device, Dtype, Mistralrs, PagedAttention, Source, SpecialTokens};
+pub use openai::{Openai, Slots, Stream};
 
 /// How to run a pool's model, by the kind of its engine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "given::Given", tag = "kind", rename_all = "snake_case")]
 pub enum Spec {
     Mistralrs(Box<Mistralrs>),
-    Echo(Echo),
+    Echo(Box<Echo>),
+    Openai(Box<Openai>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
@@ -70,6 +91,18 @@ pub enum Spec {
 pub enum Kind {
     Mistralrs,
     Echo,
+    Openai,
+}
+
+/// What an engine is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// /v1/chat/completions and /v1/completions. Servers elsewhere may take more.
+    #[default]
+    Chat,
+    /// /v1/embeddings alone.
+    Embeddings,
 }
 
 /// Whether a worker, before it takes work, has its engine [checked](crate::check) for sequences that it mixes up.
@@ -102,6 +135,14 @@ impl Spec {
         match self {
             Self::Mistralrs(_) => Kind::Mistralrs,
             Self::Echo(_) => Kind::Echo,
+            Self::Openai(_) => Kind::Openai,
+        }
+    }
+
+    pub fn task(&self) -> Task {
+        match self {
+            Self::Mistralrs(spec) => spec.task,
+            Self::Echo(_) | Self::Openai(_) => Task::Chat,
         }
     }
 
@@ -110,6 +151,10 @@ impl Spec {
         match self {
             Self::Mistralrs(spec) => spec.slots,
             Self::Echo(spec) => spec.slots,
+            Self::Openai(spec) => match spec.slots {
+                Slots::Fixed(slots) => Some(slots * spec.base_urls.len()),
+                Slots::Auto => None,
+            },
         }
     }
 
@@ -117,6 +162,7 @@ impl Spec {
         match &mut self {
             Self::Mistralrs(spec) => spec.slots = Some(slots),
             Self::Echo(spec) => spec.slots = Some(slots),
+            Self::Openai(spec) => spec.slots = Slots::Fixed(slots.div_ceil(spec.base_urls.len().max(1))),
         }
         self
     }
@@ -125,6 +171,7 @@ impl Spec {
         match self {
             Self::Mistralrs(spec) => spec.check,
             Self::Echo(spec) => spec.check,
+            Self::Openai(spec) => spec.check,
         }
     }
 }
@@ -135,9 +182,15 @@ impl From<Mistralrs> for Spec {
     }
 }
 
+impl From<Openai> for Spec {
+    fn from(spec: Openai) -> Self {
+        Self::Openai(Box::new(spec))
+    }
+}
+
 impl From<Echo> for Spec {
     fn from(spec: Echo) -> Self {
-        Self::Echo(spec)
+        Self::Echo(Box::new(spec))
     }
 }
 
@@ -166,11 +219,14 @@ mod tests {
     #[test]
     fn every_example_parses() {
         let specs: Vec<Spec> = examples().iter().map(|toml| parse(toml).expect(toml)).collect();
-        assert_eq!(specs.len(), 5);
+        assert_eq!(specs.len(), 7);
         assert_eq!(specs[0], Spec::folder("models/tiny"));
         assert_eq!((mistralrs(&specs[1]).paged_attention, specs[1].check()), (PagedAttention::On, Check::On));
         assert_eq!(mistralrs(&specs[2]).model.files, ["qwen-q4_k_m.gguf"]);
-        assert!(matches!(&specs[4], Spec::Echo(echo) if echo.echo.delay_ms == 5));
+        assert_eq!((specs[3].task(), specs[4].task()), (Task::Chat, Task::Embeddings));
+        let Spec::Openai(openai) = &specs[5] else { panic!("{:?}", specs[5]) };
+        assert_eq!((openai.base_urls.len(), openai.slots), (2, Slots::Auto));
+        assert!(matches!(&specs[6], Spec::Echo(echo) if echo.echo.delay_ms == 5));
     }
 
     #[test]
@@ -182,7 +238,10 @@ mod tests {
             ("kind = \"vllm\"", "vllm"),
             ("kind = \"mistralrs\"\nmodel = { folder = \"x\" }\ndevice = \"tpu\"", "tpu"),
             ("kind = \"echo\"\ncheck = true", "check"),
+            ("kind = \"mistralrs\"\nmodel = { folder = \"x\" }\ntask = \"vectors\"", "vectors for key `task`"),
             ("slots = 1", "kind"),
+            ("kind = \"openai\"\nbase_urls = [\"x\"]\nslots = 0", "is not a number of 1 and more"),
+            ("kind = \"openai\"\nbase_urls = [\"x\"]\nslots = \"many\"", "'many' is not a number"),
         ] {
             let error = parse(toml).expect_err(toml).to_string();
             assert!(error.contains(why), "{toml}: {error}");
@@ -198,7 +257,11 @@ mod tests {
                 "kind = \"mistralrs\"\nmodel = { folder = \"x\" }\necho = { delay_ms = 5 }",
                 "`echo` is no setting of an engine of kind 'mistralrs', which takes model, name",
             ),
+            ("kind = \"echo\"\ntask = \"embeddings\"", "`task` is no setting"),
             ("kind = \"mistralrs\"", "`model` is missing"),
+            ("kind = \"mistralrs\"\nmodel = \"x\"", "`model` is a name"),
+            ("kind = \"openai\"", "`base_urls` is missing"),
+            ("kind = \"openai\"\nbase_urls = [\"x\"]\nmodel = { hub = \"x\" }", "`model` is a place"),
         ] {
             let error = parse(toml).expect_err(toml).to_string();
             assert!(error.contains(why), "{toml}: {error}");
@@ -208,7 +271,8 @@ mod tests {
     /// What a kind is said to take is what it holds.
     #[test]
     fn each_kind_takes_its_own_settings() {
-        for spec in [Spec::echo(), Spec::folder("x")] {
+        let fixed = Openai { slots: Slots::Fixed(3), model: Some("m".into()), ..Openai::at("http://a") };
+        for spec in [Spec::echo(), Spec::folder("x"), Openai::at("http://a").into(), fixed.into()] {
             let written = serde_json::to_value(&spec).expect("JSON");
             let mut keys: Vec<&str> = written.as_object().expect("an object").keys().map(String::as_str).collect();
             let mut takes = given::takes(spec.kind()).to_vec();

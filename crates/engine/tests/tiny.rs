@@ -240,6 +240,17 @@ async fn says_what_is_wrong_with_a_spec() {
     }
 }
 
+/// The model is small, so that its copies are an eighth of no machine's memory.
+#[cfg(all(target_os = "linux", not(feature = "cuda")))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cpu_gets_a_slot_for_each_core() {
+    let spec = Spec::folder(models().join("tiny").to_string_lossy());
+    let engine = engine::load(&spec).await.expect("the bundled model loads");
+    assert_eq!(engine.about().slots, std::thread::available_parallelism().expect("cores").get());
+    let answers = join_all((0..6).map(|_| ask(&engine, PARIS, json!({})))).await;
+    assert!(answers.iter().all(|answer| content(answer) == content(&answers[0])), "{answers:?}");
+}
+
 #[cfg(not(feature = "cuda"))]
 #[tokio::test]
 async fn says_which_feature_is_missing() {

@@ -2,7 +2,7 @@
 //! so many of them listed, 500 times. It starts a nats-server and a door of its own.
 #![allow(clippy::unwrap_used)]
 use domain::{
-    JobId, Millis,
+    JobId, Tenant, Timestamp,
     event::{File, Priority, Usage},
     status::{Counts, Live, State, Status},
 };
@@ -12,13 +12,14 @@ use jetbatch::{
     config::Config,
     gateway,
     shared::Shared,
-    store::{self, Store},
+    troubles::Troubles,
 };
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
+use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wire::{StoredStatus, bucket};
@@ -41,7 +42,9 @@ async fn main() {
     stream::iter(0..jobs).map(put).buffer_unordered(64).collect::<Vec<_>>().await;
     let config = Arc::new(Config { nats: settings, ..Config::default() });
     let store = Store::open(&store::Settings::local(folder.path())).unwrap();
-    let shared = Shared { config, bus, store, metrics: Arc::default() };
+    let metrics = Arc::default();
+    let troubles = Troubles::open(&bus, &metrics, "list");
+    let shared = Shared { config, bus, store, metrics, troubles };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jobs?limit={limit}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
@@ -71,9 +74,10 @@ async fn ask(url: &str) -> (Vec<Duration>, usize) {
 
 fn stored(n: u64) -> StoredStatus {
     let id = JobId::keyed("list", &n.to_string());
-    let at = |ms: u64| Millis::new(1_700_000_000_000 + n + ms);
+    let at = |ms: u64| Timestamp::new(1_700_000_000_000 + n + ms);
     let status = Status {
         id,
+        tenant: Tenant::default(),
         state: State::Completed,
         fingerprint: "f".repeat(64),
         model: Some("tiny".into()),
@@ -94,9 +98,11 @@ fn stored(n: u64) -> StoredStatus {
         archived_prefix: 1,
         errors: Vec::new(),
         errors_total: 0,
+        losses: 0,
         warnings: Vec::new(),
         output: Some(File { path: format!("jobs/{id}/output.jsonl"), bytes: 400_000 }),
         error_file: None,
+        reason: None,
         trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
     };
     let live = Live { requests_per_s: Some(111.6), tokens_per_s: Some(2_232.0), ..Live::default() };

@@ -1,33 +1,30 @@
-//! The one shell around `decide`: fold, decide, append at the expected sequence; on conflict fold again.
-//!
-//! A crash between any two steps is safe: nothing is done until the append, and an append that was stored is found
-//! by the next fold.
+//! The one shell around [`Execution`]: fold, decide, append at the expected sequence; on conflict fold again.
 use crate::{
     bus::{Append, Bus, PublishError},
     log::{self, Folded, LogError},
 };
 use domain::{
     Event, Job, JobId,
-    decide::{Command, Refusal, decide},
+    command::Command,
+    decide::Denied,
     event::Submitted,
+    execute::{Contended, Decided, Execution},
 };
-use wire::envelope;
+use wire::{Subject, envelope};
 
 /// Of the hash of an event.
 const CONTENT_CHARS: usize = 16;
-/// Conflicts in a row that are taken for contention.
-const TRIES_MAX: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Denied(#[from] Denied),
     #[error("the job's events could not be read")]
     Read(#[from] LogError),
     #[error("the job's event could not be stored")]
     Store(#[from] PublishError),
-    #[error("too many others change the job at once")]
-    Contended,
+    #[error(transparent)]
+    Contended(#[from] Contended),
 }
 
 /// Appends the first event of a job, without a look at the log before. `seq` is its submission's: in the message's id, so
@@ -51,41 +48,46 @@ pub async fn begin(
 pub async fn execute(
     bus: &Bus,
     id: JobId,
-    known: Option<&Folded>,
+    mut known: Option<&Folded>,
     command: Command,
     trace: Option<&str>,
 ) -> Result<bool, Error> {
+    let mut execution = Execution::new(command);
     let mut fresh = None;
-    for turn in 0..TRIES_MAX {
-        if turn > 0 || known.is_none() {
-            fresh = log::job(bus, id).await?;
-        }
-        let folded = fresh.as_ref().or(known.filter(|_| turn == 0));
-        let Some(event) = &decide(folded.map(|f| &f.job), command.clone())? else { return Ok(false) };
-        let expected = folded.map_or(0, |f| f.lifecycle_seq);
-        let wanted = if is_wanted(folded, event) { envelope::YES } else { envelope::NO };
-        let message = message(id, event, expected, trace).header(envelope::WANTED, wanted);
-        match bus.append(message, expected).await? {
-            Append::Stored(_) => return Ok(true),
-            Append::Conflict => tracing::debug!(job = %id, event = event.name(), "another event came first"),
-        }
+    if known.is_none() {
+        fresh = log::job(bus, id).await?;
     }
-    Err(Error::Contended)
+    loop {
+        let folded = fresh.as_ref().or(known);
+        let Some(decided) = execution.decide(folded.map(Folded::known))? else { return Ok(false) };
+        match bus.append(message(id, &decided, trace), decided.expected).await? {
+            Append::Stored(_) => return Ok(true),
+            Append::Conflict => {
+                tracing::debug!(job = %id, event = decided.event.name(), "another event came first");
+            }
+        }
+        execution.conflict()?;
+        (fresh, known) = (log::job(bus, id).await?, None);
+    }
 }
 
-/// Whether the job's chunks are to run once this event is stored.
-fn is_wanted(folded: Option<&Folded>, event: &Event) -> bool {
-    folded.is_some_and(|folded| {
-        let mut job = folded.job.clone_head();
-        job.evolve(event);
-        job.is_wanted()
-    })
+/// Appends the end of a job whose beginning is gone, against what the log still holds of it. False: another event came
+/// first.
+pub async fn bury(bus: &Bus, id: JobId, event: Event) -> Result<bool, Error> {
+    let last = bus.last(&Subject::JobEvent(id)).await.map_err(LogError::from)?;
+    let decided = Decided { event, expected: last.map_or(0, |raw| raw.seq), wanted: false };
+    match bus.append(message(id, &decided, None), decided.expected).await? {
+        Append::Stored(_) => Ok(true),
+        Append::Conflict => Ok(false),
+    }
 }
 
 /// One event follows on another: name, place and content name the message, so that a repetition is one and another
 /// event in the same place is a conflict. A submission that comes again under one key has another time and the same body.
-fn message(id: JobId, event: &Event, expected: u64, trace: Option<&str>) -> wire::Message {
-    let message = envelope::event(id, event, trace);
+fn message(id: JobId, decided: &Decided, trace: Option<&str>) -> wire::Message {
+    let Decided { event, expected, wanted } = decided;
+    let wanted = if *wanted { envelope::YES } else { envelope::NO };
+    let message = envelope::event(id, event, trace).header(envelope::WANTED, wanted);
     match event {
         Event::JobSubmitted(submitted) => message.id(format!("{id}:{}:{}", event.name(), submitted.fingerprint)),
         _ => {

@@ -1,21 +1,24 @@
 //! Settings: a TOML file, then environment variables `JETBATCH__SECTION__KEY` over it. Unknown keys are errors.
 mod bounds;
+mod list;
 mod retention;
 
 pub use retention::{Age, Retention};
 
-use crate::{bus, store, telemetry};
+use crate::{bus, telemetry};
 use domain::{
     Pool,
     event::FaultClass,
+    health::Pauses,
     limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
-    pack::Packing,
+    pack::{Order, Packing},
     retry::{Override, Policies},
     routes::Routes,
 };
 use serde::Deserialize;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
+    ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -44,10 +47,28 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Loopback unless set; whoever can reach it can submit and read jobs.
+    /// Loopback unless set. Elsewhere a request needs a key.
     pub listen: SocketAddr,
+    /// Names and addresses that a door on loopback is reached by beside `localhost`, such as a proxy's.
+    #[serde(deserialize_with = "list::list")]
+    pub hosts: Vec<String>,
     /// A JSON body, in bytes. Streamed JSONL bodies are bounded by `intake.input_bytes_max`.
     pub json_bytes_max: usize,
+    /// How long `POST /v1/chat/completions` and its like wait for their answer, in seconds.
+    pub answer_s: u64,
+    /// Whether a request needs a key.
+    pub auth: Auth,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// Unless the door listens on loopback alone.
+    #[default]
+    Auto,
+    Required,
+    /// Keys are not even looked at.
+    Off,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -57,8 +78,10 @@ pub struct Intake {
     pub input_bytes_max: u64,
     pub input_lines_max: u64,
     /// Folders that `file://` inputs may lie under. None: no such input is taken.
+    #[serde(deserialize_with = "list::list")]
     pub file_roots: Vec<PathBuf>,
     /// Prefixes of object URLs that may be read, such as `s3://bucket/in/`.
+    #[serde(deserialize_with = "list::list")]
     pub url_prefixes: Vec<String>,
     /// Jobs validated at a time.
     pub jobs_at_once: usize,
@@ -77,6 +100,7 @@ pub struct Scheduler {
 #[serde(deny_unknown_fields, default)]
 pub struct Worker {
     /// The pools this process serves; empty: all that are configured.
+    #[serde(deserialize_with = "list::list")]
     pub pools: Vec<Pool>,
     /// The worker's name; by default made of host, process and time.
     pub name: Option<String>,
@@ -87,12 +111,17 @@ pub struct Worker {
     /// An engine in a process of its own that gives no token for so long, with calls before it, is started again.
     /// 0: never.
     pub engine_stall_s: u64,
+    /// After a failure an engine is asked something that it must answer; without a sign of life for so long, it failed.
+    pub control_s: u64,
+    /// Before an engine that failed so is asked again: doubled each time, from the first to the longest.
+    pub probe_first_ms: u64,
+    pub probe_longest_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Isolate {
-    /// On for mistral.rs, off for echo.
+    /// On for mistral.rs, off for all others.
     #[default]
     Auto,
     On,
@@ -102,10 +131,18 @@ pub enum Isolate {
 impl Worker {
     pub fn isolates(&self, kind: engine::Kind) -> bool {
         match self.isolate {
-            Isolate::Auto => kind != engine::Kind::Echo,
+            Isolate::Auto => kind == engine::Kind::Mistralrs,
             Isolate::On => true,
             Isolate::Off => false,
         }
+    }
+
+    pub const fn control(&self) -> Duration {
+        Duration::from_secs(if self.control_s > 0 { self.control_s } else { 1 })
+    }
+
+    pub fn pauses(&self) -> Pauses {
+        Pauses { first_ms: self.probe_first_ms.max(1), longest_ms: self.probe_longest_ms }
     }
 
     pub fn engine_stall(&self) -> Option<Duration> {
@@ -135,11 +172,14 @@ pub struct Projector {
 #[serde(deny_unknown_fields)]
 pub struct PoolConfig {
     /// The model names it serves; by default the pool's own name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list::list")]
     pub models: Vec<String>,
     /// Requests a chunk holds at most; by default four for each slot, and 32 at least.
     #[serde(default)]
     pub chunk_requests: Option<u32>,
+    /// What a chunk holds together; by default what the engine gains by.
+    #[serde(default)]
+    pub order: Option<Order>,
     pub engine: engine::Spec,
 }
 
@@ -147,11 +187,25 @@ pub struct PoolConfig {
 const SLOTS_GUESS: usize = 8;
 
 impl PoolConfig {
+    /// A pool of this engine, and the rest by default.
+    pub const fn of(engine: engine::Spec) -> Self {
+        Self { models: Vec::new(), chunk_requests: None, order: None, engine }
+    }
+
     pub fn chunk_requests(&self) -> u32 {
         let guess = if self.engine.kind() == engine::Kind::Echo { CHUNK_REQUESTS_MAX as usize } else { SLOTS_GUESS };
         let slots = self.engine.slots().unwrap_or(guess).max(SLOTS_GUESS);
         let slots = u32::try_from(slots).unwrap_or(CHUNK_REQUESTS_MAX);
         self.chunk_requests.unwrap_or(slots.saturating_mul(4)).clamp(1, CHUNK_REQUESTS_MAX)
+    }
+
+    pub fn order(&self) -> Order {
+        self.order.unwrap_or_else(|| match &self.engine {
+            // Most servers keep what they have computed of a prompt for the next one that begins alike.
+            engine::Spec::Openai(_) => Order::Prefix,
+            engine::Spec::Mistralrs(spec) if spec.is_paged() => Order::Length,
+            engine::Spec::Mistralrs(_) | engine::Spec::Echo(_) => Order::Arrival,
+        })
     }
 }
 
@@ -169,12 +223,21 @@ pub enum LoadError {
     Retry { class: FaultClass, why: &'static str },
     #[error("worker.pools names '{0}', which is not a configured pool")]
     NoSuchWorkerPool(Pool),
+    #[error("{name} in the environment")]
+    Variable { name: String, source: Box<LoadError> },
     #[error("'{0}' is not a key")]
     Key(String),
     #[error("{key} is {value}; at most {most} is taken")]
     TooMuch { key: String, value: u64, most: u64 },
     #[error("scheduler.ahead_s is {0}; it must be a number of seconds, such as 2.0")]
     Ahead(f64),
+}
+
+/// Of the variables that are settings.
+const PREFIX: &str = "JETBATCH__";
+
+fn is_setting(name: &str) -> bool {
+    name.get(..PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PREFIX))
 }
 
 type Builder = config::ConfigBuilder<config::builder::DefaultState>;
@@ -186,7 +249,28 @@ impl Config {
         if let Some(file) = file {
             builder = add(builder, config::File::from(file).format(config::FileFormat::Toml))?;
         }
-        let config: Self = add(builder, environment())?.build()?.try_deserialize()?;
+        Self::under(builder, std::env::vars_os())
+    }
+
+    /// What is wrong in the environment alone is told by the variable's name.
+    fn under(file: Builder, vars: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, LoadError> {
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let vars: HashMap<String, String> = vars.filter_map(text).filter(|(name, _)| is_setting(name)).collect();
+        let with = |vars: HashMap<String, String>| Self::read(add(file.clone(), environment().source(Some(vars)))?);
+        let failed = match with(vars.clone()) {
+            Err(failed) if with(HashMap::new()).is_ok() => failed,
+            loaded => return loaded,
+        };
+        let mut names: Vec<&String> = vars.keys().collect();
+        names.sort_unstable();
+        let one = |name: &&&String| with(HashMap::from([((**name).clone(), vars[**name].clone())])).is_err();
+        let name = names.iter().find(one).map_or_else(|| PREFIX.to_owned() + "..", |name| (*name).clone());
+        Err(LoadError::Variable { name, source: Box::new(failed) })
+    }
+
+    fn read(builder: Builder) -> Result<Self, LoadError> {
+        let built = builder.build()?;
+        let config: Self = built.clone().try_deserialize().map_err(|error| spelled(error, built))?;
         config.check()?;
         Ok(config)
     }
@@ -194,9 +278,7 @@ impl Config {
     /// From TOML text alone.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
         let source = config::File::from_str(text, config::FileFormat::Toml);
-        let config: Self = add(config::Config::builder(), source)?.build()?.try_deserialize()?;
-        config.check()?;
-        Ok(config)
+        Self::read(add(config::Config::builder(), source)?)
     }
 
     fn check(&self) -> Result<(), LoadError> {
@@ -233,17 +315,23 @@ impl Config {
     pub fn routes(&self) -> Routes {
         let only = self.pools.keys().next().filter(|_| self.pools.len() == 1);
         let fallback = self.default_pool.as_ref().or(only).cloned();
+        let servers = self.pools.iter().filter(|(_, config)| config.engine.kind() == engine::Kind::Openai);
+        let embeds = self.pools.iter().filter(|(_, config)| config.engine.task() == engine::Task::Embeddings);
         Routes::new(self.served().map(|(pool, model)| (model.to_owned(), pool.clone())), fallback)
+            .with_servers(servers.map(|(pool, _)| pool.clone()))
+            .with_embeds(embeds.map(|(pool, _)| pool.clone()))
     }
 
     /// How a job submitted now is cut.
     pub fn packing(&self) -> Packing {
         let sizes = self.pools.iter().map(|(pool, config)| (pool.clone(), config.chunk_requests()));
-        Packing { chunk_requests: sizes.collect(), ..Packing::default() }
+        let orders = self.pools.iter().map(|(pool, config)| (pool.clone(), config.order()));
+        let order = orders.filter(|(_, order)| *order != Order::Arrival).collect();
+        Packing { chunk_requests: sizes.collect(), order, ..Packing::default() }
     }
 
     /// What follows on failures of a job submitted now.
-    pub fn retries(&self) -> Policies {
+    pub fn policies(&self) -> Policies {
         Policies::new(self.retry.iter().map(|(class, set)| (*class, set.over(class.policy()))).collect())
     }
 
@@ -268,7 +356,8 @@ fn add(builder: Builder, source: impl config::Source + Send + Sync + 'static) ->
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8800)), json_bytes_max: 8 << 20 }
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8800));
+        Self { listen, hosts: Vec::new(), json_bytes_max: 8 << 20, answer_s: 600, auth: Auth::Auto }
     }
 }
 
@@ -293,7 +382,16 @@ impl Default for Scheduler {
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { pools: Vec::new(), name: None, drain_s: 30, isolate: Isolate::Auto, engine_stall_s: 300 }
+        Self {
+            pools: Vec::new(),
+            name: None,
+            drain_s: 30,
+            isolate: Isolate::Auto,
+            engine_stall_s: 300,
+            control_s: 30,
+            probe_first_ms: 1_000,
+            probe_longest_ms: 60_000,
+        }
     }
 }
 
@@ -306,6 +404,21 @@ impl Default for Archiver {
 impl Default for Projector {
     fn default() -> Self {
         Self { write_ms: 50, snapshot_events: 20_000, snapshot_s: 60 }
+    }
+}
+
+/// A word that is none of a setting's words is told with those that are.
+fn spelled(error: config::ConfigError, built: config::Config) -> LoadError {
+    if !error.to_string().contains("does not have variant constructor") {
+        return error.into();
+    }
+    let again = built.try_deserialize().map(serde_json::from_value::<Config>);
+    match again {
+        Ok(Err(said)) if said.to_string().contains("unknown variant") => {
+            let key = error.to_string().split_once(" for key ").map(|(_, key)| format!(" for key {key}"));
+            config::ConfigError::Message(format!("{said}{}", key.unwrap_or_default())).into()
+        }
+        _ => error.into(),
     }
 }
 
@@ -326,10 +439,10 @@ mod tests {
 
     #[test]
     fn a_class_keeps_the_defaults_it_is_not_told_to_change() {
-        let retries = Config::parse("[retry.timeout]\nmax = 9").unwrap().retries();
-        let (set, default) = (retries.of(FaultClass::Timeout), FaultClass::Timeout.policy());
+        let policies = Config::parse("[retry.timeout]\nmax = 9").unwrap().policies();
+        let (set, default) = (policies.of(FaultClass::Timeout), FaultClass::Timeout.policy());
         assert_eq!(set, domain::retry::Policy { max: 9, ..default });
-        assert_eq!(retries.of(FaultClass::Internal), FaultClass::Internal.policy());
+        assert_eq!(policies.of(FaultClass::Internal), FaultClass::Internal.policy());
     }
 
     #[test]
@@ -340,6 +453,10 @@ mod tests {
             ("JETBATCH__HTTP__JSON_BYTES_MAX", "7"),
             ("JETBATCH__SCHEDULER__AHEAD_S", "0.5"),
             ("JETBATCH__STORE__FSYNC", "false"),
+            ("JETBATCH__HTTP__HOSTS", "a.example, b.example"),
+            ("JETBATCH__INTAKE__FILE_ROOTS", "/in"),
+            ("JETBATCH__WORKER__POOLS", "a"),
+            ("JETBATCH__POOLS__A__MODELS", r#"["m", "n"]"#),
             ("JETBATCH__POOLS__A__ENGINE__KIND", "echo"),
             ("JETBATCH__POOLS__A__ENGINE__SLOTS", "3"),
         ];
@@ -349,7 +466,30 @@ mod tests {
         assert_eq!(config.nats.password.unwrap().reveal(), "0012");
         assert_eq!((config.http.listen.port(), config.http.json_bytes_max), (1, 7));
         assert_eq!((config.scheduler.ahead_s, config.store.fsync), (0.5, false));
-        assert_eq!(config.pools.into_values().next().unwrap().engine.slots(), Some(3));
+        assert_eq!(config.http.hosts, ["a.example", "b.example"]);
+        assert_eq!((config.intake.file_roots, config.worker.pools), (vec!["/in".into()], vec!["a".parse().unwrap()]));
+        let pool = config.pools.into_values().next().unwrap();
+        assert_eq!((pool.engine.slots(), pool.models), (Some(3), vec!["m".to_owned(), "n".to_owned()]));
+    }
+
+    #[test]
+    fn a_variable_in_error_is_named() {
+        let load = |file: &str, vars: &[(&str, &str)]| {
+            let file = config::File::from_str(file, config::FileFormat::Toml);
+            let vars = vars.iter().map(|(name, value)| (name.into(), value.into()));
+            Config::under(add(config::Config::builder(), file).unwrap(), vars.collect::<Vec<_>>().into_iter())
+        };
+        const GOOD: (&str, &str) = ("JETBATCH__HTTP__JSON_BYTES_MAX", "7");
+        for bad in [
+            ("JETBATCH__HTTP__LISTEN", "here"),
+            ("JETBATCH__HTPP__LISTEN", "127.0.0.1:1"),
+            ("JETBATCH__WORKER__POOLS", "x"),
+        ] {
+            let error = load(POOLS, &[GOOD, bad]).unwrap_err();
+            assert!(matches!(&error, LoadError::Variable { name, .. } if name == bad.0), "{error:?}");
+        }
+        assert!(!matches!(load("[http]\nlisten = 'here'", &[GOOD]), Err(LoadError::Variable { .. }) | Ok(_)));
+        assert!(load(POOLS, &[GOOD, ("JETBATCH_CONFIG", "x")]).is_ok());
     }
 
     #[test]
@@ -380,6 +520,7 @@ mod tests {
             ("[retry.gremlins]\nmax = 1", "gremlins"),
             ("[retry.timeout]\nmax = 1", "retry.timeout: split_from"),
             ("[nats]\nuser = 'ann'", "nats.password"),
+            ("[store]\ndelete = 'no'", "unknown variant `no`, expected `auto` or `never` for key `store.delete`"),
             ("[retention]\njobs = 'soon'", "'soon' is no duration"),
             ("[retention]\njobs = 'soon'", "retention.jobs"),
             ("[retention]\nuploads = '0d'", "retention.uploads"),

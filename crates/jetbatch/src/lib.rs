@@ -1,12 +1,16 @@
 //! The rooms of jetbatch and what they stand on.
 pub mod archiver;
+mod chain;
 pub mod cli;
 pub mod clock;
-pub mod command;
+mod command;
 pub mod config;
-pub mod control;
+mod control;
 pub mod gateway;
+mod input;
+pub mod installation;
 pub mod intake;
+pub mod keys;
 pub mod lease;
 pub mod log;
 pub mod metrics;
@@ -17,15 +21,11 @@ pub mod projector;
 pub mod scheduler;
 pub mod serve;
 pub mod shared;
-pub mod spans;
+mod spans;
 pub mod streams;
 mod submitted;
 pub mod telemetry;
-pub mod worker;
+pub mod troubles;
+mod worker;
 
 pub use bus;
-/// Objects, and where jetbatch keeps which.
-pub mod store {
-    pub use crate::paths::{self, Kind};
-    pub use ::store::*;
-}

@@ -6,7 +6,7 @@ use crate::{
     shared::Shared,
 };
 use bytes::Bytes;
-use domain::{Event, Job, JobId};
+use domain::{Event, Job, JobId, execute::Known, schedule::Jobs};
 use serde::{Deserialize, Serialize};
 use snapshot::{Image, Snapshot};
 use std::{
@@ -60,6 +60,13 @@ pub struct Folded {
     pub seq: u64,
 }
 
+impl Folded {
+    /// What a command is decided by.
+    pub const fn known(&self) -> Known<'_> {
+        Known { job: &self.job, lifecycle_seq: self.lifecycle_seq }
+    }
+}
+
 /// One event that was folded in.
 #[derive(Debug, Clone)]
 pub struct Change {
@@ -68,8 +75,6 @@ pub struct Change {
     pub event: Event,
     /// When it was stored.
     pub at_ms: u64,
-    /// Whether it is the newest there is.
-    pub caught_up: bool,
     /// The trace context it was written with.
     pub trace: Option<String>,
 }
@@ -160,6 +165,11 @@ impl Log {
         self.jobs.get(id).map(Arc::as_ref)
     }
 
+    /// The same to keep: what is folded while it is held costs a copy of the job.
+    pub fn share(&self, id: &JobId) -> Option<Arc<Folded>> {
+        self.jobs.get(id).cloned()
+    }
+
     pub fn jobs(&self) -> impl Iterator<Item = &Folded> {
         self.jobs.values().map(Arc::as_ref)
     }
@@ -196,6 +206,16 @@ impl Log {
     }
 }
 
+impl Jobs for Log {
+    fn job(&self, id: JobId) -> Option<&Job> {
+        self.job(&id).map(|folded| &folded.job)
+    }
+
+    fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs().map(|folded| &folded.job)
+    }
+}
+
 /// One job as its events up to now tell it. Intake and whoever decides start from it.
 ///
 /// A reader may be served by a replica that is behind, and be caught up with that one. So the stream's leader is asked
@@ -216,8 +236,17 @@ pub async fn job(bus: &Bus, id: JobId) -> Result<Option<Folded>, LogError> {
 
 /// Whether a job's tombstone stands: it is a job's last lifecycle event. The stream's leader says so.
 pub async fn is_deleted(bus: &Bus, id: JobId) -> Result<bool, ReadError> {
+    last_is(bus, id, &["JobDeleted"]).await
+}
+
+/// The same of its end.
+pub async fn has_ended(bus: &Bus, id: JobId) -> Result<bool, ReadError> {
+    last_is(bus, id, &["JobEnded", "JobRejected", "JobDeleted"]).await
+}
+
+async fn last_is(bus: &Bus, id: JobId, names: &[&str]) -> Result<bool, ReadError> {
     let last = bus.last(&Subject::JobEvent(id)).await?;
-    Ok(last.is_some_and(|raw| raw.header(envelope::TYPE) == Some("JobDeleted")))
+    Ok(last.is_some_and(|raw| raw.header(envelope::TYPE).is_some_and(|name| names.contains(&name))))
 }
 
 /// Gives the events that match, from those stored at `since_ms` up to `last`. For who begins at a snapshot and does more
@@ -241,8 +270,8 @@ pub async fn replay(
 
 fn change(raw: &Raw) -> Result<Change, LogError> {
     let (job, event) = decode(raw)?;
-    let (caught_up, trace) = (raw.pending == 0, wire::trace::read(|name| raw.header(name)));
-    Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, caught_up, trace })
+    let trace = wire::trace::read(|name| raw.header(name));
+    Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, trace })
 }
 
 /// An event and the job it is of.

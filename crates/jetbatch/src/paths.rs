@@ -1,5 +1,5 @@
 //! Every path of the store. No other file spells one.
-use domain::JobId;
+use domain::{JobId, Tenant};
 use strum::{EnumString, IntoStaticStr};
 use uuid::Uuid;
 
@@ -20,9 +20,19 @@ impl Kind {
 pub const UPLOADS: &str = "uploads";
 pub const JOBS: &str = "jobs";
 
-/// A file that came over HTTP.
-pub fn upload(id: Uuid) -> String {
-    format!("{UPLOADS}/{}.jsonl", id.hyphenated())
+/// A file that came over HTTP, and whose it is. Each tenant's lie in a folder of their own, so that whoever names another's
+/// finds none; those of `default` lie beside the folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UploadRef {
+    pub tenant: Tenant,
+    pub id: Uuid,
+}
+
+pub fn upload(UploadRef { tenant, id }: UploadRef) -> String {
+    if tenant.is_default() {
+        return format!("{UPLOADS}/{}.jsonl", id.hyphenated());
+    }
+    format!("{UPLOADS}/{tenant}/{}.jsonl", id.hyphenated())
 }
 
 /// A job's input where jetbatch had to copy it.
@@ -40,27 +50,33 @@ pub fn parts(job: JobId) -> String {
     format!("jobs/{job}/parts")
 }
 
-/// The lines of one segment. Ordered by name, parts are in input order.
-pub fn part(job: JobId, segment: u32, kind: Kind) -> String {
-    format!("jobs/{job}/parts/{segment:010}.{}.jsonl", kind.as_str())
+/// The lines of one segment. Ordered by name, parts are in input order. `losses` of its results were known when it was
+/// written: whoever knew less writes elsewhere.
+pub fn part(job: JobId, segment: u32, kind: Kind, losses: u32) -> String {
+    format!("jobs/{job}/parts/{segment:010}.{}{}.jsonl", kind.as_str(), mark(losses))
 }
 
-/// The segment and kind that a path of [`part`] names.
-pub fn parse_part(path: &str) -> Option<(u32, Kind)> {
+/// The segment, kind and losses that a path of [`part`] names.
+pub fn parse_part(path: &str) -> Option<(u32, Kind, u32)> {
     let (segment, rest) = path.rsplit('/').next()?.split_once('.')?;
-    let kind = rest.strip_suffix(".jsonl")?.parse().ok()?;
-    Some((segment.parse().ok()?, kind))
+    let rest = rest.strip_suffix(".jsonl")?;
+    let (kind, losses) = rest.split_once('-').unwrap_or((rest, "0"));
+    Some((segment.parse().ok()?, kind.parse().ok()?, losses.parse().ok()?))
 }
 
-/// What a job leaves.
-pub fn file(job: JobId, kind: Kind) -> String {
-    format!("jobs/{job}/{}.jsonl", kind.as_str())
+/// What a job leaves. `losses` as for [`part`], of the whole job.
+pub fn file(job: JobId, kind: Kind, losses: u32) -> String {
+    format!("jobs/{job}/{}{}.jsonl", kind.as_str(), mark(losses))
+}
+
+fn mark(losses: u32) -> String {
+    if losses == 0 { String::new() } else { format!("-{losses}") }
 }
 
 /// What an object is, and of which job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    Upload(Uuid),
+    Upload(UploadRef),
     Part(JobId),
     /// Its input, its output, its errors.
     Own(JobId),
@@ -70,12 +86,21 @@ pub enum Place {
 pub fn place(path: &str) -> Option<Place> {
     let tokens: Vec<&str> = path.split('/').collect();
     match tokens[..] {
-        [UPLOADS, name] => Some(Place::Upload(Uuid::try_parse(name.strip_suffix(".jsonl")?).ok()?)),
+        [UPLOADS, name] => place_of(Tenant::default(), name),
+        [UPLOADS, tenant, name] => place_of(tenant.parse().ok().filter(|tenant: &Tenant| !tenant.is_default())?, name),
         [JOBS, job, "parts", _] => Some(Place::Part(job.parse().ok()?)),
         [JOBS, job, _] => Some(Place::Own(job.parse().ok()?)),
         _ => None,
     }
 }
+
+fn place_of(tenant: Tenant, name: &str) -> Option<Place> {
+    let id = Uuid::try_parse(name.strip_suffix(".jsonl")?).ok()?;
+    Some(Place::Upload(UploadRef { tenant, id }))
+}
+
+/// Which installation the store is of.
+pub const INSTALLATION: &str = "installation.json";
 
 /// The folder of the log's snapshots.
 pub const SNAPSHOTS: &str = "snapshots";
@@ -105,18 +130,23 @@ mod tests {
     #[test]
     fn parts_sort_by_segment_and_parse_back() {
         let job = JobId::keyed("default", "k");
-        assert!(part(job, 9, Kind::Output) < part(job, 10, Kind::Output));
-        assert!(part(job, 0, Kind::Output).starts_with(&parts(job)));
-        assert_eq!(parse_part(&part(job, u32::MAX, Kind::Errors)), Some((u32::MAX, Kind::Errors)));
-        assert_eq!(parse_part(&file(job, Kind::Output)), None);
+        assert!(part(job, 9, Kind::Output, 0) < part(job, 10, Kind::Output, 0));
+        assert!(part(job, 0, Kind::Output, 0).starts_with(&parts(job)));
+        assert_eq!(parse_part(&part(job, u32::MAX, Kind::Errors, 0)), Some((u32::MAX, Kind::Errors, 0)));
+        assert_eq!(parse_part(&part(job, 7, Kind::Output, 3)), Some((7, Kind::Output, 3)));
+        assert_eq!(parse_part(&file(job, Kind::Output, 0)), None);
     }
 
     #[test]
     fn every_path_is_known_again() {
         let (job, id) = (JobId::keyed("default", "k"), Uuid::from_u128(7));
-        assert_eq!(place(&upload(id)), Some(Place::Upload(id)));
-        assert_eq!(place(&part(job, 3, Kind::Errors)), Some(Place::Part(job)));
-        for own in [input(job), file(job, Kind::Output), file(job, Kind::Errors)] {
+        for tenant in [Tenant::default(), "blue".parse().unwrap()] {
+            let of = UploadRef { tenant, id };
+            assert_eq!(place(&upload(of)), Some(Place::Upload(of)));
+        }
+        assert_eq!(place(&format!("uploads/default/{id}.jsonl")), None, "one path for each");
+        assert_eq!(place(&part(job, 3, Kind::Errors, 0)), Some(Place::Part(job)));
+        for own in [input(job), file(job, Kind::Output, 0), file(job, Kind::Errors, 2)] {
             assert_eq!(place(&own), Some(Place::Own(job)));
         }
         for other in ["", "jobs", "jobs/x/input.jsonl", "uploads/x.jsonl", "uploads/a/b", "other/file"] {

@@ -9,7 +9,7 @@ pub use engines::{apart, check, engine_host, load};
 pub use role::{Role, Roles};
 pub use start::{connect, nats, pools, start};
 
-use crate::{bus, store};
+use crate::{bus, installation, troubles::Troubles};
 use domain::Pool;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -38,6 +38,8 @@ pub enum Error {
     Streams(#[from] bus::ApplyError),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Installation(#[from] installation::Error),
     #[error("store '{url}' refuses to serve us: {why}")]
     Refused { url: String, why: String },
     #[error("cannot listen on {address} (http.listen): {source}")]
@@ -67,6 +69,7 @@ pub struct Running {
     /// One for each role, because they stop one after the other.
     stops: BTreeMap<Role, CancellationToken>,
     drain: Duration,
+    troubles: Troubles,
     /// Last: it is dropped after the rooms.
     server: Option<bus::server::Server>,
 }

@@ -1,6 +1,7 @@
 //! What every room is given.
-use crate::{bus::Bus, config::Config, metrics::Metrics, store::Store};
+use crate::{bus::Bus, config::Config, metrics::Metrics, troubles::Troubles};
 use std::sync::Arc;
+use store::Store;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -9,4 +10,5 @@ pub struct Shared {
     pub bus: Bus,
     pub store: Store,
     pub metrics: Arc<Metrics>,
+    pub troubles: Troubles,
 }

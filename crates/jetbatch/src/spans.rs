@@ -7,7 +7,7 @@ use crate::{
         names::{self, kind, operation, span},
     },
 };
-use domain::{ChunkId, Job, JobId, Millis, Pool, event::Tally};
+use domain::{ChunkId, Job, JobId, Pool, Timestamp, event::Tally};
 use opentelemetry::Value;
 use tracing::{Span, info_span};
 use wire::{Work, stream};
@@ -93,7 +93,7 @@ pub fn archive(job: &Job, segment: Option<u32>) -> Span {
 }
 
 /// The whole job, when it has ended.
-pub fn ended(job: &Job, at: Millis) {
+pub fn ended(job: &Job, at: Timestamp) {
     let outcome = format!("{:?}", job.outcome()).to_lowercase();
     let attributes = [
         (names::JOB, job.id.to_string().into()),

@@ -8,26 +8,26 @@ use crate::{
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use domain::{
-    JobId, Millis,
+    JobId, Tenant, Timestamp,
     event::{Input, Submitted},
+    id::Invalid,
     limits::{KEY_BYTES_MAX, WINDOW_MS_DEFAULT},
     submission::{Checked, Submission},
 };
-use wire::{Subject, envelope, stream};
-
-/// The tenant of submissions, until there are several.
-pub const TENANT: &str = "default";
+use wire::{Owner, Subject, envelope, stream};
 
 /// Why a derived id is not taken, in words for its sender.
 pub const DERIVED: &str = "'id' is a UUID of version 5, which only a key gives: use another version, such as 4 or 7";
 
 pub struct Incoming {
     pub id: JobId,
+    /// Whose it is. What comes on `jobs.submit` is of `default`, whatever it says.
+    pub owner: Owner,
     /// Or what is wrong with it.
     pub submission: Result<Checked, String>,
     fingerprint: String,
     /// When it was published: the window begins there.
-    at: Millis,
+    at: Timestamp,
 }
 
 struct Letter<'a> {
@@ -65,22 +65,31 @@ impl Incoming {
             priority: submission.priority.unwrap_or_default(),
             trace,
             packing: config.packing(),
-            retries: config.retries(),
+            policies: config.policies(),
             strict: submission.strict,
+            tenant: self.owner.tenant,
+            pools: self.owner.pools.clone(),
         }
     }
 }
 
 impl Letter<'_> {
     fn read(self) -> Incoming {
-        let submission = self.submission();
+        let owner = self.owner();
+        let submission = owner.as_ref().map_err(ToString::to_string).and_then(|_| self.submission());
         let named = submission.as_ref().ok().and_then(|submission| submission.fingerprint.clone());
         Incoming {
             id: self.job(submission.as_ref().ok()),
             fingerprint: named.unwrap_or_else(|| blake3::hash(self.payload).to_hex().to_string()),
-            at: Millis::new(self.at_ms),
+            at: Timestamp::new(self.at_ms),
+            owner: owner.unwrap_or_default(),
             submission,
         }
+    }
+
+    /// Only doors and rooms may publish on a job's own subject, and they know whose it is.
+    fn owner(&self) -> Result<Owner, Invalid> {
+        self.named().map_or_else(|| Ok(Owner::default()), |_| Owner::read(|name| self.header(name)))
     }
 
     fn submission(&self) -> Result<Checked, String> {
@@ -110,7 +119,7 @@ impl Letter<'_> {
 
     fn keyed(&self) -> Option<JobId> {
         let key = self.header("Nats-Msg-Id").filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
-        key.map(|key| JobId::keyed(TENANT, key))
+        key.map(|key| JobId::keyed(Tenant::default().as_str(), key))
     }
 
     /// Whether a derived id is its own. Doors published on `jobs.submit` before there was a subject for each job: what
@@ -142,7 +151,7 @@ mod tests {
     #[test]
     fn whose_job_it_is() {
         let (plain, own) = (r#"{"input":"x"}"#, format!(r#"{{"input":"x","id":"{OWN}"}}"#));
-        let (monday, third) = (JobId::keyed(TENANT, "monday"), JobId::sequenced("SUBMIT", 7));
+        let (monday, third) = (JobId::keyed(Tenant::default().as_str(), "monday"), JobId::sequenced("SUBMIT", 7));
         assert_eq!(read("jobs.submit", None, plain), (third, None));
         assert_eq!(read("jobs.submit", Some("monday"), plain), (monday, None));
         assert_eq!(read("jobs.submit", Some("monday"), &own), (OWN.parse().unwrap(), None));
@@ -153,18 +162,33 @@ mod tests {
 
     #[test]
     fn nobody_takes_an_id_that_another_derives() {
-        let monday = JobId::keyed(TENANT, "monday");
+        let monday = JobId::keyed(Tenant::default().as_str(), "monday");
         let claim = format!(r#"{{"input":"x","id":"{monday}"}}"#);
         assert_eq!(read("jobs.submit", Some("monday"), &claim), (monday, None));
         let (id, why) = read("jobs.submit", None, &claim);
         assert_eq!((id, why.as_deref()), (JobId::sequenced("SUBMIT", 7), Some(DERIVED)));
-        assert_eq!(read("jobs.submit", Some("tuesday"), &claim).0, JobId::keyed(TENANT, "tuesday"));
+        assert_eq!(read("jobs.submit", Some("tuesday"), &claim).0, JobId::keyed(Tenant::default().as_str(), "tuesday"));
+    }
+
+    #[test]
+    fn a_tenant_is_believed_on_a_jobs_own_subject_alone() {
+        let (monday, payload) = (JobId::keyed("blue", "monday"), Bytes::from_static(br#"{"input":"x"}"#));
+        let read = |subject: &str, tenant: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(envelope::TENANT, tenant);
+            let incoming = Letter { subject, headers: &headers, payload: &payload, seq: 7, at_ms: 1_000 }.read();
+            (incoming.owner.tenant.to_string(), incoming.submission.is_ok())
+        };
+        let own = format!("jobs.submit.{monday}");
+        assert_eq!(read(&own, "blue"), ("blue".to_owned(), true));
+        assert_eq!(read("jobs.submit", "blue"), ("default".to_owned(), true));
+        assert_eq!(read(&own, "No Tenant"), ("default".to_owned(), false));
     }
 
     /// As the doors published before.
     #[test]
     fn what_stood_in_the_stream_is_taken() {
-        let monday = JobId::keyed(TENANT, "monday");
+        let monday = JobId::keyed(Tenant::default().as_str(), "monday");
         let left = format!(r#"{{"input":"x","id":"{monday}","fingerprint":"f"}}"#);
         assert_eq!(read("jobs.submit", Some(&format!("{monday}:f")), &left), (monday, None));
     }

@@ -34,7 +34,7 @@ fn uncommented(text: &str) -> String {
 #[test]
 fn every_file_loads() {
     let files = files();
-    assert_eq!(files.len(), 6, "{files:?}");
+    assert_eq!(files.len(), 10, "{files:?}");
     for file in files {
         let config = Config::load(Some(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert!(!config.pools.is_empty(), "{} has no pool", file.display());
@@ -66,6 +66,7 @@ fn the_reference_names_every_key() {
         include_str!("../../store/src/settings.rs"),
         include_str!("../../engine/src/spec/mistralrs.rs"),
         include_str!("../../engine/src/spec/echo.rs"),
+        include_str!("../../engine/src/spec/openai.rs"),
     ];
     for key in sources.into_iter().flat_map(keys) {
         assert!(text.lines().any(|line| names(line, &key)), "{key} is not in config/jetbatch.toml");

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use domain::Pool;
 use engine::{
     Answer, Behaviour, Call, Echo, Endpoint, Engine, Fault, Key, Spec, answer,
+    control::{self, Outcome},
     process::{
         Error, Hosted, Program, Settings,
         frame::{self, Load, Ready, Request, Response},
@@ -154,6 +155,21 @@ async fn a_panic_is_a_death() {
     }
     assert_ne!(stand.answers("hello again").await, first);
     stand.assert_restarts(1);
+}
+
+/// A request may leave the device unusable. The engine is started anew before that is held against its worker.
+#[tokio::test]
+async fn a_ruined_engine_is_started_anew() {
+    let stand = Stand::new(settings(Behaviour { ruin_containing: Some("ruin".to_owned()), ..echo() })).await;
+    let first = stand.answers("hello").await;
+    let silence = Duration::from_secs(10);
+    assert_eq!(control::run(&stand.engine, silence).await, Outcome::Passed);
+    assert_eq!(stand.engine.restarts(), 0);
+    assert!(matches!(stand.say("ruin").await, Err(Fault::Internal { .. })));
+    assert!(matches!(stand.say("hello").await, Err(Fault::Internal { .. })));
+    assert_eq!(control::run(&stand.engine, silence).await, Outcome::Renewed);
+    stand.assert_restarts(1);
+    assert_ne!(stand.answers("hello").await, first);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! Objects that are not in jetbatch's own store. Whether they may be read is the caller's to decide.
-use super::{OpenError, Settings, Store, StoreError, open};
+use super::{OpenError, Settings, Store, StoreError, open, rights::Keeps};
 use bytes::Bytes;
 use futures::Stream;
 use object_store::{local::LocalFileSystem, path::Path};
@@ -43,7 +43,13 @@ async fn file(url: &Url) -> Result<(Store, String), ExternalError> {
     }
     let invalid = |e: object_store::path::Error| StoreError::new(url.path(), e.into());
     let path = Path::from_absolute_path(&path).map_err(invalid)?;
-    let store = Store { inner: Arc::new(LocalFileSystem::new()), prefix: Path::default(), root: Some("/".into()) };
+    let store = Store {
+        keeps: Keeps::default(),
+        inner: Arc::new(LocalFileSystem::new()),
+        prefix: Path::default(),
+        root: Some("/".into()),
+        is_synced: false,
+    };
     Ok((store, path.into()))
 }
 

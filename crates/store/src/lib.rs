@@ -1,21 +1,26 @@
 //! Where inputs and outputs lie: a local folder by default, S3, GCS or Azure by URL. Whoever reads sees a whole file
 //! or none. Nothing outside this folder names `object_store`.
 mod external;
+mod join;
 mod open;
+mod put;
 mod read;
 mod refusal;
+mod rights;
 mod scratch;
 mod settings;
 mod write;
 
 pub use external::{External, ExternalError, external};
 pub use open::{OpenError, OpenError as Error};
-pub use settings::Settings;
+pub use rights::Rights;
+pub use settings::{Delete, Settings};
 pub use write::Writer;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use rights::Keeps;
 use std::{
     error::Error as StdError,
     io,
@@ -37,6 +42,10 @@ pub struct Store {
     prefix: Path,
     /// The folder, if it is one.
     root: Option<PathBuf>,
+    /// Whether a local file is on the disk before it is shown.
+    is_synced: bool,
+    /// Whether it removes nothing.
+    keeps: Keeps,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +71,14 @@ impl StoreError {
         }
     }
 
+    fn local(path: &str, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path },
+            _ => Self::new(&path, object_store::Error::Generic { store: "folder", source: source.into() }),
+        }
+    }
+
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound { .. })
     }
@@ -84,12 +101,20 @@ impl StoreError {
 impl Store {
     /// Writes a small object whole.
     pub async fn put(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        if let Some(root) = &self.root {
+            return self.put_local(root, path, bytes).await;
+        }
         let put = self.inner.put(&self.at(path)?, bytes.into()).await;
         put.map(drop).map_err(|e| StoreError::new(path, e))
     }
 
-    /// An object that is already absent is fine.
+    /// An object that is already absent is fine. Where nothing may be removed it stays, and that is fine, too: see
+    /// [`Store::rights`].
     pub async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        if self.keeps.all() { Ok(()) } else { self.keeps.unless_refused(self.remove(path).await) }
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), StoreError> {
         match self.inner.delete(&self.at(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(e) => Err(StoreError::new(path, e)),
@@ -98,6 +123,10 @@ impl Store {
 
     /// Deletes every object below a folder, and what was begun there and not finished: nobody is to write there any more.
     pub async fn delete_under(&self, prefix: &str) -> Result<(), StoreError> {
+        if self.keeps.all() { Ok(()) } else { self.keeps.unless_refused(self.remove_under(prefix).await) }
+    }
+
+    async fn remove_under(&self, prefix: &str) -> Result<(), StoreError> {
         let found = self.inner.list(Some(&self.at(prefix)?)).map_ok(|meta| meta.location).boxed();
         let mut deleted = self.inner.delete_stream(found);
         while let Some(one) = deleted.next().await {

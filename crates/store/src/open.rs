@@ -1,4 +1,4 @@
-use super::{Settings, Store};
+use super::{Settings, Store, rights::Keeps};
 use object_store::{
     ObjectStoreScheme, aws::AmazonS3ConfigKey, azure::AzureConfigKey, gcp::GoogleConfigKey, local::LocalFileSystem,
     path::Path,
@@ -48,7 +48,13 @@ fn folder(path: PathBuf, settings: &Settings) -> Result<Store, OpenError> {
     let open = |source| OpenError::Open { url: settings.url.clone(), source };
     let local = LocalFileSystem::new_with_prefix(&root).map_err(open)?;
     let local = local.with_automatic_cleanup(true).with_fsync(settings.fsync);
-    Ok(Store { inner: Arc::new(local), prefix: Path::default(), root: Some(root) })
+    Ok(Store {
+        inner: Arc::new(local),
+        prefix: Path::default(),
+        root: Some(root),
+        is_synced: settings.fsync,
+        keeps: Keeps::of(settings),
+    })
 }
 
 pub(super) fn remote(url: &Url, settings: &Settings) -> Result<Store, OpenError> {
@@ -66,7 +72,7 @@ pub(super) fn remote(url: &Url, settings: &Settings) -> Result<Store, OpenError>
     let options = environment().chain(settings.options.clone());
     let opened = object_store::parse_url_opts(url, options);
     let (store, prefix) = opened.map_err(|source| OpenError::Open { url: shown(), source })?;
-    Ok(Store { inner: store.into(), prefix, root: None })
+    Ok(Store { inner: store.into(), prefix, root: None, is_synced: false, keeps: Keeps::of(settings) })
 }
 
 /// Credentials and the like. Names that the builder does not know are passed over by it.

@@ -3,12 +3,17 @@
 use object_store::Error;
 
 const STATUS: &str = "non-2xx status code: ";
+/// Of one object among many that were to be deleted: the answer as a whole is a success.
+const DENIED: &str = "AccessDenied";
 /// Of what a store says of itself.
 const WORDS_MAX: usize = 200;
 
 /// The store's own words, if asked again it would say the same: wrong keys, no permission, no such bucket.
 pub(super) fn why(error: &Error) -> Option<String> {
     let text = error.to_string();
+    if text.contains(DENIED) {
+        return Some(DENIED.to_owned());
+    }
     let (_, answer) = text.split_once(STATUS)?;
     let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
     if !is_final(status.get(..3)?.parse().ok()?) {

@@ -14,6 +14,18 @@ pub struct Settings {
     /// A local folder: a file is on the disk, and not only in the page cache, before it counts as written. The log
     /// drops what a file holds, so it must not hold less after a power cut.
     pub fsync: bool,
+    /// Whether what nobody needs any more is removed.
+    pub delete: Delete,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delete {
+    /// Where the store allows it.
+    #[default]
+    Auto,
+    /// Never, without a word: the parts of outputs and the files of deleted jobs stay.
+    Never,
 }
 
 impl Settings {
@@ -24,7 +36,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { url: "jetbatch-data/store".to_owned(), options: BTreeMap::new(), fsync: true }
+        Self { url: "jetbatch-data/store".to_owned(), options: BTreeMap::new(), fsync: true, delete: Delete::Auto }
     }
 }
 

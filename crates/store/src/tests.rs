@@ -166,7 +166,13 @@ fn a_bucket_prefix_stands_before_every_path() {
 #[tokio::test]
 async fn a_bucket_is_written_and_read_like_a_folder() {
     let inner = Arc::new(object_store::memory::InMemory::new());
-    let store = Store { inner: inner.clone(), prefix: Path::from("a/b"), root: None };
+    let store = Store {
+        inner: inner.clone(),
+        prefix: Path::from("a/b"),
+        root: None,
+        is_synced: false,
+        keeps: Keeps::default(),
+    };
     let whole = text((17 << 20) + 5);
     let mut writer = store.writer("jobs/x/output.jsonl").await.unwrap();
     for part in whole.chunks(100_000) {

@@ -1,7 +1,9 @@
 use std::fs;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -9,7 +11,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{tool, wait_for};
+use crate::{tool, wait_for, wait_until};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -52,6 +54,14 @@ impl Server {
         server
     }
 
+    /// Three that are one cluster, named `node0` to `node2`.
+    pub async fn trio() -> [Self; 3] {
+        let routes = [free_port(), free_port(), free_port()];
+        let node = |n: usize| Self::start_with(Options { lines: member(n, &routes), ..Options::default() });
+        let (first, second, third) = tokio::join!(node(0), node(1), node(2));
+        [first, second, third]
+    }
+
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
     }
@@ -71,6 +81,28 @@ impl Server {
         write_config(self.dir.path(), self.port, &self.options);
         self.child = spawn(self.dir.path());
         self.ready().await;
+    }
+
+    /// The same with other lines of its configuration.
+    pub async fn restart_with(&mut self, lines: &str) {
+        self.options.lines = lines.to_owned();
+        self.restart().await;
+    }
+
+    /// Has it read other lines of its configuration, without a restart.
+    pub async fn reload(&mut self, lines: &str) {
+        self.options.lines = lines.to_owned();
+        write_config(self.dir.path(), self.port, &self.options);
+        let before = self.reloads();
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).expect("the server runs");
+        kill(Pid::from_raw(pid), Signal::SIGHUP).expect("the server is a child");
+        wait_for("the configuration to be read", START_TIMEOUT, || async { (self.reloads() > before).then_some(()) })
+            .await;
+    }
+
+    fn reloads(&self) -> usize {
+        let log = fs::read_to_string(self.dir.path().join("nats.log")).unwrap_or_default();
+        log.matches("Reloaded server configuration").count()
     }
 
     /// Stops it gently.
@@ -118,16 +150,14 @@ impl Cluster {
     pub async fn start_with(jetstream: &str) -> Self {
         let dir = TempDir::with_prefix("jetbatch-cluster-").expect("a temporary folder");
         let routes = [free_port(), free_port(), free_port()];
-        let node = |(n, route): (usize, &u16)| {
+        let node = |n: usize| {
             let (port, dir) = (free_port(), dir.path().join(format!("node{n}")));
             fs::create_dir_all(&dir).expect("the folder can be written");
-            let peers: Vec<String> = routes.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
-            let cluster = format!("cluster {{ name: test, host: \"127.0.0.1\", port: {route}, routes: {peers:?} }}");
-            let lines = format!("server_name: node{n}\n{cluster}");
+            let lines = member(n, &routes);
             write_config(&dir, port, &Options { lines, jetstream: jetstream.to_owned(), ..Options::default() });
             Node { child: Some(spawn(&dir)), port, dir }
         };
-        let nodes = routes.iter().enumerate().map(node).collect();
+        let nodes = (0..routes.len()).map(node).collect();
         let cluster = Self { nodes, _dir: dir };
         cluster.ready().await;
         cluster
@@ -181,15 +211,32 @@ impl Cluster {
         self.ready().await;
     }
 
+    /// The last lines of each server.
+    fn logs(&self) -> String {
+        let log = |node: &Node| fs::read_to_string(node.dir.join("nats.log")).unwrap_or_default();
+        let last = |log: String| log.lines().rev().take(20).map(|line| format!("{line}\n")).collect::<String>();
+        self.nodes.iter().map(|node| format!("{} (newest first)\n{}", node.dir.display(), last(log(node)))).collect()
+    }
+
     async fn connect(&self) -> Option<async_nats::Client> {
         let urls: Vec<String> = self.url().split(',').map(str::to_owned).collect();
         async_nats::connect(urls.as_slice()).await.ok()
     }
 
     async fn ready(&self) {
-        let ask = || async { async_nats::jetstream::new(self.connect().await?).query_account().await.ok() };
-        wait_for("the cluster to answer", START_TIMEOUT, ask).await;
+        let ask = || async {
+            async_nats::jetstream::new(self.connect().await?).query_account().await.is_ok().then_some(true)
+        };
+        let answers = wait_until(START_TIMEOUT, &Some(true), ask).await.is_some();
+        assert!(answers, "the cluster does not answer within {START_TIMEOUT:?}; its servers say:\n{}", self.logs());
     }
+}
+
+/// What makes a server one of a cluster.
+fn member(number: usize, routes: &[u16; 3]) -> String {
+    let (port, peers) = (routes[number], routes.map(|port| format!("nats://127.0.0.1:{port}")));
+    let cluster = format!("cluster {{ name: test, host: \"127.0.0.1\", port: {port}, routes: {peers:?} }}");
+    format!("server_name: node{number}\n{cluster}")
 }
 
 fn write_config(dir: &Path, port: u16, options: &Options) {
@@ -216,8 +263,16 @@ fn spawn(dir: &Path) -> Child {
         .expect("nats-server starts")
 }
 
-/// A port that was free a moment ago.
+/// Ports that no connection is given by the system: one of those could be taken between the look and the use.
+const PORTS: Range<u16> = 10_000..32_000;
+static NEXT: AtomicU16 = AtomicU16::new(0);
+
+/// A port that is free, and that this process gives nobody else. Panics where there is none.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    let count = PORTS.end - PORTS.start;
+    // Processes that run side by side look in places of their own.
+    let place = (std::process::id().wrapping_mul(397) % u32::from(count)) as u16;
+    let next = || PORTS.start + (place + NEXT.fetch_add(1, Ordering::Relaxed) % count) % count;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (0..count).map(|_| next()).find(free).expect("a free port")
 }

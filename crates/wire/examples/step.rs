@@ -1,12 +1,13 @@
 //! Steps a saved log through the scheduler: `cargo run -p jetbatch-wire --example step -- LOG`
 //! prints, for each event, what is decided after it, and why. `jetbatch log > LOG` saves a log ([`wire::saved`]).
 //!
-//! The clock stands at each event's own time. What is sent is taken at once, and what is decided for a job as a whole is
-//! not appended: the log says what became of it.
+//! The clock goes on to each event's own time, and on its way stands still where a deadline passes or a chunk that failed
+//! may be sent again. What is sent is taken at once, and what is decided for a job as a whole is not appended: the log
+//! says what became of it.
 use domain::{
-    ChunkId, Event, Job, JobId, Millis, Pool,
+    ChunkId, Event, Job, JobId, Pool, Timestamp,
     event::Planned,
-    schedule::{Effect, Folded, Input, Jobs, Moment, Now, Scheduler},
+    schedule::{Effect, Folded, Input, Jobs, Moment, Now, Scheduler, next_due},
 };
 use std::{collections::BTreeMap, process::ExitCode};
 use wire::saved;
@@ -45,25 +46,62 @@ impl Fold {
     }
 }
 
-/// A line for each event, and under it one for each decision.
+/// A line for each event, and under it one for each decision. What time alone decides stands under a line of its own.
 pub fn step(log: &str) -> Result<String, Error> {
     let events: Vec<_> = log.lines().zip(1..).map(read).collect::<Result<_, _>>()?;
-    let (mut fold, mut scheduler) = (Fold::default(), Scheduler::new(pools(&events), AHEAD_S));
-    let (mut told, mut clock) = (String::new(), Millis::default());
+    let mut run = Run::new(&events);
     for (seq, (job, event)) in (1..).zip(&events) {
-        let at = at(event).unwrap_or(clock);
-        clock = clock.max(at);
-        let now = Now { at, moment: Moment::new(at.get()) };
-        fold.fold(*job, event);
-        let folded = Folded { job: *job, event, seq, stored: at, trace: None };
-        scheduler.input(&fold, Input::Folded(folded), now);
-        told += &format!("{seq} {} {job} {}\n", at.get(), event.name());
-        for effect in scheduler.outstanding(&fold, now) {
-            told += &format!("    {}\n", why(&fold, &effect));
-            hear(&mut scheduler, &fold, &effect, now);
-        }
+        let at = at(event).unwrap_or(run.clock);
+        run.pass(at);
+        run.event(seq, *job, event, at);
     }
-    Ok(told)
+    Ok(run.told)
+}
+
+struct Run {
+    fold: Fold,
+    scheduler: Scheduler,
+    clock: Timestamp,
+    told: String,
+}
+
+impl Run {
+    fn new(events: &[(JobId, Event)]) -> Self {
+        let scheduler = Scheduler::new(pools(events), AHEAD_S);
+        Self { fold: Fold::default(), scheduler, clock: Timestamp::default(), told: String::new() }
+    }
+
+    fn pass(&mut self, until: Timestamp) {
+        while let Some(due) = next_due(self.fold.jobs(), self.clock).filter(|due| *due <= until) {
+            self.clock = due;
+            let decided = self.decide(now(due));
+            if !decided.is_empty() {
+                self.told += &format!("  {} it is time\n{decided}", due.get());
+            }
+        }
+        self.clock = self.clock.max(until);
+    }
+
+    fn event(&mut self, seq: u64, job: JobId, event: &Event, at: Timestamp) {
+        self.fold.fold(job, event);
+        let folded = Folded { job, event, seq, stored: at, trace: None };
+        self.scheduler.input(&self.fold, Input::Folded(folded), now(at));
+        let decided = self.decide(now(at));
+        self.told += &format!("{seq} {} {job} {}\n{decided}", at.get(), event.name());
+    }
+
+    fn decide(&mut self, now: Now) -> String {
+        let mut decided = String::new();
+        for effect in self.scheduler.outstanding(&self.fold, now) {
+            decided += &format!("    {}\n", why(&self.fold, &effect));
+            hear(&mut self.scheduler, &self.fold, &effect, now);
+        }
+        decided
+    }
+}
+
+const fn now(at: Timestamp) -> Now {
+    Now { at, moment: Moment::new(at.get()) }
 }
 
 /// All goes well.
@@ -114,7 +152,7 @@ fn pools(events: &[(JobId, Event)]) -> Vec<Pool> {
 }
 
 /// When an event was told. A plan of a segment does not say.
-fn at(event: &Event) -> Option<Millis> {
+fn at(event: &Event) -> Option<Timestamp> {
     Some(match event {
         Event::JobSubmitted(event) => event.at,
         Event::JobRejected(event) => event.at,
@@ -126,6 +164,7 @@ fn at(event: &Event) -> Option<Millis> {
         Event::JobEnded(event) => event.at,
         Event::ChunkDone(event) => event.at,
         Event::ChunkFailed(event) => event.at,
+        Event::ChunkLost(event) => event.at,
         Event::SegmentArchived(event) => event.at,
         Event::OutputWritten(event) => event.at,
         Event::SegmentPlanned(_) => return None,

@@ -1,4 +1,5 @@
 //! The streams, buckets and consumers as their files under `streams/` declare them: name and content.
+use crate::stream;
 
 /// In the order in which they are applied.
 pub const STREAMS: &[(&str, &str)] = &[
@@ -11,6 +12,10 @@ pub const STREAMS: &[(&str, &str)] = &[
     ("KV_status.json", include_str!("../../../streams/KV_status.json")),
     ("KV_workers.json", include_str!("../../../streams/KV_workers.json")),
     ("KV_leases.json", include_str!("../../../streams/KV_leases.json")),
+    ("KV_installation.json", include_str!("../../../streams/KV_installation.json")),
+    ("KV_troubles.json", include_str!("../../../streams/KV_troubles.json")),
+    ("KV_files.json", include_str!("../../../streams/KV_files.json")),
+    ("KV_keys.json", include_str!("../../../streams/KV_keys.json")),
 ];
 
 pub const CONSUMERS: &[(&str, &str)] = &[
@@ -18,6 +23,12 @@ pub const CONSUMERS: &[(&str, &str)] = &[
     ("consumers/SUBMIT/control.json", include_str!("../../../streams/consumers/SUBMIT/control.json")),
     ("consumers/WORK/pool.json", include_str!("../../../streams/consumers/WORK/pool.json")),
 ];
+
+/// The stream of facts.
+pub const LOG: &str = stream::EVENTS.as_str();
+
+/// Streams whose messages stay until they are taken.
+pub const QUEUES: &[&str] = &[stream::SUBMIT.as_str(), stream::RESULTS.as_str()];
 
 /// The metadata of a stream that is rebuilt from the log when it is gone.
 pub const CACHE_MARK: &str = "jetbatch.cache";

@@ -3,6 +3,7 @@ use bytes::Bytes;
 use domain::JobId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::io::Write;
 
 /// The `custom_id` of an input line, as it was written there; `null` where the line cannot be read.
 pub fn custom_id(line: &Bytes) -> Bytes {
@@ -19,19 +20,18 @@ pub fn custom_id(line: &Bytes) -> Bytes {
 
 /// Appends the output line of an answer: the OpenAI form, with its line end. `number` is the request's in the job.
 pub fn answer(out: &mut Vec<u8>, job: JobId, number: u64, custom_id: &[u8], status: u16, body: &str) {
+    begin(out, job, number, custom_id);
     let job = job.uuid().simple();
-    begin(out, &format!("batch_req_{job}_{number}"), custom_id);
-    let response = format!(r#"{{"status_code":{},"request_id":"req_{job}_{number}","body":"#, status);
-    out.extend_from_slice(response.as_bytes());
+    put(out, format_args!(r#"{{"status_code":{status},"request_id":"req_{job}_{number}","body":"#));
     out.extend_from_slice(body.as_bytes());
     out.extend_from_slice(b"},\"error\":null}\n");
 }
 
 /// Appends an error line that is no HTTP answer. `code` and `message` are our own words.
 pub fn error(out: &mut Vec<u8>, job: JobId, number: u64, custom_id: &[u8], code: &str, message: &str) {
-    begin(out, &format!("batch_req_{}_{number}", job.uuid().simple()), custom_id);
+    begin(out, job, number, custom_id);
     let message = serde_json::Value::from(message);
-    out.extend_from_slice(format!("null,\"error\":{{\"code\":\"{code}\",\"message\":{message}}}}}\n").as_bytes());
+    put(out, format_args!("null,\"error\":{{\"code\":\"{code}\",\"message\":{message}}}}}\n"));
 }
 
 /// The number of the request that a line belongs to. None: it is no line of this job.
@@ -42,12 +42,14 @@ pub fn number(line: &[u8], job: JobId) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-fn begin(out: &mut Vec<u8>, id: &str, custom_id: &[u8]) {
-    out.extend_from_slice(b"{\"id\":\"");
-    out.extend_from_slice(id.as_bytes());
-    out.extend_from_slice(b"\",\"custom_id\":");
+fn begin(out: &mut Vec<u8>, job: JobId, number: u64, custom_id: &[u8]) {
+    put(out, format_args!("{{\"id\":\"batch_req_{}_{number}\",\"custom_id\":", job.uuid().simple()));
     out.extend_from_slice(custom_id);
     out.extend_from_slice(b",\"response\":");
+}
+
+fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a vector takes all");
 }
 
 #[cfg(test)]

@@ -39,11 +39,11 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::{Millis, event::At};
+    use domain::{Timestamp, event::At};
 
     #[test]
     fn what_is_saved_is_read() {
-        let (job, event) = (JobId::keyed("t", "k"), Event::JobPaused(At { at: Millis::new(7) }));
+        let (job, event) = (JobId::keyed("t", "k"), Event::JobPaused(At { at: Timestamp::new(7) }));
         let (subject, payload) = (Subject::JobEvent(job).to_string(), envelope::encode(&event));
         assert_eq!(read(&line(&subject, Some("1"), &payload)).unwrap(), (job, event.clone()));
         assert_eq!(read(&line(&subject, None, &payload)).unwrap(), (job, event));

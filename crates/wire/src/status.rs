@@ -1,6 +1,7 @@
 //! What the projector tells of a job.
 use domain::{
-    JobId, Millis,
+    JobId, Tenant, Timestamp,
+    alarm::{Alarm, Reason},
     eta::{Eta, Sla},
     status::{Live, Status},
 };
@@ -20,9 +21,20 @@ pub struct StoredStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlaAlert {
     pub job: JobId,
-    pub at: Millis,
+    #[serde(default, skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
+    pub at: Timestamp,
     pub sla: Sla,
-    pub deadline: Millis,
+    pub deadline: Timestamp,
     pub eta: Option<Eta>,
     pub remaining: u64,
+    /// What is told: `sla` is the standing that follows. None: it was told before there was more to tell than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<Alarm>,
+    /// Why it is at risk, or was missed, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// The same in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }

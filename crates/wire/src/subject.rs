@@ -1,6 +1,11 @@
 //! Every subject of jetbatch. No other file spells one.
 use address::{Address, Pattern, Stream};
-use domain::{ChunkId, JobId, Pool, event::FaultClass, id::Invalid};
+use domain::{
+    ChunkId, JobId, Pool, WorkerName,
+    event::FaultClass,
+    id::Invalid,
+    trouble::{Kind, Scope},
+};
 use std::{fmt, str::FromStr};
 
 /// The streams, by the names their files under `streams/` declare.
@@ -24,6 +29,13 @@ pub mod bucket {
     pub const STATUS_REBUILT: BucketName = BucketName::new("status_rebuilt");
     pub const WORKERS: BucketName = BucketName::new("workers");
     pub const LEASES: BucketName = BucketName::new("leases");
+    /// Which installation this is; under `id`.
+    pub const INSTALLATION: BucketName = BucketName::new("installation");
+    pub const TROUBLES: BucketName = BucketName::new("troubles");
+    /// What is known of uploaded files beside their bytes.
+    pub const FILES: BucketName = BucketName::new("files");
+    /// Who may do what at the doors; by the key's id.
+    pub const KEYS: BucketName = BucketName::new("keys");
 }
 
 /// A publish address.
@@ -32,10 +44,13 @@ pub enum Subject {
     /// `jobs.submit` in SUBMIT: a submission, JSON or MessagePack; written by the doors and by any client.
     Submit,
     /// `jobs.submit.<job>` in SUBMIT: the same for a job whose id is known; written by the doors and the scheduler, who
-    /// see to it that the id is theirs to give. So a job can be found before intake has taken it.
+    /// see to it that the id is theirs to give. So a job can be found before intake has taken it. Its headers say whose
+    /// it is, and are believed.
     SubmitJob(JobId),
-    /// `jobs.control` in SUBMIT: a command for a job; written by the doors and by any client.
+    /// `jobs.control` in SUBMIT: a command for a job of the tenant `default`; written by any client.
     Control,
+    /// `jobs.control.<job>` in SUBMIT: a command for a job, whose ever it is; written by the doors, who know who asks.
+    ControlJob(JobId),
     /// `event.job.<job>` in EVENTS: lifecycle events, by compare-and-set; written by intake and scheduler.
     JobEvent(JobId),
     /// `event.chunk.<job>` in EVENTS: chunk and segment facts, by message id; written by intake, worker, archiver.
@@ -52,6 +67,10 @@ pub enum Subject {
     InputPart { job: JobId, chunk: ChunkId, part: u32 },
     /// `alert.sla.<job>` in ALERTS: a job's standing against its deadline changed; written by the projector.
     SlaAlert(JobId),
+    /// `alert.trouble.<kind>.<scope>` in ALERTS: work cannot go on, or goes on again; written by whoever finds it out.
+    TroubleAlert(Kind, Scope),
+    /// `alert.worker.<pool>.<worker>` in ALERTS: a worker was found to be bad, or is sound again; written by itself.
+    WorkerAlert(Pool, WorkerName),
     /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>` in DEAD: a chunk given up; written by the scheduler.
     Dead { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
     /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>.<part>` in DEAD: a part of a request that is too large for its
@@ -59,14 +78,25 @@ pub enum Subject {
     DeadPart { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId, part: u32 },
 }
 
+/// `worker.<pool>.<worker>`, in no stream: where a worker takes [`crate::Ordered`], as JSON, and answers with its
+/// heartbeat; asked by the doors and by any client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orders(pub Pool, pub WorkerName);
+
+impl fmt::Display for Orders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker.{}.{}", self.0, self.1)
+    }
+}
+
 impl Address for Subject {
     fn stream(&self) -> Stream {
         match self {
-            Self::Submit | Self::SubmitJob(_) | Self::Control => stream::SUBMIT,
+            Self::Submit | Self::SubmitJob(_) | Self::Control | Self::ControlJob(_) => stream::SUBMIT,
             Self::JobEvent(_) | Self::ChunkEvent(_) => stream::EVENTS,
             Self::Work { .. } => stream::WORK,
             Self::Result { .. } | Self::ResultPart { .. } | Self::InputPart { .. } => stream::RESULTS,
-            Self::SlaAlert(_) => stream::ALERTS,
+            Self::SlaAlert(_) | Self::TroubleAlert(..) | Self::WorkerAlert(..) => stream::ALERTS,
             Self::Dead { .. } | Self::DeadPart { .. } => stream::DEAD,
         }
     }
@@ -78,6 +108,7 @@ impl fmt::Display for Subject {
             Self::Submit => f.write_str("jobs.submit"),
             Self::SubmitJob(job) => write!(f, "jobs.submit.{job}"),
             Self::Control => f.write_str("jobs.control"),
+            Self::ControlJob(job) => write!(f, "jobs.control.{job}"),
             Self::JobEvent(job) => write!(f, "event.job.{job}"),
             Self::ChunkEvent(job) => write!(f, "event.chunk.{job}"),
             Self::Work { pool, job, chunk: c } => write!(f, "work.{pool}.{job}.{}.{}", c.segment, c.index),
@@ -87,6 +118,8 @@ impl fmt::Display for Subject {
             }
             Self::InputPart { job, chunk: c, part } => write!(f, "input.{job}.{}.{}.{part}", c.segment, c.index),
             Self::SlaAlert(job) => write!(f, "alert.sla.{job}"),
+            Self::TroubleAlert(kind, scope) => write!(f, "alert.trouble.{}.{scope}", kind.as_str()),
+            Self::WorkerAlert(pool, worker) => write!(f, "alert.worker.{pool}.{worker}"),
             Self::Dead { pool, reason, job, chunk: c } => {
                 write!(f, "dead.{pool}.{}.{job}.{}.{}", reason.as_str(), c.segment, c.index)
             }
@@ -114,6 +147,7 @@ impl Subject {
             ["jobs", "submit"] => Self::Submit,
             ["jobs", "submit", job] => Self::SubmitJob(job.parse()?),
             ["jobs", "control"] => Self::Control,
+            ["jobs", "control", job] => Self::ControlJob(job.parse()?),
             ["event", "job", job] => Self::JobEvent(job.parse()?),
             ["event", "chunk", job] => Self::ChunkEvent(job.parse()?),
             ["work", pool, job, s, c] => Self::Work { pool: pool.parse()?, job: job.parse()?, chunk: chunk(s, c)? },
@@ -127,6 +161,11 @@ impl Subject {
                 Self::InputPart { job: job.parse()?, chunk: chunk(s, c)?, part: number(part)? }
             }
             ["alert", "sla", job] => Self::SlaAlert(job.parse()?),
+            ["alert", "trouble", kind, ..] => {
+                let kind = kind.parse().map_err(|_| UNKNOWN)?;
+                Self::TroubleAlert(kind, tokens[3..].join(".").parse()?)
+            }
+            ["alert", "worker", pool, worker] => Self::WorkerAlert(pool.parse()?, worker.parse()?),
             ["dead", pool, reason, job, s, c] => {
                 Self::Dead { pool: pool.parse()?, reason: class(reason)?, job: job.parse()?, chunk: chunk(s, c)? }
             }
@@ -247,6 +286,7 @@ mod tests {
             Subject::Submit,
             Subject::SubmitJob(job),
             Subject::Control,
+            Subject::ControlJob(job),
             Subject::JobEvent(job),
             Subject::ChunkEvent(job),
             Subject::Work { pool: pool.clone(), job, chunk },
@@ -254,6 +294,10 @@ mod tests {
             Subject::ResultPart { job, chunk, tag: 0xdead_beef, part: 2 },
             Subject::InputPart { job, chunk, part: 0 },
             Subject::SlaAlert(job),
+            Subject::TroubleAlert(Kind::Store, Scope::Installation),
+            Subject::TroubleAlert(Kind::Worker, Scope::Pool(pool.clone())),
+            Subject::TroubleAlert(Kind::Chunk, Scope::Job(job)),
+            Subject::WorkerAlert(pool.clone(), WorkerName::of("box 1")),
             Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
             Subject::DeadPart { pool, reason: FaultClass::Timeout, job, chunk, part: 4 },
         ] {

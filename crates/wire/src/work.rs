@@ -1,6 +1,6 @@
 //! What a worker takes.
-use bytes::Bytes;
-use domain::{ChunkId, JobId, Millis, Pool, event::FaultClass, limits::CHUNK_REQUESTS_MAX};
+use crate::Lines;
+use domain::{ChunkId, JobId, Pool, Timestamp, event::FaultClass, limits::CHUNK_REQUESTS_MAX};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 /// A chunk to run, self-contained: a worker needs nothing but NATS.
@@ -12,8 +12,8 @@ pub struct Work {
     /// 1-based: failed attempts so far, and this one.
     pub attempt: u32,
     /// When the scheduler sent it.
-    pub sent: Millis,
-    pub deadline: Millis,
+    pub sent: Timestamp,
+    pub deadline: Timestamp,
     /// For lines without `url` and for those without `body.model`.
     pub endpoint: Option<String>,
     pub model: Option<String>,
@@ -29,8 +29,7 @@ pub struct Work {
     /// The 0-based number of the segment's first request in the job.
     pub first: u64,
     /// The input lines, each with its line end. Empty when `parts` is not zero.
-    #[serde(with = "crate::blob")]
-    pub lines: Bytes,
+    pub lines: Lines,
     /// Messages on `input.<job>.<segment>.<chunk>.<part>` that make up the lines instead.
     pub parts: u32,
 }

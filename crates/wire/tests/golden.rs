@@ -1,7 +1,13 @@
 //! What stands in logs today must be readable for ever. A difference here is a decision about compatibility: bump
 //! `event::VERSION` and read both, or do not change it. `GOLDEN=write cargo test -p jetbatch-wire` writes new files.
 #![allow(clippy::unwrap_used)]
-use domain::{ChunkId, Event, JobId, Millis, Pool, event::*, pack::Packing, retry::Policies};
+use domain::{
+    ChunkId, Event, JobId, Pool, Timestamp,
+    event::*,
+    load::{Kind, Load},
+    pack::Packing,
+    retry::Policies,
+};
 use std::{fs, path::PathBuf};
 use wire::{Results, Work, envelope};
 
@@ -14,7 +20,7 @@ fn tally() -> Tally {
 }
 
 fn events() -> Vec<Event> {
-    let at = Millis::new(1_795_000_000_000);
+    let at = Timestamp::new(1_795_000_000_000);
     let chunk = ChunkId::new(3, 17);
     let error = LineError {
         code: Code::InvalidType,
@@ -34,8 +40,10 @@ fn events() -> Vec<Event> {
             priority: Priority::High,
             trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             packing: Packing { chunk_requests: [(pool(), 32)].into(), ..Packing::default() },
-            retries: Policies::new([(FaultClass::Timeout, FaultClass::Timeout.policy())].into()),
+            policies: Policies::new([(FaultClass::Timeout, FaultClass::Timeout.policy())].into()),
             strict: false,
+            tenant: domain::Tenant::default(),
+            pools: Vec::new(),
         }),
         Event::JobRejected(Rejected { at, errors: vec![error], errors_total: 1 }),
         Event::JobPlanned(Planned {
@@ -51,8 +59,8 @@ fn events() -> Vec<Event> {
         Event::DeadlineMoved(DeadlineMoved { at, deadline: at.plus(60_000) }),
         Event::PriorityChanged(PriorityChanged { at, priority: Priority::Low }),
         Event::JobDeleted(At { at }),
-        Event::JobClosing(Closing { at, cause: Cause::Cancelled }),
-        Event::JobEnded(Ended { at, outcome: Outcome::Completed }),
+        Event::JobClosing(Closing { at, cause: Cause::Cancelled, late: false, reason: None }),
+        Event::JobEnded(Ended::of(at, Outcome::Completed)),
         Event::SegmentPlanned(SegmentPlan {
             segment: 3,
             offset: 4_096,
@@ -60,7 +68,7 @@ fn events() -> Vec<Event> {
             first: 30_000,
             requests: 10,
             pools: vec![pool()],
-            chunks: vec![ChunkPlan { pool: 0, runs: vec![(0, 4), (5, 6)], bytes: 2_000 }],
+            chunks: vec![ChunkPlan { pool: 0, runs: vec![(0, 4), (5, 6)], bytes: 2_000, load: None }],
         }),
         Event::ChunkDone(ChunkDone {
             at,
@@ -78,18 +86,22 @@ fn events() -> Vec<Event> {
             worker: "box-1".into(),
             class: FaultClass::OutOfMemory,
             reason: "out of memory".into(),
+            trust: None,
         }),
+        Event::ChunkLost(ChunkLost { at, chunk, attempt: 2, tally: tally() }),
         Event::SegmentArchived(SegmentArchived {
             at,
             segment: 3,
             tally: tally(),
             output_bytes: 4_000,
             error_bytes: 400,
+            losses: 0,
         }),
         Event::OutputWritten(OutputWritten {
             at,
             output: Some(File { path: "jobs/x/output.jsonl".into(), bytes: 4_000 }),
             errors: None,
+            losses: 0,
         }),
     ]
 }
@@ -100,8 +112,8 @@ fn work() -> Work {
         pool: pool(),
         chunk: ChunkId::new(3, 17),
         attempt: 1,
-        sent: Millis::new(1_795_000_000_000),
-        deadline: Millis::new(1_795_086_400_000),
+        sent: Timestamp::new(1_795_000_000_000),
+        deadline: Timestamp::new(1_795_086_400_000),
         endpoint: None,
         model: Some("tiny".into()),
         alone: false,
@@ -159,8 +171,9 @@ fn work_and_results_are_encoded_as_ever() {
 
 #[test]
 fn a_newer_version_is_refused() {
-    let error = envelope::read_event(Some("2"), b"").unwrap_err();
-    assert!(error.to_string().contains("version 2"), "{error}");
+    let newer = (domain::event::VERSION + 1).to_string();
+    let error = envelope::read_event(Some(&newer), b"").unwrap_err();
+    assert!(error.to_string().contains(&format!("version {newer}")), "{error}");
 }
 
 #[test]
@@ -187,4 +200,66 @@ fn work_has_an_end() {
     }
     let whole = Work { runs: vec![(0, 400), (500, 600)], ..work() };
     assert_eq!(envelope::decode::<Work>("work", &envelope::encode(&whole)).unwrap(), whole);
+}
+
+/// With what its worker's record says it has another meaning, which who does not know it must not miss.
+#[test]
+fn a_failure_with_a_record_is_of_the_second_version() {
+    let Some(Event::ChunkFailed(failed)) = events().into_iter().find(|event| event.name() == "ChunkFailed") else {
+        panic!("a failure")
+    };
+    for (trust, name) in [(Trust::Trusted, "ChunkFailedTrusted"), (Trust::Untrusted, "ChunkFailedUntrusted")] {
+        let event = Event::ChunkFailed(ChunkFailed { trust: Some(trust), ..failed.clone() });
+        let message = envelope::event(JobId::keyed("default", "monday"), &event, None);
+        golden(name, &message.payload);
+        assert_eq!((event.version(), envelope::read_event(Some("2"), &message.payload).unwrap()), (2, event));
+    }
+}
+
+/// Each ends a job that who does not know it would think to go on, or to have its files.
+#[test]
+fn ends_without_files_and_late_cancels_are_of_the_third_version() {
+    let at = Timestamp::new(1_795_000_000_000);
+    let mut events = events().into_iter();
+    let Some(Event::JobSubmitted(submitted)) = events.next() else { panic!("a submission") };
+    let planned = events.find_map(|event| if let Event::JobPlanned(planned) = event { Some(planned) } else { None });
+    let remains = Remains { submitted, planned, usage: tally().usage };
+    let unlogged = Abandoned::Unlogged(Box::new(remains));
+    for (name, event) in [
+        ("JobClosingLate", Event::JobClosing(Closing { at, cause: Cause::Cancelled, late: true, reason: None })),
+        (
+            "JobClosingReason",
+            Event::JobClosing(Closing { at, cause: Cause::Expired, late: false, reason: Some("no worker".into()) }),
+        ),
+        ("JobEndedUnwritten", Event::JobEnded(Ended::abandoned(at, Abandoned::Unwritten))),
+        ("JobEndedUnlogged", Event::JobEnded(Ended::abandoned(at, unlogged))),
+    ] {
+        let message = envelope::event(JobId::keyed("default", "monday"), &event, None);
+        golden(name, &message.payload);
+        assert_eq!((event.version(), envelope::read_event(Some("3"), &message.payload).unwrap()), (3, event));
+    }
+}
+
+/// Who does not know of tenants would show it to all.
+#[test]
+fn a_tenants_submission_is_of_the_fourth_version() {
+    let Some(Event::JobSubmitted(submitted)) = events().into_iter().next() else { panic!("a submission") };
+    let event = Event::JobSubmitted(Submitted { tenant: "blue".parse().unwrap(), pools: vec![pool()], ..submitted });
+    let message = envelope::event(JobId::keyed("blue", "monday"), &event, None);
+    golden("JobSubmittedTenant", &message.payload);
+    assert_eq!((event.version(), envelope::read_event(Some("4"), &message.payload).unwrap()), (4, event));
+}
+
+/// Who does not know of it folds the same job, so it is of the first version; and a plan without it is as it ever was.
+#[test]
+fn a_plan_that_tells_its_load_is_read_by_who_knows_of_none() {
+    let Some(Event::SegmentPlanned(mut plan)) = events().into_iter().find(|event| event.name() == "SegmentPlanned")
+    else {
+        panic!("a plan")
+    };
+    plan.chunks[0].load = Some(Load { prompt_bytes: 1_500, caps: 640, kind: Kind::new(0xabcd_ef00, 150) });
+    let event = Event::SegmentPlanned(plan);
+    let message = envelope::event(JobId::keyed("default", "monday"), &event, None);
+    golden("SegmentPlannedLoad", &message.payload);
+    assert_eq!((event.version(), envelope::read_event(Some("1"), &message.payload).unwrap()), (1, event));
 }

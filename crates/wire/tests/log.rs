@@ -2,13 +2,7 @@
 //! status that stands differ from its rebuild. A new kind of event is told in a new log beside this one;
 //! `GOLDEN=write cargo test -p jetbatch-wire` writes the files.
 #![allow(clippy::unwrap_used)]
-use domain::{
-    ChunkId, Event, Job, JobId, Millis, Pool,
-    event::{self, *},
-    pack::Packing,
-    status::Status,
-    warning::Warning,
-};
+use domain::{ChunkId, Event, Job, JobId, Pool, Timestamp, event::*, pack::Packing, status::Status, warning::Warning};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -25,8 +19,8 @@ struct Teller {
 }
 
 impl Teller {
-    fn at(&self) -> Millis {
-        Millis::new(AT + 1_000 * self.lines.len() as u64)
+    fn at(&self) -> Timestamp {
+        Timestamp::new(AT + 1_000 * self.lines.len() as u64)
     }
 
     fn tell(&mut self, job: &str, event: Event) {
@@ -50,15 +44,18 @@ impl Teller {
             priority: Priority::Normal,
             trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             packing: Packing { chunk_requests: [(pool(), 4)].into(), ..Packing::default() },
-            retries: Default::default(),
+            policies: Default::default(),
             strict: false,
+            tenant: domain::Tenant::default(),
+            pools: Vec::new(),
         }
     }
 
     /// Segments of two chunks of four requests.
     fn plan(&mut self, job: &str, segments: u32) {
         for segment in 0..segments {
-            let chunks = (0..2).map(|n| ChunkPlan { pool: 0, runs: vec![(4 * n, 4)], bytes: 400 }).collect();
+            let chunks =
+                (0..2).map(|n| ChunkPlan { pool: 0, runs: vec![(4 * n, 4)], bytes: 400, load: None }).collect();
             let (offset, first, pools) = (u64::from(segment) * 800, u64::from(segment) * 8, vec![pool()]);
             let plan = SegmentPlan { segment, offset, bytes: 800, first, requests: 8, pools, chunks };
             self.tell(job, Event::SegmentPlanned(plan));
@@ -87,23 +84,23 @@ impl Teller {
     fn failed(&mut self, job: &str, index: u32, attempt: u32, class: FaultClass) {
         let (at, chunk) = (self.at(), ChunkId::new(0, index));
         let (worker, reason) = ("box-1".to_owned(), "it went wrong".to_owned());
-        self.tell(job, Event::ChunkFailed(ChunkFailed { at, chunk, attempt, worker, class, reason }));
+        self.tell(job, Event::ChunkFailed(ChunkFailed { at, chunk, attempt, worker, class, reason, trust: None }));
     }
 
     fn archived(&mut self, job: &str, segment: u32, tally: Tally) {
-        let archived = SegmentArchived { at: self.at(), segment, tally, output_bytes: 900, error_bytes: 90 };
+        let archived = SegmentArchived { at: self.at(), segment, tally, output_bytes: 900, error_bytes: 90, losses: 0 };
         self.tell(job, Event::SegmentArchived(archived));
     }
 
     fn end(&mut self, job: &str, outcome: Outcome) {
         let file = |kind: &str| Some(File { path: format!("jobs/{job}/{kind}.jsonl"), bytes: 900 });
-        let written = OutputWritten { at: self.at(), output: file("output"), errors: file("errors") };
+        let written = OutputWritten { at: self.at(), output: file("output"), errors: file("errors"), losses: 0 };
         self.tell(job, Event::OutputWritten(written));
-        self.tell(job, Event::JobEnded(Ended { at: self.at(), outcome }));
+        self.tell(job, Event::JobEnded(Ended::of(self.at(), outcome)));
     }
 
     fn close(&mut self, job: &str, cause: Cause) {
-        self.tell(job, Event::JobClosing(Closing { at: self.at(), cause }));
+        self.tell(job, Event::JobClosing(Closing { at: self.at(), cause, late: false, reason: None }));
     }
 }
 
@@ -133,7 +130,7 @@ fn log() -> Vec<(String, Event)> {
     log.done("whole", 0, 0, 4);
     log.tell("whole", Event::JobPaused(At { at: log.at() }));
     log.done("whole", 0, 1, 4);
-    let (at, deadline) = (log.at(), Millis::new(AT + 7_200_000));
+    let (at, deadline) = (log.at(), Timestamp::new(AT + 7_200_000));
     log.tell("whole", Event::DeadlineMoved(DeadlineMoved { at, deadline }));
     log.tell("whole", Event::PriorityChanged(PriorityChanged { at: log.at(), priority: Priority::High }));
     log.tell("whole", Event::JobResumed(At { at: log.at() }));
@@ -197,9 +194,79 @@ fn warned() -> Vec<(String, Event)> {
     log.lines
 }
 
+/// Results that were lost: they run again, or stay without an answer.
+fn lost() -> Vec<(String, Event)> {
+    let mut log = Teller::default();
+    let lost = |log: &mut Teller, job: &str, attempt| {
+        let (at, chunk) = (log.at(), ChunkId::new(0, 1));
+        log.tell(job, Event::ChunkLost(ChunkLost { at, chunk, attempt, tally: tally(3, 1, 0) }));
+    };
+    for job in ["again", "gone"] {
+        log.submit(job);
+        log.plan(job, 1);
+        log.done(job, 0, 0, 4);
+        log.done(job, 0, 1, 4);
+        lost(&mut log, job, 1);
+        // Told twice, and once more of what is lost.
+        lost(&mut log, job, 1);
+        log.done(job, 0, 1, 4);
+    }
+    log.close("gone", Cause::Cancelled);
+    log.lines
+}
+
+/// Failures with what the worker's record says of them: those of a worker that is not trusted speak against nobody, and a
+/// job of which all is given up holds.
+fn recorded() -> Vec<(String, Event)> {
+    let mut log = Teller::default();
+    let failed = |log: &mut Teller, job: &str, chunk: ChunkId, attempt, trust| {
+        log.failed(job, chunk.index, attempt, FaultClass::Internal);
+        if let Some((_, Event::ChunkFailed(failed))) = log.lines.last_mut() {
+            (failed.chunk, failed.trust) = (chunk, Some(trust));
+        }
+    };
+    for job in ["spared", "held"] {
+        log.submit(job);
+        log.plan(job, 3);
+    }
+    (1..=9).for_each(|attempt| failed(&mut log, "spared", ChunkId::new(0, 0), attempt, Trust::Untrusted));
+    log.done("spared", 0, 1, 4);
+    // Each chunk of four is taken apart, to the last of sixteen requests; the others are spared.
+    for segment in 0..3 {
+        let trusted = |log: &mut Teller, index, attempts| {
+            (1..=attempts)
+                .for_each(|attempt| failed(log, "held", ChunkId::new(segment, index), attempt, Trust::Trusted));
+        };
+        (0..2).for_each(|index| trusted(&mut log, index, 2));
+        (2..6).for_each(|index| trusted(&mut log, index, 1));
+        (6..14).for_each(|index| trusted(&mut log, index, 2));
+    }
+    log.lines
+}
+
+/// A cancel of what is answered already, and jobs that end without their files: one that the log knows, one that it lost.
+fn abandoned() -> Vec<(String, Event)> {
+    let mut log = Teller::default();
+    for job in ["late", "unwritten", "unlogged"] {
+        log.submit(job);
+        log.plan(job, 1);
+        (0..2).for_each(|chunk| log.done(job, 0, chunk, 4));
+    }
+    let late = |at| Event::JobClosing(Closing { at, cause: Cause::Cancelled, late: true, reason: None });
+    log.tell("late", late(log.at()));
+    log.tell("unwritten", late(log.at()));
+    log.tell("unwritten", Event::JobEnded(Ended::abandoned(log.at(), Abandoned::Unwritten)));
+    let (kept, lost): (Vec<_>, Vec<_>) = log.lines.iter().cloned().partition(|(job, _)| job != "unlogged");
+    let mut job = Job::begin(id("unlogged"), &lost[0].1).unwrap();
+    lost.iter().for_each(|(_, event)| job.evolve(event));
+    let event = domain::decide::bury(&Status::of(&job), log.at()).unwrap();
+    kept.into_iter().chain([("unlogged".to_owned(), event)]).collect()
+}
+
 /// Each log with its file.
-fn logs() -> [(&'static str, Vec<(String, Event)>); 2] {
-    [("events.txt", log()), ("warnings.txt", warned())]
+fn logs() -> [(&'static str, Vec<(String, Event)>); 5] {
+    let [first, warned] = [("events.txt", log()), ("warnings.txt", warned())];
+    [first, warned, ("lost.txt", lost()), ("recorded.txt", recorded()), ("abandoned.txt", abandoned())]
 }
 
 fn file(name: &str) -> PathBuf {
@@ -221,7 +288,7 @@ fn lines(log: &[(String, Event)]) -> String {
     let line = |(job, event): &(String, Event)| {
         let message = envelope::event(id(job), event, None);
         let hex: String = message.payload.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{} {} {hex}\n", message.subject, event::VERSION)
+        format!("{} {} {hex}\n", message.subject, event.version())
     };
     log.iter().map(line).collect()
 }
@@ -260,6 +327,7 @@ fn todays_log_folds_as_ever() {
 
 #[test]
 fn every_kind_of_event_is_in_it() {
-    let kinds: BTreeSet<&str> = log().iter().map(|(_, event)| event.name()).collect();
-    assert_eq!(kinds.len(), 15, "{kinds:?}");
+    let logs = logs();
+    let kinds: BTreeSet<&str> = logs.iter().flat_map(|(_, log)| log).map(|(_, event)| event.name()).collect();
+    assert_eq!(kinds.len(), 16, "{kinds:?}");
 }

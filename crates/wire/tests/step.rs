@@ -3,7 +3,9 @@
 #[path = "../examples/step.rs"]
 mod step;
 
+use domain::{Event, JobId, event::Submitted};
 use std::{fs, path::Path};
+use wire::{envelope, saved};
 
 fn golden() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/log/events.txt")).unwrap()
@@ -19,6 +21,28 @@ fn each_event_and_what_is_decided_after_it() {
         assert!(told.contains(&format!("    {decided}")), "{decided} is missing in:\n{told}");
     }
     assert_eq!(told, step::step(&log).unwrap(), "the same log, the same decisions");
+}
+
+/// The first event of the golden log as another job's, submitted at `at` with a window of a minute.
+fn submission(name: &str, at: u64) -> String {
+    let (_, first) = saved::read(golden().lines().next().unwrap()).unwrap();
+    let Event::JobSubmitted(submitted) = first else { panic!("a log begins with a submission") };
+    let event = Event::JobSubmitted(Submitted { at: domain::Timestamp::new(at), window_ms: 60_000, ..submitted });
+    let message = envelope::event(JobId::keyed("default", name), &event, None);
+    saved::line(&message.subject, Some("1"), &message.payload)
+}
+
+#[test]
+fn a_deadline_passes_between_two_events() {
+    let log = [submission("first", 1_000), submission("second", 50_000), submission("third", 200_000)].join("\n");
+    let told = step::step(&log).unwrap();
+    let [first, second] = ["first", "second"].map(|name| JobId::keyed("default", name));
+    let expired = told.lines().skip(2).take(4).collect::<Vec<_>>();
+    let append =
+        |id: JobId, at: u64| format!("    append Expire {{ at: Timestamp({at}), reason: None }} to {id}: it is due");
+    let time = |at: u64| format!("  {at} it is time");
+    assert_eq!(expired, [time(61_000), append(first, 61_000), time(110_000), append(second, 110_000)], "{told}");
+    assert_eq!(told.lines().count(), 7, "once each: {told}");
 }
 
 #[test]

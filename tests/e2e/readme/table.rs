@@ -20,7 +20,8 @@ const fn names(begins: &'static str, says: &'static str) -> Run {
 
 pub const SERVE: &str = "jetbatch serve --config config/jetbatch.toml";
 
-pub const RUNS: [Run; 32] = [
+pub const RUNS: [Run; 34] = [
+    run("jetbatch run models/sample.jsonl > answers.jsonl", "778 completed"),
     names("jetbatch submit models/sample.jsonl --watch", "778 completed"),
     run("jetbatch status <id>", "completed"),
     run("jetbatch results <id> -o answers.jsonl", ""),
@@ -37,6 +38,7 @@ pub const RUNS: [Run; 32] = [
     Run { code: 3, ..run("jetbatch status <id> --watch", "cancelled") },
     names("jetbatch retry <id>", "job "),
     run("jetbatch dead list", "nothing was given up"),
+    run("jetbatch workers", "sound"),
     run("curl -X POST localhost:8800/jobs/<id>/pause", r#""paused""#),
     run("nats -s nats://127.0.0.1:4222 pub jobs.control", "Published"),
     names("curl -X POST localhost:8800/jobs -H", r#""validating""#),

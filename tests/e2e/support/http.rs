@@ -1,7 +1,10 @@
 //! The HTTP door, from a client's side.
 use api::{Job, NDJSON, Retried, Route};
 use domain::JobId;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{
+    Client, RequestBuilder,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -19,8 +22,18 @@ pub struct Answer {
 
 impl Http {
     pub fn new(base: &str) -> Self {
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { client, base: base.to_owned() }
+        Self::with(base, HeaderMap::new())
+    }
+
+    /// One who sends a key with each request.
+    pub fn keyed(base: &str, key: &str) -> Self {
+        let key = HeaderValue::try_from(format!("Bearer {key}")).unwrap();
+        Self::with(base, HeaderMap::from_iter([(AUTHORIZATION, key)]))
+    }
+
+    fn with(base: &str, headers: HeaderMap) -> Self {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).default_headers(headers);
+        Self { client: client.build().unwrap(), base: base.to_owned() }
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {

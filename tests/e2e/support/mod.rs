@@ -2,7 +2,10 @@
 mod ask;
 mod disk;
 mod http;
+mod llama;
 mod log;
+mod no_delete;
+mod odd;
 mod plan;
 mod s3;
 mod stand;
@@ -10,7 +13,10 @@ mod stand;
 pub use ask::{Ask, answers_in, asks, echoes, jsonl, lines, split_in};
 pub use disk::Disk;
 pub use http::{Answer, Http, answer};
+pub use llama::Llama;
 pub use log::{Log, message_count, subjects};
+pub use no_delete::NoDelete;
+pub use odd::{Fault, Odd};
 pub use plan::{Plan, Remote, is_echo};
 pub use s3::{KEY, S3, SECRET};
 pub use stand::{Stand, assert_counts, completed, room};
@@ -34,6 +40,14 @@ pub enum Need {
     Jaeger,
     S3,
     Curl,
+    /// llama.cpp's server.
+    Llama,
+    /// OpenAI's own client.
+    Openai,
+    /// A browser, and what drives it.
+    Page,
+    /// What checks alert rules.
+    Promtool,
     /// The bundled model.
     Model,
     /// To mount a file system.
@@ -41,11 +55,15 @@ pub enum Need {
 }
 
 impl Need {
-    const ALL: [(&str, Self); 6] = [
+    const ALL: [(&str, Self); 10] = [
         ("nats", Self::Nats),
         ("jaeger", Self::Jaeger),
         ("s3", Self::S3),
         ("curl", Self::Curl),
+        ("llama", Self::Llama),
+        ("openai", Self::Openai),
+        ("page", Self::Page),
+        ("promtool", Self::Promtool),
         ("model", Self::Model),
         ("mount", Self::Mount),
     ];

@@ -13,8 +13,10 @@ pub struct Plan {
     secrets: Vec<(String, String)>,
     remote: Option<Remote>,
     pub(super) descriptors: Option<u32>,
+    pub(super) is_hard: bool,
     pub(super) workers: usize,
     pub(super) is_heavy: bool,
+    pub(super) is_cluster: bool,
 }
 
 /// A store that is no folder, a prefix of URLs that jobs may name as input, and where the objects lie after all.
@@ -51,7 +53,24 @@ impl Plan {
 
     fn of(pools: String) -> Self {
         let (tables, nats, env, secrets) = Default::default();
-        Self { pools, tables, nats, env, secrets, remote: None, descriptors: None, workers: 1, is_heavy: false }
+        Self {
+            pools,
+            tables,
+            nats,
+            env,
+            secrets,
+            remote: None,
+            descriptors: None,
+            is_hard: false,
+            workers: 1,
+            is_heavy: false,
+            is_cluster: false,
+        }
+    }
+
+    /// Three servers hold three copies of each stream.
+    pub fn cluster(self) -> Self {
+        Self { is_cluster: true, is_heavy: true, ..self }.nats("replicas = 3")
     }
 
     pub fn workers(self, workers: usize) -> Self {
@@ -84,6 +103,11 @@ impl Plan {
     /// The head begins with no more open files than these, as many systems have it.
     pub fn descriptors(self, count: u32) -> Self {
         Self { descriptors: Some(count), ..self }
+    }
+
+    /// Nor can it ask for more.
+    pub fn no_more_descriptors(self, count: u32) -> Self {
+        Self { descriptors: Some(count), is_hard: true, ..self }
     }
 
     pub fn remote(self, remote: Remote) -> Self {

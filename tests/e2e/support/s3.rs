@@ -64,7 +64,13 @@ impl S3 {
 
     /// A plan whose store is in the bucket and whose inputs may be in its folder `in`. The keys are the head's alone.
     pub fn plan(&self, plan: Plan) -> Plan {
-        let options = format!("aws_endpoint = '{}'\naws_allow_http = 'true'\naws_region = 'us-east-1'", self.url());
+        self.plan_at(plan, self.port)
+    }
+
+    /// The same by way of another port.
+    pub fn plan_at(&self, plan: Plan, port: u16) -> Plan {
+        let url = format!("http://127.0.0.1:{port}");
+        let options = format!("aws_endpoint = '{url}'\naws_allow_http = 'true'\naws_region = 'us-east-1'");
         let remote =
             Remote { url: format!("s3://{BUCKET}/{PREFIX}"), inputs: self.input(""), objects: self.path(PREFIX) };
         let plan = plan.remote(remote).with(&format!("[store.options]\n{options}")).env("NO_PROXY", "127.0.0.1");
@@ -91,6 +97,10 @@ impl S3 {
     pub fn asked(&self, key: &str) -> Vec<String> {
         let said = self.process.stdout();
         said.lines().filter(|line| line.contains(key)).map(str::to_owned).collect()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn url(&self) -> String {

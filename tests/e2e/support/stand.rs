@@ -28,10 +28,12 @@ pub struct Stand {
     pub workers: Vec<Jetbatch>,
     pub http: Http,
     pub nats: Server,
+    /// The other servers of a cluster.
+    pub peers: Vec<Server>,
     env: Vec<(String, String)>,
     head_env: Vec<(String, String)>,
-    descriptors: Option<u32>,
-    objects: PathBuf,
+    descriptors: Option<String>,
+    pub objects: PathBuf,
     dir: TempDir,
     place: Option<SemaphorePermit<'static>>,
 }
@@ -39,15 +41,16 @@ pub struct Stand {
 impl Stand {
     pub(super) async fn start(plan: Plan) -> Self {
         let place = room(if plan.is_heavy { 2 } else { 1 }).await;
-        let nats = Server::start().await;
+        let (nats, peers) = servers(plan.is_cluster).await;
         let dir = TempDir::with_prefix("jetbatch-e2e-").unwrap();
         std::fs::create_dir(dir.path().join("inputs")).unwrap();
-        std::fs::write(dir.path().join("jetbatch.toml"), plan.toml(&nats.url(), dir.path())).unwrap();
+        std::fs::write(dir.path().join("jetbatch.toml"), plan.toml(&urls(&nats, &peers), dir.path())).unwrap();
         let (env, head_env, objects) = (plan.vars(), plan.head_vars(), plan.objects(dir.path()));
-        let descriptors = plan.descriptors;
-        let (head, http) = head(dir.path(), &head_env, descriptors).await;
+        let descriptors =
+            plan.descriptors.map(|count| if plan.is_hard { format!("-n {count}") } else { format!("-S -n {count}") });
+        let (head, http) = head(dir.path(), &head_env, descriptors.as_deref()).await;
         let (workers, place) = (Vec::new(), Some(place));
-        let mut stand = Self { head, workers, http, nats, env, head_env, descriptors, objects, dir, place };
+        let mut stand = Self { head, workers, http, nats, peers, env, head_env, descriptors, objects, dir, place };
         for _ in 0..plan.workers {
             stand.add_worker();
         }
@@ -55,9 +58,15 @@ impl Stand {
     }
 
     pub fn add_worker(&mut self) {
+        self.add_worker_with(&[]);
+    }
+
+    /// One with more variables.
+    pub fn add_worker_with(&mut self, env: &[(&str, &str)]) {
         let name = format!("w{}", self.workers.len() + 1);
-        let worker = serve(self.dir.path(), &self.env, "worker", None).env("JETBATCH__WORKER__NAME", name).spawn();
-        self.workers.push(worker);
+        let start = serve(self.dir.path(), &self.env, "worker", None).env("JETBATCH__WORKER__NAME", name);
+        let start = env.iter().fold(start, |start, (name, value)| start.env(name, value));
+        self.workers.push(start.spawn());
     }
 
     /// Waits until every worker has its engine and asks for work.
@@ -75,12 +84,12 @@ impl Stand {
 
     /// A second head process beside the first, and its door. It ends when it is dropped.
     pub async fn second_head(&self) -> (Jetbatch, Http) {
-        head(self.dir.path(), &self.head_env, self.descriptors).await
+        head(self.dir.path(), &self.head_env, self.descriptors.as_deref()).await
     }
 
     /// Another head process, where the first has ended.
     pub async fn new_head(&mut self) {
-        (self.head, self.http) = head(self.dir.path(), &self.head_env, self.descriptors).await;
+        (self.head, self.http) = head(self.dir.path(), &self.head_env, self.descriptors.as_deref()).await;
     }
 
     /// Sets a variable for every process that is started from here on.
@@ -163,7 +172,20 @@ pub fn completed(status: &Value) -> u64 {
     status["requests"]["completed"].as_u64().unwrap_or(0)
 }
 
-async fn head(dir: &Path, env: &[(String, String)], descriptors: Option<u32>) -> (Jetbatch, Http) {
+async fn servers(is_cluster: bool) -> (Server, Vec<Server>) {
+    if !is_cluster {
+        return (Server::start().await, Vec::new());
+    }
+    let [first, second, third] = Server::trio().await;
+    (first, vec![second, third])
+}
+
+fn urls(nats: &Server, peers: &[Server]) -> String {
+    let urls: Vec<String> = std::iter::once(nats).chain(peers).map(Server::url).collect();
+    urls.join(",")
+}
+
+async fn head(dir: &Path, env: &[(String, String)], descriptors: Option<&str>) -> (Jetbatch, Http) {
     let mut head = serve(dir, env, HEAD, descriptors).spawn();
     let said = head.line("jetbatch is up at ", LONG).await;
     let base = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
@@ -171,11 +193,11 @@ async fn head(dir: &Path, env: &[(String, String)], descriptors: Option<u32>) ->
     (head, Http::new(&base))
 }
 
-fn serve(dir: &Path, env: &[(String, String)], roles: &str, descriptors: Option<u32>) -> Start {
+fn serve(dir: &Path, env: &[(String, String)], roles: &str, descriptors: Option<&str>) -> Start {
     let start = match descriptors {
         None => Start::new(binary()),
-        Some(count) => {
-            let limited = format!("ulimit -S -n {count} && exec \"$0\" \"$@\"");
+        Some(limit) => {
+            let limited = format!("ulimit {limit} && exec \"$0\" \"$@\"");
             Start::new("/bin/sh").args(["-c", &limited]).arg(binary())
         }
     };

@@ -44,7 +44,7 @@ fn addressed(event: &Event) {
 fn version(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let known = text.parse().is_ok_and(|version: u32| version <= event::VERSION);
-    let ended = Event::JobEnded(event::Ended { at: Default::default(), outcome: event::Outcome::Completed });
+    let ended = Event::JobEnded(event::Ended::of(Default::default(), event::Outcome::Completed));
     assert_eq!(envelope::read_event(Some(text), &envelope::encode(&ended)).is_ok(), known, "version {text:?}");
 }
 

@@ -1,8 +1,9 @@
 //! What a client publishes on `jobs.submit` and `jobs.control`, in either form.
 use crate::payload;
 use domain::{
+    command::JobCommand,
     limits::{FIELD_BYTES_MAX, INLINE_REQUESTS_MAX, METADATA_PAIRS_MAX, REASON_CHARS_MAX, WINDOW_MS_MAX},
-    submission::{Control, Submission},
+    submission::Submission,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
@@ -13,7 +14,7 @@ pub fn holds(data: &[u8]) {
         if let Some(submission) = read::<Submission>(kind, data) {
             checked(&submission);
         }
-        read::<Control>(kind, data);
+        read::<JobCommand>(kind, data);
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ConsumerFact, DiskSync, Facts, StreamFact, Usage};
 use crate::create::SHRUNK_FROM;
+use crate::files::StreamFile;
 use crate::server;
 use crate::{ApplyError, Bus, Settings};
 
@@ -14,6 +15,7 @@ const NANOS: u64 = 1_000_000_000;
 
 /// Asks JetStream, and the monitoring address where one answers.
 pub async fn gather(bus: &Bus, settings: &Settings, pools: &[String]) -> Result<Facts, ApplyError> {
+    bus.has_jetstream().await?;
     let info = bus.client().server_info();
     let own = server::monitor(&settings.data_dir).await;
     let own = own.filter(|own| own.id == info.server_id);
@@ -31,6 +33,7 @@ pub async fn gather(bus: &Bus, settings: &Settings, pools: &[String]) -> Result<
         retry_s: settings.retry_s,
         account: usage(&account["storage"], &account["limits"]["max_storage"]),
         server: jsz.as_ref().map(|jsz| usage(&jsz["storage"], &jsz["config"]["max_storage"])).unwrap_or_default(),
+        log: bus.files().log().map(|file| file.name.clone()),
         streams: streams(bus).await,
         consumers: consumers(bus, pools).await,
         differences: bus.check_streams(pools).await?,
@@ -74,15 +77,15 @@ async fn streams(bus: &Bus) -> Vec<StreamFact> {
     let mut facts = Vec::new();
     for file in &bus.files().streams {
         let info: Result<Value, _> = bus.api(&format!("STREAM.INFO.{}", file.name), &json!({})).await;
-        facts.extend(info.ok().map(|info| stream(&file.name, file.is_cache, &info)));
+        facts.extend(info.ok().map(|info| stream(file, &info)));
     }
     facts
 }
 
-fn stream(name: &str, is_cache: bool, info: &Value) -> StreamFact {
+fn stream(file: &StreamFile, info: &Value) -> StreamFact {
     let config = &info["config"];
     StreamFact {
-        name: name.to_owned(),
+        name: file.name.clone(),
         usage: usage(&info["state"]["bytes"], &config["max_bytes"]),
         replicas: config["num_replicas"].as_u64().unwrap_or(1),
         in_memory: config["storage"] == json!("memory"),
@@ -90,7 +93,8 @@ fn stream(name: &str, is_cache: bool, info: &Value) -> StreamFact {
         max_messages: limit(&config["max_msgs"]),
         max_age_s: limit(&config["max_age"]).map(|nanos| nanos / NANOS),
         dedup_s: config["duplicate_window"].as_u64().unwrap_or(0) / NANOS,
-        is_cache,
+        is_cache: file.is_cache,
+        role: file.role,
         is_shrunk: config["metadata"].get(SHRUNK_FROM).is_some(),
     }
 }

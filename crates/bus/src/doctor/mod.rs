@@ -8,7 +8,7 @@ use std::fmt;
 
 pub use gather::gather;
 
-use super::{Difference, Version};
+use super::{Difference, Role, Version};
 
 /// What was found out about the servers. `None` is unknown, and unknown is a finding of its own.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +25,8 @@ pub struct Facts {
     pub account: Usage,
     /// The server that was asked; `max_bytes` is the disk space it allows itself.
     pub server: Usage,
+    /// The name of the stream of that role.
+    pub log: Option<String>,
     pub streams: Vec<StreamFact>,
     pub consumers: Vec<ConsumerFact>,
     pub differences: Vec<Difference>,
@@ -54,6 +56,7 @@ pub struct StreamFact {
     pub max_age_s: Option<u64>,
     pub dedup_s: u64,
     pub is_cache: bool,
+    pub role: Role,
     /// The server had not the storage that its file asks for.
     pub is_shrunk: bool,
 }

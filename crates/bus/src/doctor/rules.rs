@@ -1,16 +1,15 @@
 use super::Severity::{Danger, Note, Warning};
 use super::{DiskSync, Facts, Finding, Usage};
-use crate::{Difference, SERVER_VERSION_MIN};
+use crate::{Difference, Field, Role, SERVER_VERSION_MIN};
 
 type Rule = fn(&Facts) -> Vec<Finding>;
 
 pub(super) const ALL: [Rule; 11] =
     [version, sync, replicas, memory, payload, space, shrunk, dedup, consumers, retention, differences];
 
-const EVENTS: &str = "EVENTS";
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 const PAYLOAD_BYTES_MAX: u64 = 8 << 20;
-const EVENTS_DAYS_MIN: u64 = 30;
+const LOG_DAYS_MIN: u64 = 30;
 const ACK_WAIT_S_MIN: u64 = 10;
 const FULL_PERCENT: u64 = 95;
 const FILLING_PERCENT: u64 = 80;
@@ -186,22 +185,26 @@ fn consumers(facts: &Facts) -> Vec<Finding> {
 fn retention(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for stream in facts.streams.iter().filter(|stream| !stream.is_cache) {
-        let is_log = stream.name == EVENTS;
+        let (name, is_log) = (&stream.name, stream.role == Role::Log);
         let days = stream.max_age_s.map(|seconds| seconds / 86_400);
-        if let Some(days) = days.filter(|days| is_log && *days < EVENTS_DAYS_MIN) {
-            let what = format!("stream {EVENTS} forgets facts after {days} days");
+        if let Some(days) = days.filter(|days| is_log && *days < LOG_DAYS_MIN) {
+            let what = format!("stream {name} forgets facts after {days} days");
             let why = "A job that lasts longer, or is asked for later, loses its beginning.";
-            findings.push(Finding::new(Danger, what, why, "Set max_age to 365 days in EVENTS.json and apply it."));
+            findings.push(Finding::new(
+                Danger,
+                what,
+                why,
+                &format!("Set max_age to 365 days in {name}.json and apply it."),
+            ));
         }
         let is_bounded = stream.usage.max_bytes.is_some() || stream.max_messages.is_some();
         if is_log && is_bounded && stream.discards_old {
-            let what = format!("stream {EVENTS} drops its oldest facts when it is full");
+            let what = format!("stream {name} drops its oldest facts when it is full");
             let why = "The facts of running jobs vanish without a word.";
             findings.push(Finding::new(Danger, what, why, "Take max_bytes and max_msgs off, or set discard to new."));
         }
-        let is_queue = matches!(stream.name.as_str(), "SUBMIT" | "RESULTS");
-        if is_queue && stream.max_age_s.is_some() {
-            let what = format!("stream {} drops messages by age", stream.name);
+        if stream.role == Role::Queue && stream.max_age_s.is_some() {
+            let what = format!("stream {name} drops messages by age");
             let why = "A submitted job or a finished result vanishes before it was taken.";
             findings.push(Finding::new(Danger, what, why, "Set its max_age to 0 and apply it."));
         }
@@ -210,13 +213,36 @@ fn retention(facts: &Facts) -> Vec<Finding> {
 }
 
 fn differences(facts: &Facts) -> Vec<Finding> {
+    let is_log = |what: &str| facts.log.as_deref() == Some(what);
     let findings = facts.differences.iter().map(|difference| {
         let severity = match difference {
-            Difference::Missing { what } if what == EVENTS => Danger,
-            Difference::Missing { .. } | Difference::Differs { .. } => Warning,
+            Difference::Missing { what } | Difference::Taken { what, .. } if is_log(what) => Danger,
+            Difference::Missing { .. } | Difference::Taken { .. } | Difference::Differs { .. } => Warning,
         };
         let why = "The server does not hold the stream or consumer as its file describes it.";
-        Finding::new(severity, difference.to_string(), why, "Run jetbatch streams apply.")
+        Finding::new(severity, difference.to_string(), why, &mend(facts, difference))
     });
     findings.collect()
+}
+
+/// What apply can mend, and what to do where it cannot.
+fn mend(facts: &Facts, difference: &Difference) -> String {
+    match difference {
+        Difference::Taken { subject, by, .. } => format!(
+            "Take '{subject}' out of stream {by} (nats stream edit {by}), or give jetbatch a NATS account of its own; \
+             then run jetbatch streams apply."
+        ),
+        Difference::Differs { what, fields } if fields.iter().any(Field::is_fixed) && !is_made_anew(facts, what) => {
+            format!(
+                "No stream changes that in its life, and jetbatch streams apply is refused: back {what} up (nats stream \
+                 backup), delete it, and restore it under the other setting; or set the file to what the server holds."
+            )
+        }
+        Difference::Missing { .. } | Difference::Differs { .. } => "Run jetbatch streams apply.".to_owned(),
+    }
+}
+
+/// A queue that is a cache is made anew by an apply, and a bucket is not.
+fn is_made_anew(facts: &Facts, what: &str) -> bool {
+    !what.starts_with("KV_") && facts.streams.iter().any(|stream| stream.name == what && stream.is_cache)
 }

@@ -1,10 +1,13 @@
 use super::Severity::{self, Danger, Note, Warning};
 use super::{ConsumerFact, DiskSync, Facts, StreamFact, Usage, judge};
-use crate::SERVER_VERSION_MIN;
+use crate::{Difference, Role, SERVER_VERSION_MIN};
 
 /// Nothing to find fault with.
 fn sound() -> Facts {
-    let stream = |name: &str| StreamFact { name: name.into(), dedup_s: 600, replicas: 3, ..StreamFact::default() };
+    let stream = |name: &str, role: Role| {
+        let name = name.to_owned();
+        StreamFact { name, role, dedup_s: 600, replicas: 3, ..StreamFact::default() }
+    };
     Facts {
         version: Some(SERVER_VERSION_MIN),
         sync: Some(DiskSync::Always),
@@ -12,7 +15,8 @@ fn sound() -> Facts {
         max_payload_bytes: 1 << 20,
         replicas: 3,
         retry_s: 45,
-        streams: vec![stream("EVENTS"), stream("SUBMIT"), stream("RESULTS")],
+        log: Some("EVENTS".into()),
+        streams: vec![stream("EVENTS", Role::Log), stream("SUBMIT", Role::Queue), stream("RESULTS", Role::Queue)],
         consumers: vec![ConsumerFact { ack_wait_s: 30, max_deliver: -1, ..ConsumerFact::default() }],
         ..Facts::default()
     }
@@ -32,7 +36,7 @@ fn a_sound_set_up_has_no_findings() {
 #[test]
 fn each_danger_is_found_alone() {
     type Spoil = fn(&mut Facts);
-    let cases: [(Spoil, Severity, &str); 15] = [
+    let cases: [(Spoil, Severity, &str); 17] = [
         (|f| f.streams[1].is_shrunk = true, Note, "SUBMIT is smaller"),
         (|f| f.version = crate::version::parse("2.14.5"), Danger, "2.14.5"),
         (|f| f.sync = Some(DiskSync::Every { seconds: 120 }), Warning, "120 s"),
@@ -48,6 +52,8 @@ fn each_danger_is_found_alone() {
         (|f| f.consumers[0].ack_wait_s = 1, Warning, "waits 1 s"),
         (|f| f.streams[0].max_age_s = Some(86_400), Danger, "after 1 days"),
         (|f| f.streams[2].max_age_s = Some(86_400), Danger, "RESULTS drops"),
+        (|f| f.differences.push(Difference::Missing { what: "EVENTS".into() }), Danger, "EVENTS"),
+        (|f| f.differences.push(Difference::Missing { what: "SUBMIT".into() }), Warning, "SUBMIT"),
     ];
     for (change, severity, text) in cases {
         let found = spoil(change);
@@ -72,4 +78,22 @@ fn one_server_that_syncs_rarely_is_a_danger() {
         facts.sync = Some(DiskSync::Every { seconds: 120 });
     };
     assert_eq!(spoil(alone)[0], (Danger, "sync_interval is 120 s".to_owned()));
+}
+
+#[test]
+fn apply_is_advised_only_for_what_it_mends() {
+    let field = |name: &str| crate::Field { name: name.into(), file: "file".into(), server: "memory".into() };
+    let differs = |what: &str, name: &str| Difference::Differs { what: what.into(), fields: vec![field(name)] };
+    let taken = Difference::Taken { what: "SUBMIT".into(), subject: "orders".into(), by: "ORDERS".into() };
+    for (difference, advised, named) in [
+        (Difference::Missing { what: "SUBMIT".into() }, "Run jetbatch streams apply.", ""),
+        (differs("EVENTS", "max_age"), "Run jetbatch streams apply.", ""),
+        (differs("EVENTS", "storage"), "apply is refused", "EVENTS"),
+        (taken, "nats stream edit ORDERS", "'orders'"),
+    ] {
+        let mut facts = sound();
+        facts.differences.push(difference);
+        let finding = &judge(&facts)[0];
+        assert!(finding.mend.contains(advised) && finding.mend.contains(named), "{finding}");
+    }
 }

@@ -16,7 +16,7 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use super::{Settings, limits};
-pub use find::{FindError, find};
+pub use find::{FindError, Flaw, find};
 use orphan::Orphan;
 pub(super) use probe::{Running, of as monitor, until_back};
 use spawn::{spawn, tail};

@@ -69,7 +69,7 @@ struct Line<'a> {
     #[serde(borrow)]
     response: Option<Response<'a>>,
     #[serde(borrow)]
-    error: Option<Fault<'a>>,
+    error: Option<Reason<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +98,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Fault<'a> {
+struct Reason<'a> {
     #[serde(borrow)]
     code: Cow<'a, str>,
 }

@@ -3,6 +3,8 @@ use super::Complaints;
 use domain::{
     ChunkId, Event, Job, JobId,
     event::Cause,
+    schedule,
+    stall::Progress,
     status::{Counts, State, Status},
 };
 use std::{
@@ -20,8 +22,13 @@ pub struct Log {
     pub stories: HashMap<JobId, Story>,
     /// When each chunk's fact was stored.
     pub done_ms: Vec<u64>,
+    /// When each chunk's run ended, and how long it took.
+    pub runs: Vec<(u64, u64)>,
     pub complaints: Complaints,
     pub worked_late: u64,
+    /// When an input was last seen to be validated, and an output to be written.
+    validated_ms: u64,
+    archived_ms: u64,
     /// Sequence and hash of every event, in the order in which they came.
     prints: Vec<(u64, u64)>,
 }
@@ -45,6 +52,9 @@ pub struct Story {
     /// Attempts at its chunks that failed.
     pub failed: u64,
     pub(super) lifecycle: HashMap<&'static str, u32>,
+    pub(super) progress: Option<Progress>,
+    /// When it last came further.
+    pub(super) moved_ms: u64,
 }
 
 /// A message of EVENTS.
@@ -63,11 +73,40 @@ impl Log {
             self.complaints.add(|| format!("event {seq} came after event {last}"));
         }
         self.prints.push((seq, print(entry)));
-        if matches!(entry.event, Event::ChunkDone(_)) {
+        if let Event::ChunkDone(done) = entry.event {
             self.done_ms.push(entry.at_ms);
+            self.runs.push((entry.at_ms, done.at.since(done.started)));
         }
+        self.rooms(entry);
         let story = self.stories.entry(entry.job).or_default();
         self.worked_late += u64::from(story.fold(entry, &mut self.complaints));
+    }
+
+    fn rooms(&mut self, Entry { event, at_ms, .. }: &Entry<'_>) {
+        match event {
+            Event::JobSubmitted(_) | Event::SegmentPlanned(_) | Event::JobPlanned(_) | Event::JobRejected(_) => {
+                self.validated_ms = *at_ms;
+            }
+            Event::SegmentArchived(_) | Event::OutputWritten(_) | Event::JobEnded(_) => self.archived_ms = *at_ms,
+            _ => {}
+        }
+    }
+
+    /// Jobs that run, and since when they, and whoever has its turn before them, came no further.
+    pub fn still(&self) -> Vec<(JobId, u64)> {
+        let jobs = || self.stories.values().filter(|story| !story.ended).filter_map(|story| story.job.as_ref());
+        let first = schedule::order(jobs()).into_iter().find(|job| job.remaining() > 0).map(|job| job.id);
+        let of = |job: &Job| {
+            let moved = self.stories.get(&job.id)?.moved_ms;
+            let since = match State::of(job) {
+                State::Validating => moved.max(self.validated_ms),
+                State::InProgress if first == Some(job.id) => moved,
+                State::Finalizing | State::Cancelling => moved.max(self.archived_ms),
+                _ => return None,
+            };
+            Some((job.id, since))
+        };
+        jobs().filter_map(of).collect()
     }
 
     pub fn last_seq(&self) -> u64 {
@@ -119,6 +158,10 @@ impl Story {
             Some(job) => job.evolve(event),
             none => *none = Job::begin(id, event),
         }
+        let progress = self.job.as_ref().map(Progress::of);
+        if progress != self.progress {
+            (self.progress, self.moved_ms) = (progress, at_ms);
+        }
         self.note(at_ms, event);
         self.late(event)
     }
@@ -150,6 +193,11 @@ impl Story {
             Event::ChunkFailed(_) if !self.ended => {
                 self.failed += 1;
                 self.settle(at_ms);
+            }
+            // It is to come again, once.
+            Event::ChunkLost(lost) if !self.ended => {
+                self.done.remove(&lost.chunk);
+                self.settled_ms = None;
             }
             Event::JobEnded(_) | Event::JobRejected(_) => {
                 self.settled_ms.get_or_insert(at_ms);
@@ -208,14 +256,14 @@ fn is_once(event: &Event) -> bool {
 pub mod tests {
     use super::*;
     use domain::{
-        Millis,
+        Timestamp,
         event::{ChunkDone, Closing, Ended, Input, Outcome, Submitted, Tally},
         pack::Packing,
     };
 
     fn submitted() -> Event {
         Event::JobSubmitted(Submitted {
-            at: Millis::new(1),
+            at: Timestamp::new(1),
             fingerprint: String::new(),
             input: Input::Inline,
             model: None,
@@ -225,19 +273,21 @@ pub mod tests {
             priority: Default::default(),
             trace: None,
             packing: Packing::default(),
-            retries: Default::default(),
+            policies: Default::default(),
             strict: false,
+            tenant: domain::Tenant::default(),
+            pools: Vec::new(),
         })
     }
 
     fn done(started: u64) -> Event {
         Event::ChunkDone(ChunkDone {
-            at: Millis::new(started + 10),
+            at: Timestamp::new(started + 10),
             chunk: ChunkId::new(0, 0),
             attempt: 1,
             delivered: 2,
             worker: "w".into(),
-            started: Millis::new(started),
+            started: Timestamp::new(started),
             tally: Tally { completed: 3, ..Tally::default() },
         })
     }
@@ -252,11 +302,11 @@ pub mod tests {
     }
 
     fn closing() -> Event {
-        Event::JobClosing(Closing { at: Millis::new(100), cause: Cause::Cancelled })
+        Event::JobClosing(Closing { at: Timestamp::new(100), cause: Cause::Cancelled, late: false, reason: None })
     }
 
     fn ended() -> Event {
-        Event::JobEnded(Ended { at: Millis::new(200), outcome: Outcome::Cancelled })
+        Event::JobEnded(Ended::of(Timestamp::new(200), Outcome::Cancelled))
     }
 
     #[test]
@@ -292,6 +342,14 @@ pub mod tests {
         let log_of_one = log(&[submitted(), done(5)]);
         assert!(log_of_one.went_on(19) && !log_of_one.went_on(20));
         assert!(log(&[submitted(), closing(), ended()]).went_on(1_000));
+    }
+
+    #[test]
+    fn a_job_stands_still_since_its_last_progress() {
+        let job = JobId::keyed("t", "a");
+        assert_eq!(log(&[submitted()]).still(), [(job, 10)]);
+        assert_eq!(log(&[submitted(), closing()]).still(), [(job, 20)]);
+        assert_eq!(log(&[submitted(), closing(), ended()]).still(), []);
     }
 
     #[test]

@@ -3,11 +3,13 @@ mod lines;
 mod log;
 mod pace;
 mod status;
+mod still;
 
 pub use lines::{Lines, Tally};
 pub use log::{Entry, Log, Story};
 pub use pace::{Pace, Recovery, Stall, pace};
 pub use status::judge;
+pub use still::{Look, Reasons, Says, Stills};
 
 /// Examples kept of one kind of fault: enough to find its cause.
 pub const EXAMPLES_MAX: usize = 5;

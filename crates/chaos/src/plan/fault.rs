@@ -4,7 +4,7 @@ use crate::seed::Seed;
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
+pub struct Injection {
     pub number: u32,
     /// After the fault before it.
     pub after_ms: u64,
@@ -31,6 +31,21 @@ pub enum Kind {
     LoseStore,
     /// A stream has reached its `max_bytes`.
     FillStream(Cache),
+    /// All that RESULTS holds is removed, by hand.
+    PurgeResults,
+    /// A worker's engine lives and misbehaves.
+    Spoil(Ill, u8),
+}
+
+/// How an engine misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ill {
+    /// It fails with everything, at once.
+    Fails,
+    /// It answers nothing.
+    Hangs,
+    /// It fails with everything, and is well, in turns.
+    Flaps,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,10 +96,14 @@ pub enum Sort {
     LoseStore,
     FillWork,
     FillResults,
+    PurgeResults,
+    FailWorker,
+    HangWorker,
+    FlapWorker,
 }
 
 impl Sort {
-    pub const ALL: [(Self, &'static str, u32); 16] = [
+    pub const ALL: [(Self, &'static str, u32); 20] = [
         (Self::KillWorker, "kill-worker", 20),
         (Self::KillHead, "kill-head", 20),
         (Self::KillNode, "kill-node", 12),
@@ -101,6 +120,10 @@ impl Sort {
         (Self::LoseStore, "lose-store", 2),
         (Self::FillWork, "fill-work", 1),
         (Self::FillResults, "fill-results", 1),
+        (Self::PurgeResults, "purge-results", 2),
+        (Self::FailWorker, "fail-worker", 4),
+        (Self::HangWorker, "hang-worker", 3),
+        (Self::FlapWorker, "flap-worker", 3),
     ];
 
     pub fn name(self) -> &'static str {
@@ -121,8 +144,11 @@ impl Sort {
             Self::FreezeNode => (1_000, 15_000),
             Self::CutNode => (1_000, 6_000),
             Self::RestartAll => (0, 2_000),
-            Self::DeleteWork | Self::DeleteStatus | Self::DeleteWorkers | Self::DeleteLeases => (0, 0),
+            Self::DeleteWork | Self::DeleteStatus | Self::DeleteWorkers | Self::DeleteLeases | Self::PurgeResults => {
+                (0, 0)
+            }
             Self::FillStore | Self::LoseStore | Self::FillWork | Self::FillResults => (1_000, 5_000),
+            Self::FailWorker | Self::HangWorker | Self::FlapWorker => (1_000, 12_000),
         }
     }
 
@@ -145,6 +171,10 @@ impl Sort {
             Self::LoseStore => Kind::LoseStore,
             Self::FillWork => Kind::FillStream(Cache::Work),
             Self::FillResults => Kind::FillStream(Cache::Results),
+            Self::PurgeResults => Kind::PurgeResults,
+            Self::FailWorker => Kind::Spoil(Ill::Fails, one(spec.workers)),
+            Self::HangWorker => Kind::Spoil(Ill::Hangs, one(spec.workers)),
+            Self::FlapWorker => Kind::Spoil(Ill::Flaps, one(spec.workers)),
         }
     }
 }
@@ -157,7 +187,18 @@ impl Kind {
             Self::Kill(Target::Node(_)) | Self::Freeze(Target::Node(_)) | Self::Cut(_) | Self::RestartAll => workers,
             Self::Delete(Cache::Work | Cache::Results) | Self::FillStream(_) => workers,
             Self::Kill(Target::Head(_)) | Self::Freeze(Target::Head(_)) | Self::Delete(_) => 0,
-            Self::FillStore | Self::LoseStore => 0,
+            // What a bad worker hands back comes as a new delivery.
+            Self::FillStore | Self::LoseStore | Self::PurgeResults | Self::Spoil(..) => 0,
+        }
+    }
+
+    /// Whether it breaks who tells of jobs, and not who does their work.
+    pub const fn blinds(self) -> bool {
+        match self {
+            Self::Kill(Target::Head(_) | Target::Node(_)) | Self::Freeze(Target::Head(_) | Target::Node(_)) => true,
+            Self::Cut(_) | Self::RestartAll | Self::Delete(Cache::Status | Cache::Leases) => true,
+            Self::Kill(Target::Worker(_)) | Self::Freeze(Target::Worker(_)) | Self::Delete(_) => false,
+            Self::FillStore | Self::LoseStore | Self::FillStream(_) | Self::PurgeResults | Self::Spoil(..) => false,
         }
     }
 
@@ -179,6 +220,10 @@ impl Kind {
             Self::LoseStore => Sort::LoseStore,
             Self::FillStream(Cache::Results) => Sort::FillResults,
             Self::FillStream(_) => Sort::FillWork,
+            Self::PurgeResults => Sort::PurgeResults,
+            Self::Spoil(Ill::Fails, _) => Sort::FailWorker,
+            Self::Spoil(Ill::Hangs, _) => Sort::HangWorker,
+            Self::Spoil(Ill::Flaps, _) => Sort::FlapWorker,
         }
     }
 }
@@ -210,20 +255,26 @@ fn weight(text: &str) -> Result<(Sort, u32), String> {
     Ok((sort, weight.ok_or_else(|| format!("the weight of {name} must be a whole number above 0"))?))
 }
 
-pub fn draw(spec: &Spec, seed: &mut Seed) -> Vec<Fault> {
+impl Weights {
+    pub fn has(&self, sort: Sort) -> bool {
+        self.0.contains_key(&sort)
+    }
+}
+
+pub fn draw(spec: &Spec, seed: &mut Seed) -> Vec<Injection> {
     let weights: Vec<(Sort, u32)> = spec.weights.0.iter().map(|(sort, weight)| (*sort, *weight)).collect();
     (0..spec.faults).map(|number| one(spec, number, &weights, seed)).collect()
 }
 
-fn one(spec: &Spec, number: u32, weights: &[(Sort, u32)], seed: &mut Seed) -> Fault {
+fn one(spec: &Spec, number: u32, weights: &[(Sort, u32)], seed: &mut Seed) -> Injection {
     let after_ms = seed.between(spec.gap_ms * 2 / 5, spec.gap_ms * 8 / 5);
     let sort = seed.weighed(weights);
     let (least, most) = sort.hold_ms();
     let hold_ms = seed.between(least, most);
-    Fault { number, after_ms, kind: sort.kind(spec, seed), hold_ms }
+    Injection { number, after_ms, kind: sort.kind(spec, seed), hold_ms }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Injection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { number, after_ms, kind, hold_ms } = self;
         write!(f, "fault {number} after {}: {kind} for {}", Seconds(*after_ms), Seconds(*hold_ms))
@@ -236,8 +287,10 @@ impl fmt::Display for Kind {
         match self {
             Self::Kill(Target::Worker(n) | Target::Head(n) | Target::Node(n))
             | Self::Freeze(Target::Worker(n) | Target::Head(n) | Target::Node(n))
-            | Self::Cut(n) => write!(f, " {n}"),
+            | Self::Cut(n)
+            | Self::Spoil(_, n) => write!(f, " {n}"),
             Self::RestartAll | Self::Delete(_) | Self::FillStore | Self::LoseStore | Self::FillStream(_) => Ok(()),
+            Self::PurgeResults => Ok(()),
         }
     }
 }

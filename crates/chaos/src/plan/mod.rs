@@ -2,7 +2,7 @@
 mod fault;
 mod job;
 
-pub use fault::{Cache, Fault, Kind, Sort, Target, Weights};
+pub use fault::{Cache, Ill, Injection, Kind, Sort, Target, Weights};
 pub use job::{Door, Fate, Job, Manner};
 
 use super::seed::Seed;
@@ -36,7 +36,7 @@ pub struct Spec {
 pub struct Plan {
     pub seed: u64,
     pub jobs: Vec<Job>,
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Injection>,
 }
 
 impl Plan {

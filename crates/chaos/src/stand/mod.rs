@@ -4,12 +4,18 @@ mod cluster;
 mod disk;
 mod process;
 mod proxy;
+mod switch;
 
 pub use cluster::Cluster;
 pub use disk::{Disk, own_mounts};
 pub use process::Process;
+pub use switch::Switch;
 
-use crate::{args::Args, oracle, plan::Spec};
+use crate::{
+    args::Args,
+    oracle,
+    plan::{Sort, Spec},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -44,6 +50,8 @@ pub struct Stand {
     pub jetbatch: PathBuf,
     /// Processes that ended by themselves.
     pub fallen: Arc<AtomicU64>,
+    /// Whether a worker's engine can be told to misbehave.
+    pub has_switches: bool,
     guard: Option<JoinHandle<()>>,
 }
 
@@ -54,18 +62,18 @@ pub struct Head {
 
 impl Stand {
     pub async fn start(args: &Args, spec: &Spec, dir: PathBuf, has_mounts: bool) -> io::Result<Self> {
-        for folder in ["logs", "inputs"] {
+        for folder in ["logs", "inputs", Switch::FOLDER] {
             fs::create_dir_all(dir.join(folder))?;
         }
         let disk = Disk::open(&dir.join("disk"), has_mounts)?;
         let cluster = Cluster::start(&dir, spec, args.sync_always).await?;
         let config = config(args, spec, &dir, &disk, &cluster.urls().join(","));
         fs::write(dir.join("jetbatch.toml"), config)?;
-        let jetbatch = args.jetbatch();
+        let (jetbatch, has_switches) = (args.jetbatch(), !spec.model);
         let heads = (0..spec.heads).map(|n| head(&jetbatch, &dir, n)).collect();
-        let workers = (0..spec.workers).map(|n| worker(&jetbatch, &dir, n)).collect();
+        let workers = (0..spec.workers).map(|n| worker(&jetbatch, &dir, n, has_switches)).collect();
         let fallen = Arc::default();
-        let mut stand = Self { dir, cluster, disk, heads, workers, jetbatch, fallen, guard: None };
+        let mut stand = Self { dir, cluster, disk, heads, workers, jetbatch, fallen, has_switches, guard: None };
         until("the NATS nodes do not find each other", || stand.cluster.is_healthy()).await?;
         for process in stand.processes() {
             process.lock().await.start(&stand.dir)?;
@@ -150,9 +158,13 @@ fn head(jetbatch: &Path, dir: &Path, number: u8) -> Head {
     Head { process, base }
 }
 
-fn worker(jetbatch: &Path, dir: &Path, number: u8) -> Arc<Mutex<Process>> {
+fn worker(jetbatch: &Path, dir: &Path, number: u8, has_switches: bool) -> Arc<Mutex<Process>> {
     let name = format!("w{number}");
-    serve(jetbatch, dir, name.clone(), "worker", vec![("JETBATCH__WORKER__NAME", name)])
+    let mut env = vec![("JETBATCH__WORKER__NAME", name.clone())];
+    if has_switches {
+        env.extend([Switch::fail(dir, number), Switch::hang(dir, number)].map(Switch::env));
+    }
+    serve(jetbatch, dir, name, "worker", env)
 }
 
 fn serve(
@@ -175,8 +187,8 @@ fn config(args: &Args, spec: &Spec, dir: &Path, disk: &Disk, nats: &str) -> Stri
     let replicas = spec.nodes;
     format!(
         "[nats]\nurl = '{nats}'\nreplicas = {replicas}\nack_wait_s = 5\n[store]\nurl = {store:?}\n\
-         [intake]\nfile_roots = [{inputs:?}]\n[scheduler]\nreconcile_s = 2\n[worker]\ndrain_s = 5\n\
-         [retention]\nsweep_s = 20\nunfinished = '60s'\n{}{}",
+         [intake]\nfile_roots = [{inputs:?}]\n[scheduler]\nreconcile_s = 2\n\
+         [retention]\nsweep_s = 20\nunfinished = '60s'\n[worker]\ndrain_s = 5\n{}{}",
         engine(args, spec),
         args.toml()
     )
@@ -193,10 +205,18 @@ fn engine(args: &Args, spec: &Spec) -> String {
     let (fail, refuse, die) = (oracle::FAIL, oracle::REFUSE, oracle::DIE);
     let die = if spec.deadly { format!(", die_containing = '{die}'") } else { String::new() };
     format!(
-        "[pools.{model}]\nchunk_requests = {CHUNK}\n[pools.{model}.engine]\nkind = 'echo'\nslots = {SLOTS}\n\
+        "{}[pools.{model}]\nchunk_requests = {CHUNK}\n[pools.{model}.engine]\nkind = 'echo'\nslots = {SLOTS}\n\
          echo = {{ delay_ms = {}, fail_containing = '{fail}', refuse_containing = '{refuse}'{die} }}\n",
+        health(spec),
         delay_ms(spec)
     )
+}
+
+/// A bad worker is found out, and asked again, while a fault lasts. One that answers nothing can be ended only in a process
+/// of its own.
+fn health(spec: &Spec) -> String {
+    let isolate = if spec.weights.has(Sort::HangWorker) { "isolate = 'on'\nengine_stall_s = 4\n" } else { "" };
+    format!("{isolate}control_s = 3\nprobe_longest_ms = 4000\n")
 }
 
 /// Slow enough that the workers are busy half of the time: a fault should find something in flight.

@@ -1,93 +1,52 @@
-//! A line, cut into its parts in one pass.
+//! A line's parts.
 use crate::request::{
-    Cut,
-    field::{self, Key, Object},
+    cut::{Cut, Object, Piece},
+    field,
 };
-use serde::{
-    Deserialize,
-    de::{Deserializer, IgnoredAny, MapAccess, Visitor},
-};
+use serde::de::MapAccess;
 use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
 
-/// The parts of a line that are not null. Others are passed over.
-#[derive(Default)]
-pub struct Line<'a> {
-    pub custom_id: Option<&'a RawValue>,
-    pub method: Option<&'a RawValue>,
-    pub url: Option<&'a RawValue>,
-    pub body: Option<Body<'a>>,
-    names: Vec<(Cow<'a, str>, ())>,
+/// A line, cut in one pass.
+pub type Line<'a> = Object<'a, Part<'a>>;
+
+pub enum Part<'a> {
+    Raw(&'a RawValue),
+    /// `body`, where it is an object.
+    Body(Cut<'a>),
 }
 
-pub enum Body<'a> {
-    /// An object.
-    Cut(Cut<'a>),
-    Other(&'a RawValue),
+impl<'a> Piece<'a> for Part<'a> {
+    const USUAL: usize = 4;
+
+    fn cut<A: MapAccess<'a>>(name: &str, map: &mut A) -> Result<Self, A::Error> {
+        match name {
+            "body" => map.next_value().map(Self::Body),
+            _ => map.next_value().map(Self::Raw),
+        }
+    }
+
+    fn whole(name: &str, raw: &'a RawValue) -> Self {
+        match Cut::of(raw.get()) {
+            Ok(body) if name == "body" => Self::Body(body),
+            _ => Self::Raw(raw),
+        }
+    }
 }
 
 impl<'a> Line<'a> {
-    /// Fails where the text is no JSON object.
-    pub fn of(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text).or_else(|_| serde_json::from_str(text).map(Self::slowly))
+    /// A part that is given, and not null.
+    pub fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find_map(|(other, part)| match part {
+            Part::Raw(raw) if other == name && field::given(raw) => Some(*raw),
+            Part::Raw(_) | Part::Body(_) => None,
+        })
     }
 
-    /// Where a part is of another shape than it is to be.
-    fn slowly(Object(fields): Object<'a>) -> Self {
-        let mut line = Self::default();
-        for (name, raw) in fields {
-            if name == "body" && field::given(raw) {
-                line.body = Some(Cut::of(raw.get()).map_or(Body::Other(raw), Body::Cut));
-            } else if let Some(part) = line.part(&name) {
-                *part = field::given(raw).then_some(raw);
-            }
-            line.names.push((name, ()));
-        }
-        line
-    }
-
-    fn part(&mut self, name: &str) -> Option<&mut Option<&'a RawValue>> {
-        match name {
-            "custom_id" => Some(&mut self.custom_id),
-            "method" => Some(&mut self.method),
-            "url" => Some(&mut self.url),
-            _ => None,
-        }
-    }
-
-    pub fn twice(&self) -> Option<&str> {
-        field::twice(&self.names)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Line<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parts;
-
-        impl<'de> Visitor<'de> for Parts {
-            type Value = Line<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Line<'de>, A::Error> {
-                let mut line = Line { names: Vec::with_capacity(4), ..Line::default() };
-                while let Some(Key(name)) = map.next_key()? {
-                    if name == "body" {
-                        line.body = Some(Body::Cut(map.next_value()?));
-                    } else if let Some(part) = line.part(&name) {
-                        let raw: &RawValue = map.next_value()?;
-                        *part = field::given(raw).then_some(raw);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                    line.names.push((name, ()));
-                }
-                Ok(line)
-            }
-        }
-
-        deserializer.deserialize_map(Parts)
+    /// The body, if it is an object.
+    pub fn body(self) -> Option<Cut<'a>> {
+        self.0.into_iter().find_map(|(_, part)| match part {
+            Part::Body(body) => Some(body),
+            Part::Raw(_) => None,
+        })
     }
 }

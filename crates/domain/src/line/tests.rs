@@ -17,7 +17,7 @@ fn with(field: &str) -> String {
 fn a_good_line_gives_its_id_model_and_body() {
     let request = check(GOOD.as_bytes(), 1, None).unwrap();
     assert_eq!((&*request.custom_id, request.model.as_deref()), ("a", Some("tiny")));
-    assert_eq!(request.body.unwrap().sampling.temperature, 0.0);
+    assert_eq!(request.body.unwrap().unwrap().sampling.temperature, 0.0);
 }
 
 #[test]
@@ -149,4 +149,88 @@ fn invalid_utf8_names_the_byte() {
 fn a_line_of_another_endpoint_than_the_jobs_is_refused() {
     let error = check(GOOD.as_bytes(), 1, Some("/v1/completions")).unwrap_err();
     assert_eq!(error.code, Code::UrlMismatch);
+}
+
+#[test]
+fn what_a_server_elsewhere_reads_is_looked_at_in_outline_alone() {
+    fn read(line: &str) -> Result<Request<'_>, LineError> {
+        let reader = |model: Option<&str>| if model == Some("far") { Reader::Server } else { Reader::Own };
+        check_for(line.as_bytes(), 1, None, reader)
+    }
+    let line = |body: &str| format!(r#"{{"custom_id":"a","body":{body}}}"#);
+    let image = r#"{"model":"far","guided_mood":1,"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#;
+    let far = line(image);
+    let input = r#"[{"type":"image_url"}]"#;
+    let ask = Ask { prompt_bytes: 22, cap: None, template: crate::load::hash(&input.as_bytes()[..16]) };
+    assert_eq!(
+        read(&far).unwrap(),
+        Request { custom_id: "a".into(), model: Some("far".into()), body: Ok(None), input, ask }
+    );
+    assert!(read(&far.replace("far", "near")).unwrap().body.is_err());
+    assert_eq!(read(&line(r#"{"model":"far"}"#)).unwrap_err().param.as_deref(), Some("body.messages"));
+    assert_eq!(read(&line(r#"{"model":"far","messages":[],"a":1,"a":2}"#)).unwrap_err().code, Code::DuplicateParameter);
+    let vector = r#"{"custom_id":"a","url":"/v1/embeddings","body":{"model":"far","input":["x","y"]}}"#;
+    assert_eq!(read(vector).unwrap().body, Ok(None));
+    let near = read(&vector.replace("far", "near")).unwrap_err();
+    assert!(near.code == Code::UrlMismatch && near.message.contains("does not serve /v1/embeddings"), "{near:?}");
+}
+
+#[test]
+fn the_input_is_found_where_it_stands() {
+    let input = |body: &str| {
+        let line = format!(r#"{{"body":{body},"custom_id":"a"}}"#);
+        check(line.as_bytes(), 1, None).unwrap().input.to_owned()
+    };
+    let (one, two) = (r#"{"role":"system","content":"be kind"}"#, r#"{"content":"Hi","role":"user"}"#);
+    assert_eq!(input(&format!(r#"{{"n":1,"messages":[{two}]}}"#)), r#""Hi""#);
+    assert_eq!(input(&format!(r#"{{"messages":[{one},{two}],"n":1}}"#)), r#""be kind"},{"content":"Hi""#);
+    let text = br#"{"custom_id":"a","url":"/v1/completions","body":{"prompt":["x","y"]}}"#;
+    assert_eq!(check(text, 1, None).unwrap().input, r#"["x","y"]"#);
+}
+
+/// What a forecast needs of it, whoever reads the body.
+#[test]
+fn a_request_tells_how_much_it_asks_for() {
+    let line = |body: &str| format!(r#"{{"custom_id":"a","body":{{{body}}}}}"#);
+    let ask = |body: &str, reader: Reader| check_for(line(body).as_bytes(), 1, None, |_| reader).unwrap().ask;
+    let system = |words: &str, rest: &str| {
+        format!(r#""messages":[{{"role":"system","content":"{words}"}},{{"role":"user","content":"x"}}]{rest}"#)
+    };
+    let (kind, curt) = (system("be kind", r#","max_tokens":7,"n":2"#), system("be curt", ""));
+    for reader in [Reader::Own, Reader::Server] {
+        let (kind, curt) = (ask(&kind, reader), ask(&curt, reader));
+        assert_eq!((kind.cap, curt.cap), (Some(14), None));
+        assert_ne!(kind.template, curt.template);
+        assert_eq!(kind.prompt_bytes, r#""be kind"},{"role":"user","content":"x""#.len() as u32);
+    }
+    let user = |words: &str| format!(r#""messages":[{{"role":"user","content":"{words}"}}]"#);
+    let template = |words: &str| ask(&user(words), Reader::Own).template;
+    assert_eq!(template("Translate into Greek: one"), template("Translate into Greek: two"));
+    assert_ne!(template("Sum up: one"), template("Translate into Greek: one"));
+}
+
+#[test]
+fn a_pool_that_makes_embeddings_takes_nothing_else() {
+    let pool: Pool = "vectors".parse().unwrap();
+    let read = |url: &str, body: &str| {
+        let line = format!(r#"{{"custom_id":"a","url":"{url}","body":{{"model":"m",{body}}}}}"#);
+        let read = check_for(line.as_bytes(), 1, None, |_| Reader::Embeds(&pool));
+        read.map(|request| (request.body, request.model, request.input.to_owned()))
+    };
+    let good = read("/v1/embeddings", r#""input":["x","y"],"user":"u""#).unwrap();
+    assert_eq!(good, (Ok(None), Some("m".to_owned()), r#"["x","y"]"#.to_owned()));
+    let (body, model, _) = read("/v1/embeddings", r#""input":"x","top_p":1"#).unwrap();
+    assert_eq!((body.unwrap_err().param.as_deref(), model.as_deref()), (Some("top_p"), Some("m")));
+    let error = read("/v1/embeddings", r#""input":7"#).unwrap_err();
+    assert_eq!((error.code, error.param.as_deref()), (Code::InvalidType, Some("body.input")));
+    for (url, body) in [("/v1/completions", r#""prompt":"x""#), ("/v1/chat/completions", r#""messages":[]"#)] {
+        let error = read(url, body).unwrap_err();
+        assert_eq!((error.code, error.param.as_deref()), (Code::UrlMismatch, Some("url")));
+        assert_eq!(
+            error.message,
+            format!(
+                "the request's pool 'vectors' makes embeddings and does not serve {url}; its lines have the url /v1/embeddings"
+            )
+        );
+    }
 }

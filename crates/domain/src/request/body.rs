@@ -1,13 +1,13 @@
 //! A body as a whole.
 use super::{
-    Constraint, Cut, Endpoint, Grammar, Message, Prompt, Refusal, Sampling,
-    cut::Piece,
-    field::{self, Object},
-    fields, format, message, prompt,
+    Constraint, Endpoint, Grammar, Message, Prompt, Refusal, Sampling,
+    cut::{Cut, Field, Object},
+    field, fields, format, message, prompt,
     tool::{self, Choice, Tool},
 };
 use crate::limits::{CHOICES_MAX, TEXT_TOKENS_DEFAULT, TOP_LOGPROBS_MAX, TOP_LOGPROBS_TEXT_MAX};
 use serde_json::{Map, Value, value::RawValue};
+use std::borrow::Cow;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Body {
@@ -56,6 +56,9 @@ impl Body {
 
     /// The model, which picks a pool also for a request that is refused; and the body.
     pub(crate) fn of(endpoint: Endpoint, cut: Cut<'_>) -> (Option<String>, Result<Self, Refusal>) {
+        if endpoint == Endpoint::Embeddings {
+            return (model(&cut).map(Cow::into_owned), Err(Refusal::invalid("input", "the model makes no embeddings")));
+        }
         let mut draft = Draft::default();
         match draft.read(endpoint, cut) {
             Ok(()) => draft.finish(endpoint),
@@ -89,8 +92,8 @@ impl Draft {
         }
         for (name, piece) in cut.0 {
             let taken = match piece {
-                Piece::Raw(raw) => self.take(endpoint, &name, raw),
-                Piece::Messages(objects) => self.say(endpoint, objects),
+                Field::Raw(raw) => self.take(endpoint, &name, raw),
+                Field::Messages(objects) => self.say(endpoint, objects),
             };
             if let Err(refusal) = taken {
                 refusal.into_first(&mut self.wrong)?;
@@ -106,7 +109,7 @@ impl Draft {
                 self.messages = Some(message::all(objects)?);
                 Ok(())
             }
-            Endpoint::Completions => Err(Refusal::unknown("messages")),
+            Endpoint::Completions | Endpoint::Embeddings => Err(Refusal::unknown("messages")),
         }
     }
 
@@ -119,7 +122,7 @@ impl Draft {
             || self.shared(name, raw)?
             || match endpoint {
                 Endpoint::Chat => self.chat(name, raw)?,
-                Endpoint::Completions => self.text(name, raw)?,
+                Endpoint::Completions | Endpoint::Embeddings => self.text(name, raw)?,
             };
         if taken { Ok(()) } else { fields::otherwise(name, raw) }
     }
@@ -217,7 +220,7 @@ impl Draft {
                 let chat = std::mem::take(&mut self.chat);
                 Ok(Input::Chat(Chat { messages, parallel: !self.single_calls, ..chat }))
             }
-            Endpoint::Completions => {
+            Endpoint::Completions | Endpoint::Embeddings => {
                 let prompts = self.prompts.take().ok_or_else(missing)?;
                 self.sampling.max_tokens.get_or_insert(TEXT_TOKENS_DEFAULT);
                 Ok(Input::Prompts(prompts))
@@ -230,7 +233,47 @@ const fn input(endpoint: Endpoint) -> &'static str {
     match endpoint {
         Endpoint::Chat => "messages",
         Endpoint::Completions => "prompt",
+        Endpoint::Embeddings => "input",
     }
+}
+
+/// The model of a body that is read elsewhere or later; of another type it is none.
+pub(crate) fn model<'a>(cut: &Cut<'a>) -> Option<Cow<'a, str>> {
+    cut.0.iter().find_map(|(name, piece)| match piece {
+        Field::Raw(raw) if name == "model" && field::given(raw) => field::words(name, raw).ok(),
+        Field::Raw(_) | Field::Messages(_) => None,
+    })
+}
+
+/// The prompt, or all from the first message's text to the last one's, as it stands in `text`, from which the body was cut.
+pub(crate) fn span<'a>(text: &'a str, endpoint: Endpoint, cut: &Cut<'a>) -> &'a str {
+    let mut pieces = cut.0.iter().filter_map(|(name, piece)| match piece {
+        Field::Raw(raw) if name == input(endpoint) => Some((*raw, *raw)),
+        Field::Raw(_) => None,
+        Field::Messages(messages) => {
+            let mut contents = messages.iter().flat_map(|message| &message.0).filter(|(name, _)| name == "content");
+            let (_, first) = contents.next()?;
+            Some((*first, contents.next_back().map_or(*first, |(_, last)| *last)))
+        }
+    });
+    let at = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
+    pieces.next().and_then(|(first, last)| text.get(at(first.get())..at(last.get()) + last.get().len())).unwrap_or("")
+}
+
+/// What every server's body must be, whatever else is in it.
+pub(crate) fn outline(endpoint: Endpoint, cut: &Cut<'_>) -> Result<(), Refusal> {
+    if let Some(name) = cut.twice() {
+        return Err(Refusal::twice(name));
+    }
+    let mut is_there = false;
+    for (name, piece) in &cut.0 {
+        match piece {
+            Field::Raw(raw) if name == "model" && field::given(raw) => drop(field::words(name, raw)?),
+            Field::Raw(raw) => is_there |= name == input(endpoint) && field::given(raw),
+            Field::Messages(_) => is_there |= endpoint == Endpoint::Chat,
+        }
+    }
+    if is_there { Ok(()) } else { Err(Refusal::missing(input(endpoint))) }
 }
 
 /// A number is right in completions, so here it is this request's mistake and no other's.

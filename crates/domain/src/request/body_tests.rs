@@ -1,10 +1,14 @@
 use super::*;
-use crate::request::{Fault, Taken, fields};
+use crate::request::{Embed, Scope, Taken, fields};
 use serde_json::json;
 
-fn read(endpoint: Endpoint, mut body: Value, extra: &Value) -> Result<Body, Refusal> {
+fn read(endpoint: Endpoint, body: Value, extra: &Value) -> Result<Body, Refusal> {
+    Body::read(endpoint, with(body, extra).as_bytes())
+}
+
+fn with(mut body: Value, extra: &Value) -> String {
     body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-    Body::read(endpoint, body.to_string().as_bytes())
+    body.to_string()
 }
 
 fn chat(extra: Value) -> Result<Body, Refusal> {
@@ -56,9 +60,10 @@ fn takes_what_cannot_change_the_answer() {
 /// Wherever OpenAI takes one: in every known field.
 #[test]
 fn null_is_as_good_as_absent() {
-    for (endpoint, other) in [(Endpoint::Chat, Endpoint::Completions), (Endpoint::Completions, Endpoint::Chat)] {
+    for endpoint in [Endpoint::Chat, Endpoint::Completions] {
         let own = |(name, of, _): (String, Option<Endpoint>, _)| {
-            (!name.contains('[') && of != Some(other) && name != "messages" && name != "prompt").then_some(name)
+            let is_own = of.is_none_or(|of| of == endpoint) && name != "messages" && name != "prompt";
+            (!name.contains('[') && is_own).then_some(name)
         };
         let nulls: Map<String, Value> = fields().into_iter().filter_map(own).map(|name| (name, Value::Null)).collect();
         assert!(nulls.len() > 40);
@@ -128,15 +133,15 @@ fn refuses_the_request_and_names_the_field() {
         (json!({"structured_outputs": {"xml": "a"}}), "structured_outputs.xml", "unsupported_parameter"),
     ];
     for (extra, param, code) in cases {
-        refused(chat(extra.clone()), Fault::Request, param, code, &extra);
+        refused(chat(extra.clone()), Scope::Request, param, code, &extra);
     }
 }
 
 #[track_caller]
-fn refused(read: Result<Body, Refusal>, fault: Fault, param: &str, code: &str, extra: &dyn std::fmt::Display) {
+fn refused(read: Result<Body, Refusal>, scope: Scope, param: &str, code: &str, extra: &dyn std::fmt::Display) {
     let refusal = read.expect_err(&extra.to_string());
-    let found = (refusal.fault, refusal.param.as_deref(), refusal.code);
-    assert_eq!(found, (fault, Some(param), Some(code)), "{extra}: {}", refusal.message);
+    let found = (refusal.scope, refusal.param.as_deref(), refusal.code);
+    assert_eq!(found, (scope, Some(param), Some(code)), "{extra}: {}", refusal.message);
     assert_eq!(refusal.message.matches(&format!("`{param}`")).count(), 1, "named once: {}", refusal.message);
 }
 
@@ -156,11 +161,11 @@ fn a_wrong_shape_is_the_files_fault() {
         (json!({"guided_choice": "a"}), "guided_choice"),
         (json!({"tools": {}}), "tools"),
     ] {
-        refused(chat(extra.clone()), Fault::Shape, param, "invalid_type", &extra);
+        refused(chat(extra.clone()), Scope::Input, param, "invalid_type", &extra);
     }
-    refused(chat(json!({"messages": []})), Fault::Shape, "messages", "missing_required_parameter", &"no messages");
+    refused(chat(json!({"messages": []})), Scope::Input, "messages", "missing_required_parameter", &"no messages");
     let both = chat(json!({"a_stranger": 1, "temperature": "hot"}));
-    refused(both, Fault::Shape, "temperature", "invalid_type", &"the shape comes first");
+    refused(both, Scope::Input, "temperature", "invalid_type", &"the shape comes first");
 }
 
 #[test]
@@ -173,13 +178,13 @@ fn a_field_that_stands_twice_is_named() {
         (r#""logit_bias":{"1":1,"1":2}"#, "logit_bias.1"),
         (r#""chat_template_kwargs":{"a":1,"a":2}"#, "chat_template_kwargs.a"),
     ] {
-        refused(raw(fields), Fault::Shape, param, "duplicate_parameter", &fields);
+        refused(raw(fields), Scope::Input, param, "duplicate_parameter", &fields);
     }
     let many: Vec<String> = (0..900).map(|n| format!(r#""{n}":1"#)).collect();
     assert!(raw(&format!(r#""logit_bias":{{{}}}"#, many.join(","))).is_ok());
     refused(
         raw(&format!(r#""logit_bias":{{{},"77":1}}"#, many.join(","))),
-        Fault::Shape,
+        Scope::Input,
         "logit_bias.77",
         "duplicate_parameter",
         &"among many",
@@ -191,7 +196,7 @@ fn numbers_that_no_double_holds_are_out_of_range() {
     for field in ["temperature", "max_tokens", "seed", "top_k"] {
         let refusal = raw(&format!(r#""{field}":1e400"#)).unwrap_err();
         assert_eq!(refusal.message, format!("Invalid value for `{field}`: 1e400 is out of range"));
-        assert_eq!(refusal.fault, Fault::Request);
+        assert_eq!(refusal.scope, Scope::Request);
     }
 }
 
@@ -209,12 +214,12 @@ fn refuses_in_completions() {
         (json!({"prompt": vec!["a"; 65], "n": 2}), "n", "invalid_value"),
         (json!({"messages": []}), "messages", "unknown_parameter"),
     ] {
-        refused(text(extra.clone()), Fault::Request, param, code, &extra);
+        refused(text(extra.clone()), Scope::Request, param, code, &extra);
     }
     for (extra, code) in
         [(json!({"prompt": 5}), "invalid_type"), (json!({"prompt": null}), "missing_required_parameter")]
     {
-        refused(text(extra.clone()), Fault::Shape, "prompt", code, &extra);
+        refused(text(extra.clone()), Scope::Input, "prompt", code, &extra);
     }
     assert!(Body::read(Endpoint::Completions, b"{}").is_err());
     for body in [&b"not json"[..], b"[]", b"\"x\"", b"\xff"] {
@@ -253,7 +258,7 @@ fn tools_are_read() {
         (json!({"tools": [{"type": "web"}]}), "tools[0].type"),
     ] {
         let refusal = chat(extra).unwrap_err();
-        assert_eq!((refusal.fault, refusal.param.as_deref()), (Fault::Request, Some(param)));
+        assert_eq!((refusal.scope, refusal.param.as_deref()), (Scope::Request, Some(param)));
     }
 }
 
@@ -261,12 +266,18 @@ fn tools_are_read() {
 #[test]
 fn every_field_is_taken_as_it_is_listed() {
     for (name, of, taken) in fields().into_iter().filter(|(name, ..)| !name.contains('[')) {
-        for endpoint in of.map_or(Endpoint::ALL.to_vec(), |endpoint| vec![endpoint]) {
+        for endpoint in of.map_or(vec![Endpoint::Chat, Endpoint::Completions], |endpoint| vec![endpoint]) {
             let body = match endpoint {
                 Endpoint::Chat => json!({"messages": [{"role": "user", "content": "hi"}]}),
                 Endpoint::Completions => json!({"prompt": "hi"}),
+                Endpoint::Embeddings => json!({"input": "hi"}),
             };
-            let code = read(endpoint, body, &json!({ name.as_str(): [[{}]] })).err().and_then(|refusal| refusal.code);
+            let extra = json!({ name.as_str(): [[{}]] });
+            let refusal = match endpoint {
+                Endpoint::Chat | Endpoint::Completions => read(endpoint, body, &extra).err(),
+                Endpoint::Embeddings => Embed::read(with(body, &extra).as_bytes()).err(),
+            };
+            let code = refusal.and_then(|refusal| refusal.code);
             match taken {
                 Taken::Honoured => assert!(code.is_some_and(|code| code != "unknown_parameter"), "{name}"),
                 Taken::Harmless => assert_eq!(code, None, "{name}"),

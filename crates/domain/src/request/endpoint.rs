@@ -12,6 +12,8 @@ pub enum Endpoint {
     Chat,
     #[strum(serialize = "/v1/completions")]
     Completions,
+    #[strum(serialize = "/v1/embeddings")]
+    Embeddings,
 }
 
 impl Endpoint {
@@ -23,7 +25,7 @@ impl Endpoint {
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not an endpoint: use /v1/chat/completions or /v1/completions")]
+#[error("`{0}` is not an endpoint: use /v1/chat/completions, /v1/completions or /v1/embeddings")]
 pub struct UnknownEndpoint(String);
 
 impl UnknownEndpoint {
@@ -41,6 +43,6 @@ mod tests {
         for endpoint in Endpoint::ALL {
             assert_eq!(endpoint.to_string().parse(), Ok(*endpoint));
         }
-        assert_eq!("/v1/embeddings".parse::<Endpoint>(), Err(UnknownEndpoint::new("/v1/embeddings")));
+        assert_eq!("/v1/responses".parse::<Endpoint>(), Err(UnknownEndpoint::new("/v1/responses")));
     }
 }

@@ -1,69 +1,11 @@
 //! Typed reads of one field. Every refusal names the field, what was expected and what is there.
-use super::Refusal;
-use serde::{
-    Deserialize,
-    de::{Deserializer, MapAccess, Visitor},
+use super::{
+    Refusal,
+    cut::{Object, Text},
 };
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{
-    borrow::Cow,
-    fmt::{self, Display},
-    ops::RangeInclusive,
-};
-
-/// A JSON object, cut into its fields and not yet read.
-pub struct Object<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A key that borrows where it can: a bare `Cow` never does.
-#[derive(Deserialize)]
-pub struct Key<'a>(#[serde(borrow)] pub Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(USUAL);
-                while let Some((Key(name), raw)) = map.next_entry()? {
-                    fields.push((name, raw));
-                }
-                Ok(Object(fields))
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// Fields of most objects.
-pub const USUAL: usize = 4;
-/// Names that are compared one by one; more are sorted.
-const FEW: usize = 32;
-
-impl Object<'_> {
-    pub fn twice(&self) -> Option<&str> {
-        twice(&self.0)
-    }
-}
-
-/// A name that stands twice.
-pub fn twice<'f, T>(fields: &'f [(Cow<'_, str>, T)]) -> Option<&'f str> {
-    if fields.len() > FEW {
-        let mut names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
-        names.sort_unstable();
-        return names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
-    }
-    let mut names = fields.iter().enumerate();
-    let again = names.find(|(at, (name, _))| fields[..*at].iter().any(|(other, _)| other == name));
-    again.map(|(_, (name, _))| &**name)
-}
+use std::{borrow::Cow, fmt::Display, ops::RangeInclusive};
 
 /// `null` is as good as absent.
 pub fn given(raw: &RawValue) -> bool {
@@ -96,7 +38,7 @@ pub fn words<'a>(name: &dyn Display, raw: &'a RawValue) -> Result<Cow<'a, str>, 
 pub fn string<'a>(name: &dyn Display, raw: &'a RawValue, expected: &str) -> Result<Cow<'a, str>, Refusal> {
     match plain(raw.get()) {
         Some(text) => Ok(text.into()),
-        None => typed(name, raw, expected).map(|Key(text)| text),
+        None => typed(name, raw, expected).map(|Text(text)| text),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every field of a body that is known, and what becomes of it. README has the same as a table.
+//! Every field of a body that is known, and what becomes of it. docs/fields.md has the same as a table.
 use super::{Endpoint, Refusal, message};
 use serde_json::value::RawValue;
 
@@ -21,7 +21,12 @@ pub fn all() -> Vec<(String, Option<Endpoint>, Taken)> {
     let served = served.into_iter().flat_map(|(names, of)| names.iter().map(move |name| (*name, of, Taken::Honoured)));
     let harmless = HARMLESS.iter().map(|name| (*name, None, Taken::Harmless));
     let refused = REFUSED.iter().map(|(name, but, why)| (*name, None, Taken::Refused { but, why }));
-    let own = served.chain(harmless).chain(refused).map(|(name, of, taken)| (name.to_owned(), of, taken));
+    let vectors = [(SERVED_EMBEDDINGS, Taken::Honoured), (HARMLESS_EMBEDDINGS, Taken::Harmless)];
+    let vectors = vectors
+        .into_iter()
+        .flat_map(|(names, taken)| names.iter().map(move |name| (*name, Some(Endpoint::Embeddings), taken)));
+    let own = served.chain(harmless).chain(refused).chain(vectors);
+    let own = own.map(|(name, of, taken)| (name.to_owned(), of, taken));
     let why = "chat templates do not take it";
     let messages = [
         (message::HONOURED, Taken::Honoured),
@@ -109,11 +114,15 @@ const SERVED_CHAT: &[&str] = &[
     "top_logprobs",
 ];
 const SERVED_TEXT: &[&str] = &["prompt"];
+const SERVED_EMBEDDINGS: &[&str] = &["model", "input", "encoding_format", "dimensions"];
+const HARMLESS_EMBEDDINGS: &[&str] =
+    &["user", "store", "metadata", "service_tier", "safety_identifier", "request_id", "priority"];
 
 pub(super) fn known(endpoint: Endpoint, name: &str) -> bool {
     let own = match endpoint {
         Endpoint::Chat => SERVED_CHAT,
         Endpoint::Completions => SERVED_TEXT,
+        Endpoint::Embeddings => return SERVED_EMBEDDINGS.contains(&name) || HARMLESS_EMBEDDINGS.contains(&name),
     };
     own.contains(&name) || SERVED.contains(&name) || HARMLESS.contains(&name) || refused(name).is_some()
 }

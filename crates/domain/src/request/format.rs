@@ -1,9 +1,6 @@
 //! What an answer must match: OpenAI's `response_format`, mistral.rs's `grammar`, vLLM's `guided_*` and
 //! `structured_outputs`. One of them at most.
-use super::{
-    Refusal,
-    field::{self, Object},
-};
+use super::{Refusal, cut::Object, field};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt::Display};
 

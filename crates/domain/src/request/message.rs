@@ -1,9 +1,5 @@
 //! Messages of a conversation, as a chat template takes them.
-use super::{
-    Refusal,
-    field::{self, Object},
-    part,
-};
+use super::{Refusal, cut::Object, field, part};
 use serde_json::{Map, Value, value::RawValue};
 use std::fmt::{self, Display};
 

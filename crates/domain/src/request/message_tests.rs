@@ -1,5 +1,5 @@
 use super::*;
-use crate::request::Fault;
+use crate::request::Scope;
 use serde_json::json;
 
 fn read(list: &str) -> Result<Vec<Message>, Refusal> {
@@ -57,55 +57,55 @@ fn an_assistants_message_comes_back_as_it_was_answered() {
 
 #[test]
 fn each_refusal_names_the_message_and_its_field() {
-    for (message, fault, param, code) in [
-        (r#"{"role":"user","content":"x","id":"m1"}"#, Fault::Request, "messages[1].id", "unknown_parameter"),
-        (r#"{"role":"robot","content":""}"#, Fault::Request, "messages[1].role", "invalid_value"),
-        (r#"{"role":"user","content":null}"#, Fault::Request, "messages[1].content", "missing_required_parameter"),
-        (r#"{"role":"user"}"#, Fault::Request, "messages[1].content", "missing_required_parameter"),
-        (r#"{"role":"assistant","audio":{"id":"x"}}"#, Fault::Request, "messages[1].audio", "unsupported_parameter"),
+    for (message, scope, param, code) in [
+        (r#"{"role":"user","content":"x","id":"m1"}"#, Scope::Request, "messages[1].id", "unknown_parameter"),
+        (r#"{"role":"robot","content":""}"#, Scope::Request, "messages[1].role", "invalid_value"),
+        (r#"{"role":"user","content":null}"#, Scope::Request, "messages[1].content", "missing_required_parameter"),
+        (r#"{"role":"user"}"#, Scope::Request, "messages[1].content", "missing_required_parameter"),
+        (r#"{"role":"assistant","audio":{"id":"x"}}"#, Scope::Request, "messages[1].audio", "unsupported_parameter"),
         (
             r#"{"role":"user","content":"x","refusal":"no"}"#,
-            Fault::Request,
+            Scope::Request,
             "messages[1].refusal",
             "unsupported_parameter",
         ),
         (
             r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}"#,
-            Fault::Request,
+            Scope::Request,
             "messages[1].content[0]",
             "unsupported_parameter",
         ),
         (
             r#"{"role":"user","content":[{"type":"text","text":"a","colour":1}]}"#,
-            Fault::Request,
+            Scope::Request,
             "messages[1].content[0].colour",
             "unknown_parameter",
         ),
-        ("7", Fault::Shape, "messages[1]", "invalid_type"),
-        (r#"["user","hi"]"#, Fault::Shape, "messages[1]", "invalid_type"),
-        (r#"{"content":"x"}"#, Fault::Shape, "messages[1].role", "missing_required_parameter"),
-        (r#"{"role":5,"content":"x"}"#, Fault::Shape, "messages[1].role", "invalid_type"),
-        (r#"{"role":"user","content":5}"#, Fault::Shape, "messages[1].content", "invalid_type"),
-        (r#"{"role":"user","content":["x"]}"#, Fault::Shape, "messages[1].content[0]", "invalid_type"),
+        ("7", Scope::Input, "messages[1]", "invalid_type"),
+        (r#"["user","hi"]"#, Scope::Input, "messages[1]", "invalid_type"),
+        (r#"{"content":"x"}"#, Scope::Input, "messages[1].role", "missing_required_parameter"),
+        (r#"{"role":5,"content":"x"}"#, Scope::Input, "messages[1].role", "invalid_type"),
+        (r#"{"role":"user","content":5}"#, Scope::Input, "messages[1].content", "invalid_type"),
+        (r#"{"role":"user","content":["x"]}"#, Scope::Input, "messages[1].content[0]", "invalid_type"),
         (
             r#"{"role":"user","content":[{"type":"text","text":5}]}"#,
-            Fault::Shape,
+            Scope::Input,
             "messages[1].content[0].text",
             "invalid_type",
         ),
-        (r#"{"role":"user","content":"x","name":5}"#, Fault::Shape, "messages[1].name", "invalid_type"),
-        (r#"{"role":"user","id":1,"content":5}"#, Fault::Shape, "messages[1].content", "invalid_type"),
-        (r#"{"role":"user","content":"a","content":"b"}"#, Fault::Shape, "messages[1].content", "duplicate_parameter"),
+        (r#"{"role":"user","content":"x","name":5}"#, Scope::Input, "messages[1].name", "invalid_type"),
+        (r#"{"role":"user","id":1,"content":5}"#, Scope::Input, "messages[1].content", "invalid_type"),
+        (r#"{"role":"user","content":"a","content":"b"}"#, Scope::Input, "messages[1].content", "duplicate_parameter"),
         (
             r#"{"role":"user","content":[{"type":"text","text":"a","text":"b"}]}"#,
-            Fault::Shape,
+            Scope::Input,
             "messages[1].content[0].text",
             "duplicate_parameter",
         ),
     ] {
         let refusal = refused(message);
-        let found = (refusal.fault, refusal.param.as_deref(), refusal.code);
-        assert_eq!(found, (fault, Some(param), Some(code)), "{message}: {}", refusal.message);
+        let found = (refusal.scope, refusal.param.as_deref(), refusal.code);
+        assert_eq!(found, (scope, Some(param), Some(code)), "{message}: {}", refusal.message);
     }
 }
 
@@ -113,5 +113,5 @@ fn each_refusal_names_the_message_and_its_field() {
 fn a_wrong_shape_is_told_before_what_is_refused() {
     let list = r#"[{"role":"robot","content":"x"},{"role":"user","content":5},{"role":"user","id":1,"content":"x"}]"#;
     let refusal = read(list).unwrap_err();
-    assert_eq!((refusal.fault, refusal.param.as_deref()), (Fault::Shape, Some("messages[1].content")));
+    assert_eq!((refusal.scope, refusal.param.as_deref()), (Scope::Input, Some("messages[1].content")));
 }

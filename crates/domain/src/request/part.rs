@@ -1,9 +1,5 @@
 //! The content of a message: a string, or a list of parts.
-use super::{
-    Refusal,
-    field::{self, Object},
-    message::Name,
-};
+use super::{Refusal, cut::Object, field, message::Name};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 

@@ -36,7 +36,7 @@ fn lists(raw: &RawValue) -> Result<Vec<Prompt>, Refusal> {
 }
 
 /// The first two characters that are not blanks.
-fn first(text: &str) -> (char, char) {
+pub(super) fn first(text: &str) -> (char, char) {
     let mut chars = text.chars().filter(|c| !c.is_ascii_whitespace());
     (chars.next().unwrap_or_default(), chars.next().unwrap_or_default())
 }

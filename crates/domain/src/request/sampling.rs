@@ -1,8 +1,5 @@
 //! How tokens are chosen, and where an answer ends.
-use super::{
-    Refusal,
-    field::{self, Object},
-};
+use super::{Refusal, cut::Object, field};
 use crate::limits::{BIAS_ENTRIES_MAX, STOP_BYTES_MAX, STOPS_MAX};
 use serde_json::value::RawValue;
 

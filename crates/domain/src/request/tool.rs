@@ -1,8 +1,5 @@
 //! Functions that a model may call.
-use super::{
-    Refusal,
-    field::{self, Object},
-};
+use super::{Refusal, cut::Object, field};
 use serde_json::{Value, value::RawValue};
 
 /// A function, and the whole object as a chat template prints it.

@@ -1,5 +1,6 @@
 //! What the scheduler is told, and what it wants done.
-use crate::{ChunkId, Event, Job, JobId, Millis, Pool, decide::Command};
+use super::Crew;
+use crate::{ChunkId, Event, Job, JobId, Pool, Timestamp, command::Command};
 use std::collections::HashMap;
 
 /// Milliseconds of a clock that nobody sets. Only differences mean something.
@@ -23,7 +24,7 @@ impl Moment {
 /// One instant on both clocks: the one that events are dated with, and the one that nobody sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
-    pub at: Millis,
+    pub at: Timestamp,
     pub moment: Moment,
 }
 
@@ -41,7 +42,7 @@ pub struct Folded<'a> {
     /// Its place in the log.
     pub seq: u64,
     /// When it was stored.
-    pub stored: Millis,
+    pub stored: Timestamp,
     /// The trace context it was written with.
     pub trace: Option<&'a str>,
 }
@@ -50,7 +51,7 @@ pub struct Folded<'a> {
 pub enum Input<'a> {
     Folded(Folded<'a>),
     /// Who works, by pool.
-    Workers(&'a HashMap<Pool, u64>),
+    Crews(&'a HashMap<Pool, Crew>),
     /// WORK has taken it.
     Sent(&'a Send),
     /// The job's input cannot be read, or is not the one that was planned.
@@ -65,6 +66,8 @@ pub enum Input<'a> {
     Withdrawn(JobId),
     /// The dead-letter desk knows of the job's events up to this one.
     DeadLettered(JobId, u64),
+    /// All that was owed was tried.
+    Tried,
     /// An effect did not come to pass for a reason that may be over soon.
     Failed,
 }
@@ -103,6 +106,6 @@ pub struct Held {
     /// Sent and not acknowledged.
     pub chunks: HashMap<(JobId, ChunkId), Pool>,
     /// When it was looked at, on both clocks.
-    pub at: Millis,
+    pub at: Timestamp,
     pub looked: Moment,
 }

@@ -1,12 +1,16 @@
 //! Which job goes first, and how far a pool may be ahead.
-use crate::{ChunkId, Job, JobId, Millis, Pool, event::Priority};
+use crate::{
+    ChunkId, Job, JobId, Pool, Timestamp,
+    event::Priority,
+    job::{Chunk, Phase},
+};
 
 /// Earlier is more urgent: by class, then by deadline, then by submission, then by id so that the order is total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Urgency {
     pub priority: Priority,
-    pub deadline: Millis,
-    pub submitted: Millis,
+    pub deadline: Timestamp,
+    pub submitted: Timestamp,
     pub job: JobId,
 }
 
@@ -23,12 +27,40 @@ pub fn order<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<&'a Job> {
     jobs
 }
 
+/// When, after `now`, time alone next changes what is owed: a deadline passes, or a chunk that failed may be sent again.
+/// Walks all that is owed: for who steps from time to time, and not for who ticks.
+pub fn next_due<'a>(jobs: impl Iterator<Item = &'a Job>, now: Timestamp) -> Option<Timestamp> {
+    let times = jobs.filter(|job| matches!(job.phase, Phase::Validating | Phase::Running)).flat_map(|job| {
+        let open = job.open.values().filter(|segment| job.is_wanted() && segment.left > 0);
+        let retries = open.flat_map(|segment| &segment.chunks).filter_map(|chunk| match chunk {
+            Chunk::Owed { not_before, .. } => Some(*not_before),
+            Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
+        });
+        retries.chain(job.hold.not_before().filter(|_| job.is_wanted())).chain([job.deadline])
+    });
+    times.filter(|at| *at > now).min()
+}
+
 /// A chunk that is to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Next {
     pub job: JobId,
     pub chunk: ChunkId,
     pub requests: u32,
+}
+
+/// Who works in a pool: how many workers, and the requests that all of them run together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Crew {
+    pub workers: u64,
+    pub slots: u64,
+}
+
+impl Default for Crew {
+    /// As long as nothing is known.
+    fn default() -> Self {
+        Self { workers: 1, slots: 0 }
+    }
 }
 
 /// How far a pool may be ahead of its workers.
@@ -39,11 +71,11 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Room for `seconds` of work at `rate` requests/s, at least three chunks for each worker, less what is out
-    /// already. Chunks that are out count whole until they are done.
-    pub fn ahead(rate: f64, seconds: f64, workers: u64, out: Self) -> Self {
-        let chunks = 3 * workers.max(1);
-        let requests = (rate * seconds).max(0.0) as u64;
+    /// Room for `seconds` of work at `rate` requests/s, at least three chunks for each worker and what fills all slots one
+    /// and a half times, less what is out already. Chunks that are out count whole until they are done.
+    pub fn ahead(rate: f64, seconds: f64, crew: Crew, out: Self) -> Self {
+        let chunks = 3 * crew.workers.max(1);
+        let requests = ((rate * seconds).max(0.0) as u64).max(crew.slots + crew.slots / 2);
         if out.chunks < chunks {
             return Self { chunks: chunks - out.chunks, requests: u64::MAX };
         }
@@ -62,7 +94,7 @@ pub fn next<'a>(
     pool: &Pool,
     mut room: Capacity,
     out: impl Fn(JobId, ChunkId) -> bool,
-    now: Millis,
+    now: Timestamp,
 ) -> Vec<Next> {
     let mut sends = Vec::new();
     for job in jobs {

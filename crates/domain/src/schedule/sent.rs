@@ -1,7 +1,7 @@
 //! What is sent and not done: a cache. What it forgets, reconciling finds again.
 use super::{Capacity, Held, Moment};
 use crate::{ChunkId, JobId, Pool};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 #[derive(Debug)]
 pub(super) struct Out {
@@ -13,10 +13,11 @@ pub(super) struct Out {
 
 #[derive(Debug, Default)]
 pub(super) struct Sent {
-    out: HashMap<(JobId, ChunkId), Out>,
+    /// Ordered, so that a job's are found without a look at the others'.
+    out: BTreeMap<(JobId, ChunkId), Out>,
     pools: HashMap<Pool, Capacity>,
     /// How often a chunk was lost from WORK: the message id of its next send must be a new one.
-    lost: HashMap<(JobId, ChunkId), u32>,
+    lost: BTreeMap<(JobId, ChunkId), u32>,
 }
 
 impl Sent {
@@ -52,11 +53,15 @@ impl Sent {
 
     /// Whether anything of it was out.
     pub fn drop_job(&mut self, job: JobId) -> bool {
-        let gone: Vec<_> = self.out.keys().filter(|(id, _)| *id == job).copied().collect();
+        let all = (job, ChunkId::new(0, 0))..=(job, ChunkId::new(u32::MAX, u32::MAX));
+        let gone: Vec<_> = self.out.range(all.clone()).map(|(key, _)| *key).collect();
         for (job, chunk) in &gone {
-            self.remove(*job, *chunk);
+            self.remove_out(*job, *chunk);
         }
-        self.lost.retain(|(id, _), _| *id != job);
+        let lost: Vec<_> = self.lost.range(all).map(|(key, _)| *key).collect();
+        for key in lost {
+            self.lost.remove(&key);
+        }
         !gone.is_empty()
     }
 

@@ -17,12 +17,16 @@ pub enum Cue {
     Deadline,
     /// Its last request has its line.
     Answered,
+    /// An answer that it had is not in RESULTS any more.
+    Lost,
     /// Its files can be read.
     Written,
+    /// They could not be written for too long.
+    Abandoned,
 }
 
 impl Cue {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Planned,
         Self::Rejected,
         Self::Pause,
@@ -30,7 +34,9 @@ impl Cue {
         Self::Cancel,
         Self::Deadline,
         Self::Answered,
+        Self::Lost,
         Self::Written,
+        Self::Abandoned,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -42,14 +48,16 @@ impl Cue {
             Self::Cancel => "cancel",
             Self::Deadline => "deadline passed",
             Self::Answered => "last answer",
+            Self::Lost => "answer lost",
             Self::Written => "files written",
+            Self::Abandoned => "files given up",
         }
     }
 }
 
 /// From a state, on a cue, to a state. What does not stand here does not happen. A job that expires and one that is
 /// answered are both finalizing; the deadline decides before, so that each has one end.
-pub const TABLE: [(State, Cue, State); 15] = {
+pub const TABLE: [(State, Cue, State); 19] = {
     use Cue as C;
     use State as S;
     [
@@ -66,9 +74,13 @@ pub const TABLE: [(State, Cue, State); 15] = {
         (S::Paused, C::Answered, S::Finalizing),
         (S::Paused, C::Cancel, S::Cancelling),
         (S::Paused, C::Deadline, S::Finalizing),
+        (S::Finalizing, C::Lost, S::InProgress),
+        (S::Finalizing, C::Lost, S::Paused),
+        (S::Finalizing, C::Cancel, S::Cancelling),
         (S::Finalizing, C::Written, S::Completed),
         (S::Finalizing, C::Written, S::Expired),
         (S::Cancelling, C::Written, S::Cancelled),
+        (S::Cancelling, C::Abandoned, S::Cancelled),
     ]
 };
 

@@ -41,6 +41,11 @@ fn only_poison_is_given_up_where_nothing_else_fails() {
 }
 
 #[test]
+fn no_good_request_is_given_up_where_workers_are_bad_at_times() {
+    holds((0..300).map(|seed| Setup { seed, faults: false, bad_workers: true, ..Setup::default() }));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes() {
     let setup = Setup { seed: 7, ..Setup::default() };
     let (first, second) = (run(setup), run(setup));
@@ -54,7 +59,7 @@ fn the_same_seed_gives_the_same_bytes() {
 
 /// Plants a mistake; gives in how few steps it shows.
 fn planted(bug: Bug) -> usize {
-    let setups = (0..500).map(|seed| Setup { seed, steps: 150, jobs_max: 1, bug: Some(bug), ..Setup::default() });
+    let setups = (0..500).map(|seed| Setup { seed, steps: 150, jobs_max: 1, ..Setup::planted(bug) });
     let mut failed = setups.map(|setup| (setup, run(setup))).filter(|(_, report)| report.wrong.is_some());
     let (setup, report) = failed.next().unwrap_or_else(|| panic!("{bug:?} is not found"));
     told(setup, &report).0.len()
@@ -67,4 +72,38 @@ fn planted_mistakes_are_found_and_shrunk() {
         let steps = planted(*bug);
         assert!((1..=20).contains(&steps), "{bug:?} is shrunk to {steps} steps");
     }
+}
+
+/// Where nobody is asked after a failure, good requests are given up.
+#[test]
+fn a_worker_that_is_believed_whatever_it_does_is_found() {
+    shows(Bug::NoControl, "neighbours of poison are answered");
+}
+
+fn shows(bug: Bug, what: &str) {
+    let wrong = (0..300).filter_map(|seed| run(Setup { seed, ..Setup::planted(bug) }).wrong);
+    assert!(wrong.into_iter().any(|wrong| wrong.what == what), "{bug:?} is not found");
+}
+
+/// A job that WORK takes nothing of keeps no other from its end.
+#[test]
+fn a_refused_job_stops_no_other() {
+    holds((0..100).map(|seed| Setup { seed, faults: false, refused: true, ..Setup::default() }));
+    shows(Bug::RefusalStopsAll, "no job expires");
+}
+
+#[test]
+fn a_cancelled_job_ends_though_the_store_takes_nothing() {
+    holds((0..100).map(|seed| Setup { seed, faults: false, store_lost: true, ..Setup::default() }));
+    shows(Bug::NoAbandon, "every job ends");
+}
+
+/// A few thousand requests; the example's `--requests` has a million.
+#[test]
+fn no_good_request_is_given_up_whatever_befalls_the_rest() {
+    holds([Setup::judged(0)]);
+    let planted = (0..100).map(|seed| run(Setup { bug: Some(Bug::NoControl), ..Setup::judged(seed) }));
+    let found =
+        planted.filter_map(|report| report.wrong).any(|wrong| wrong.what == "neighbours of poison are answered");
+    assert!(found, "workers that are believed whatever they do are not found");
 }

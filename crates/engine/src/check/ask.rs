@@ -46,7 +46,7 @@ impl Ask {
 
 /// Four of one length after the other, so that some always share a batch, even where only equals do: sums, then boxes, of
 /// which there are two more each time.
-fn words(number: usize) -> String {
+pub fn words(number: usize) -> String {
     let (group, at) = ((number - 1) / 4, (number - 1) % 4);
     if group.is_multiple_of(2) {
         return format!("What is {} + {}?", 1 + group / 2, 1 + 2 * at);

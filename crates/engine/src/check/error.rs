@@ -5,6 +5,7 @@ use std::fmt;
 use super::{
     Manner, PROMPTS,
     said::{Said, Token},
+    vectors::LIKENESS_MIN,
 };
 use crate::{Fault, answer::Kind};
 
@@ -15,6 +16,11 @@ const EXCERPT: usize = 60;
 pub enum Error {
     #[error("sequences are mixed up: {0}")]
     Mixed(Box<Difference>),
+    #[error(
+        "sequences are mixed up: the vectors of prompt {prompt} of {PROMPTS} alone and together are alike by {likeness:.6}, \
+         where 1 is the same, and {LIKENESS_MIN} may be rounding on a GPU"
+    )]
+    Apart { prompt: usize, likeness: f64 },
     #[error("prompt {prompt} of {PROMPTS} of the check got no answer")]
     Fault { prompt: usize, source: Fault },
     #[error("prompt {prompt} of {PROMPTS} of the check was refused: {message}")]

@@ -9,13 +9,17 @@ mod error;
 mod said;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
-use futures::future::try_join_all;
+use futures::{
+    FutureExt,
+    future::{BoxFuture, try_join_all},
+};
 use tokio::sync::Semaphore;
 
 pub use self::error::{Difference, Error};
 use self::{ask::Ask, said::Said};
-use crate::{About, Engine, answer::Kind, limits::SPARE};
+use crate::{About, Engine, Task, answer::Kind, limits::SPARE};
 
 /// Of mixed lengths, from a few words to a few hundred tokens.
 pub const PROMPTS: usize = 64;
@@ -58,13 +62,19 @@ pub struct Report {
 /// Runs [`PROMPTS`] prompts one after the other, then together: as many as the engine has slots, and a few more. It takes
 /// as long as twice so many short answers; three times with [`Manner::Within`].
 pub async fn kept_apart(engine: &dyn Engine, manner: Manner) -> Result<Report, Error> {
+    match engine.about().task {
+        Task::Chat => answers(engine, manner).await,
+        Task::Embeddings => vectors::kept_apart(engine, manner).await,
+    }
+}
+
+async fn answers(engine: &dyn Engine, manner: Manner) -> Result<Report, Error> {
     let (mut asks, mut alone) = first(engine).await?;
     if let Manner::Within(_) = manner {
         asks = force(asks, &alone)?;
-        alone = all(engine, &asks, 1).await?;
+        alone = at_once(1, asks.iter().map(|ask| ask.put(engine).boxed()).collect()).await?;
     }
-    let crowd = engine.about().slots + SPARE;
-    let together = all(engine, &asks, crowd).await?;
+    let together = crowd(engine.about().slots, asks.iter().map(|ask| ask.put(engine).boxed()).collect()).await?;
     for ((ask, alone), together) in asks.iter().zip(&alone).zip(&together) {
         if let Some(at) = alone.parts_from(together, manner) {
             return Err(Error::Mixed(Box::new(Difference::new(ask.number, at, manner, alone, together))));
@@ -77,16 +87,21 @@ pub async fn kept_apart(engine: &dyn Engine, manner: Manner) -> Result<Report, E
 async fn first(engine: &dyn Engine) -> Result<(Vec<Ask>, Vec<Said>), Error> {
     let (mut asks, mut alone) = (Vec::new(), Vec::new());
     for ask in Ask::all() {
-        match ask.put(engine).await {
-            Ok(said) => {
-                asks.push(ask);
-                alone.push(said);
-            }
-            Err(Error::Refused { kind: Kind::TooLong, .. }) => {}
-            Err(error) => return Err(error),
+        if let Some(said) = fits(ask.put(engine).await)? {
+            asks.push(ask);
+            alone.push(said);
         }
     }
     enough(asks).map(|asks| (asks, alone))
+}
+
+/// What came of a prompt, unless that is too long for the engine.
+fn fits<T>(asked: Result<T, Error>) -> Result<Option<T>, Error> {
+    match asked {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Error::Refused { kind: Kind::TooLong, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The prompts once more, with answers given.
@@ -100,15 +115,24 @@ fn force(asks: Vec<Ask>, alone: &[Said]) -> Result<Vec<Ask>, Error> {
     )
 }
 
-fn enough(asks: Vec<Ask>) -> Result<Vec<Ask>, Error> {
+fn enough<T>(asks: Vec<T>) -> Result<Vec<T>, Error> {
     if asks.len() < PROMPTS_MIN { Err(Error::TooFew { left: asks.len() }) } else { Ok(asks) }
 }
 
-async fn all(engine: &dyn Engine, asks: &[Ask], at_once: usize) -> Result<Vec<Said>, Error> {
-    let places = Semaphore::new(at_once);
-    let answers = asks.iter().map(async |ask| {
-        let _place = places.acquire().await.expect("the semaphore is never closed");
-        ask.put(engine).await
-    });
-    try_join_all(answers).await
+/// One prompt's answer, on its way.
+type Asked<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
+/// As many at once as the engine has slots, and a few more.
+async fn crowd<T>(slots: usize, asked: Vec<Asked<'_, T>>) -> Result<Vec<T>, Error> {
+    at_once(slots + SPARE, asked).await
+}
+
+async fn at_once<T>(count: usize, asked: Vec<Asked<'_, T>>) -> Result<Vec<T>, Error> {
+    let places = &Semaphore::new(count);
+    try_join_all(asked.into_iter().map(|asked| placed(places, asked))).await
+}
+
+async fn placed<T>(places: &Semaphore, asked: Asked<'_, T>) -> Result<T, Error> {
+    let _place = places.acquire().await.expect("the semaphore is never closed");
+    asked.await
 }

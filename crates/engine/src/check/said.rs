@@ -53,12 +53,19 @@ struct Why {
     message: String,
 }
 
+/// Of an answer that is none.
+pub fn refused(prompt: usize, answer: &Answer) -> Error {
+    match serde_json::from_str(&answer.body) {
+        Ok(Refused { error: Why { message } }) => Error::Refused { prompt, message, kind: answer.kind },
+        Err(source) => Error::Strange { prompt, source },
+    }
+}
+
 impl Said {
     pub fn read(prompt: usize, answer: &Answer) -> Result<Self, Error> {
         let strange = |source| Error::Strange { prompt, source };
         if !answer.is_good() {
-            let Refused { error: Why { message } } = serde_json::from_str(&answer.body).map_err(strange)?;
-            return Err(Error::Refused { prompt, message, kind: answer.kind });
+            return Err(refused(prompt, answer));
         }
         let Body { choices: [choice] } = serde_json::from_str(&answer.body).map_err(strange)?;
         Ok(match choice.logprobs.and_then(|logprobs| logprobs.content) {

@@ -27,6 +27,16 @@ enum Way {
     Short(usize),
     /// It says nothing of its chances.
     Mute,
+    /// It makes embeddings.
+    Vectors,
+    /// In company it makes others, this far away.
+    Turned(f32),
+}
+
+impl Way {
+    fn task(self) -> Task {
+        if matches!(self, Self::Vectors | Self::Turned(_)) { Task::Embeddings } else { Task::Chat }
+    }
 }
 
 impl Engine for Fake {
@@ -43,13 +53,16 @@ impl Engine for Fake {
     }
 
     fn about(&self) -> About {
-        About { model: "fake".to_owned(), engine: "fake", slots: 4, device: "cuda:0".to_owned() }
+        About { model: "fake".to_owned(), engine: "fake", task: self.way.task(), slots: 4, device: "cuda:0".to_owned() }
     }
 }
 
 impl Fake {
     fn answer(&self, call: &Call, in_company: bool) -> Result<Answer, Fault> {
         let body: Value = serde_json::from_slice(&call.body).expect("JSON");
+        if let Some(text) = body["input"].as_str() {
+            return Ok(self.vector(text, in_company));
+        }
         let asked = body["messages"][0]["content"].as_str().expect("words");
         match self.way {
             Way::Fails if in_company => return Err(Fault::Overloaded),
@@ -78,6 +91,21 @@ impl Fake {
         let message = json!({"content": format!("{number}{last}")});
         let body = json!({"choices": [{"message": message, "logprobs": logprobs}]}).to_string();
         Ok(Answer::good(body, Usage::default()))
+    }
+}
+
+impl Fake {
+    fn vector(&self, text: &str, in_company: bool) -> Answer {
+        let turned = if let Way::Turned(angle) = self.way
+            && in_company
+        {
+            angle
+        } else {
+            0.0
+        };
+        let angle = text.len() as f32 + turned;
+        let body = json!({"data": [{"embedding": [angle.sin(), angle.cos()]}], "usage": {"prompt_tokens": 2}});
+        Answer::good(body.to_string(), Usage::default())
     }
 }
 
@@ -144,4 +172,15 @@ async fn an_echo_mixes_up_what_it_is_told_to() {
         let checked = kept_apart(&*engine, Manner::of(&engine.about())).await;
         assert_eq!(checked.is_err(), mix, "{checked:?}");
     }
+}
+
+#[tokio::test]
+async fn vectors_are_compared() {
+    for manner in [Manner::Exact, WITHIN] {
+        assert_eq!(check(Way::Vectors, manner).await, Ok(Report { prompts: 64, tokens: 128 }));
+        let told = check(Way::Turned(0.5), manner).await.expect_err("other vectors");
+        assert!(told.contains("the vectors of prompt 1 of 64 alone and together are alike by 0.877583"), "{told}");
+    }
+    assert!(check(Way::Turned(0.01), WITHIN).await.is_ok());
+    assert!(check(Way::Turned(0.01), Manner::Exact).await.is_err());
 }

@@ -24,7 +24,7 @@ use super::{
     Miss, Mistral,
     hook::{Draft, Hook, lock},
     kit::Task,
-    lanes::Turn,
+    lanes::{Lanes, Turn},
 };
 use crate::{
     Fault,
@@ -45,11 +45,22 @@ impl Mistral {
         generation: Generation,
         cap: usize,
     ) -> Result<Done, Miss> {
-        let (sender, mut held) = Held::new();
+        let (sender, held) = Held::new();
         let draft = Arc::new(Mutex::new(Draft { generation, broken: None, strayed: false }));
         let hook = self.hook(&draft, prompt.len(), held.left.clone());
-        let request = request(prompt, cap, hook, sender);
-        let turn = self.lanes.turn().await;
+        let response = self.lanes.ask(request(prompt, cap, hook, sender), held).await?;
+        ended(response).and_then(|()| finished(&draft, task))
+    }
+
+    fn hook(&self, draft: &Arc<Mutex<Draft>>, prompt: usize, left: Arc<AtomicBool>) -> Hook {
+        Hook { kit: self.kit.clone(), draft: draft.clone(), prompt, beats: self.beats.clone(), left }
+    }
+}
+
+impl Lanes {
+    /// One request in its turn, and the one response to it.
+    pub(super) async fn ask(&self, request: NormalRequest, mut held: Held<Response>) -> Result<Response, Fault> {
+        let turn = self.turn().await;
         let lane = turn.lane;
         held.turn = Some(turn);
         let queue = self.send(lane, Request::Normal(Box::new(request))).await?;
@@ -58,18 +69,14 @@ impl Mistral {
         // Whoever has the next turn goes first: the engine idles until then, and this answer can wait.
         yield_now().await;
         match response {
-            Some(response) => ended(response).and_then(|()| finished(&draft, task)),
-            None => Err(silence(&queue).await.into()),
+            Some(response) => Ok(response),
+            None => Err(silence(&queue).await),
         }
-    }
-
-    fn hook(&self, draft: &Arc<Mutex<Draft>>, prompt: usize, left: Arc<AtomicBool>) -> Hook {
-        Hook { kit: self.kit.clone(), draft: draft.clone(), prompt, beats: self.beats.clone(), left }
     }
 
     /// A dead thread is replaced here, by `get_sender`, once it has wholly ended. Until then its queue is closed.
     async fn send(&self, lane: usize, mut request: Request) -> Result<Sender<Request>, Fault> {
-        let engine = self.lanes.model(lane).inner();
+        let engine = self.model(lane).inner();
         for _ in 0..RESTART_TRIES_MAX {
             let queue = engine.get_sender(None).map_err(|error| died(&error.to_string()))?;
             match queue.send(request).await {
@@ -98,10 +105,17 @@ fn request(prompt: Vec<u32>, cap: usize, hook: Hook, sender: Sender<Response>) -
 fn ended(response: Response) -> Result<(), Miss> {
     match response {
         Response::Done(_) | Response::CompletionDone(_) => Ok(()),
-        Response::ModelError(message, _) | Response::CompletionModelError(message, _) => Err(fault(&message).into()),
-        Response::InternalError(error) => Err(fault(&error.to_string()).into()),
-        Response::ValidationError(error) => Err(Refusal::invalid("messages", error).into()),
-        _ => Err(Fault::Internal { message: "a response of another kind".to_owned() }.into()),
+        other => Err(missed(other, "messages")),
+    }
+}
+
+/// Why there is no answer. `param` is what the request is about.
+pub(super) fn missed(response: Response, param: &str) -> Miss {
+    match response {
+        Response::ModelError(message, _) | Response::CompletionModelError(message, _) => fault(&message).into(),
+        Response::InternalError(error) => fault(&error.to_string()).into(),
+        Response::ValidationError(error) => Refusal::invalid(param, error).into(),
+        _ => Fault::Internal { message: "a response of another kind".to_owned() }.into(),
     }
 }
 
@@ -147,7 +161,7 @@ async fn silence(queue: &Sender<Request>) -> Fault {
 }
 
 /// A receiver, and the turn of its sequence, held until the engine is done with them.
-struct Held<T: Send + 'static> {
+pub(super) struct Held<T: Send + 'static> {
     receiver: Receiver<T>,
     turn: Option<Turn>,
     /// Nobody waits any more.
@@ -156,7 +170,7 @@ struct Held<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Held<T> {
-    fn new() -> (Sender<T>, Self) {
+    pub(super) fn new() -> (Sender<T>, Self) {
         // Room for an error after the answer: the engine waits for room, and everything waits for the engine.
         let (sender, receiver) = channel(2);
         (sender, Self { receiver, turn: None, left: Arc::default(), runtime: Handle::current() })

@@ -1,17 +1,27 @@
 //! From a spec to a loaded model. What can be known wrong beforehand is told in one line.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use mistralrs::{
-    GgufModelBuilder, IsqType, MemoryGpuConfig, Model, ModelDType, PagedAttentionConfig, PagedAttentionMetaBuilder,
-    TextModelBuilder, UqffTextModelBuilder,
-    model_builder_trait::{build_gguf_pipeline, build_model_from_pipeline, build_text_pipeline},
-    parse_isq_value,
+    IsqType, MemoryGpuConfig, Model, ModelDType, PagedAttentionConfig, PagedAttentionMetaBuilder, parse_isq_value,
 };
 
-use super::{Bare, Mistral, kit::Kit, lanes::Lanes, tokenizer};
-use crate::{About, Device, Dtype, LoadError, Mistralrs, PagedAttention, Source, SpecialTokens, limits};
+use tokio::{
+    runtime::Handle,
+    task::{JoinHandle, spawn_blocking},
+};
 
+use super::{
+    Bare, Mistral,
+    builder::{Builder, Look},
+    copies::{self, Copies},
+    embedder::{Embedder, Texts},
+    kit::Kit,
+    lanes::Lanes,
+};
+use crate::{About, Device, Dtype, LoadError, Mistralrs, PagedAttention, Source, SpecialTokens, Task, limits};
+
+const LOADS_MAX: usize = 5;
 const PREFIX_CACHE_CUDA: usize = 16;
 const PAGED_SHARE: f32 = 0.85;
 
@@ -31,27 +41,61 @@ fn shared(mut models: Vec<Model>) -> Lanes {
 
 async fn load_with(spec: &Mistralrs, lanes: fn(Vec<Model>) -> Lanes) -> Result<Mistral, LoadError> {
     let Plan { name, builder, device, slots, cpu } = Plan::new(spec)?;
-    let (models, mut kit) = build(&name, builder, if cpu { slots } else { 1 }).await?;
+    let (models, mut kit) = build(&name, builder, copies(slots, cpu), Kit::of).await?;
+    let slots = if cpu { models.len() } else { slots.unwrap_or(limits::SLOTS_CUDA) };
     kit.context = spec.context.map_or(kit.context, |context| context.min(kit.context));
     kit.allow = spec.special_tokens == SpecialTokens::Allow;
-    let about = About { model: spec.name.clone().unwrap_or(name), engine: "mistralrs", slots, device };
+    let about = about(spec, name, slots, device);
     tracing::info!(model = about.model, device = about.device, slots, context = kit.context, "model loaded");
     let patience = spec.call_seconds_max.map(Duration::from_secs);
     Ok(Mistral { lanes: lanes(models), about, kit: Arc::new(kit), patience, beats: Arc::default() })
 }
 
+fn about(spec: &Mistralrs, name: String, slots: usize, device: String) -> About {
+    About { model: spec.name.clone().unwrap_or(name), engine: "mistralrs", task: spec.task, slots, device }
+}
+
+/// A model that makes embeddings, a copy for each slot on any device.
+pub async fn embeddings(spec: &Mistralrs) -> Result<Embedder, LoadError> {
+    let Plan { name, builder, device, slots, cpu } = Plan::new(spec)?;
+    let copies = if cpu { copies(slots, cpu) } else { Copies::Given(slots.unwrap_or(1)) };
+    let (models, mut texts) = build(&name, builder, copies, Texts::of).await?;
+    texts.set(spec.special_tokens == SpecialTokens::Allow, spec.context);
+    let about = about(spec, name.clone(), models.len(), device);
+    let patience = spec.call_seconds_max.map(Duration::from_secs);
+    let mut embedder =
+        Embedder { lanes: Lanes::single(models), about, texts, size: 0, patience, beats: Default::default() };
+    embedder.size = embedder.measure().await.map_err(|message| LoadError::Engine { model: name, message })?;
+    let Embedder { about, texts, size, .. } = &embedder;
+    let (model, device, slots) = (&about.model, &about.device, about.slots);
+    tracing::info!(model, device, slots, context = texts.context, size, "model loaded");
+    Ok(embedder)
+}
+
 /// The same model with the same settings, and nothing around it.
 pub async fn bare(spec: &Mistralrs) -> Result<Bare, LoadError> {
+    if spec.task != Task::Chat {
+        return Err(wrong("task", "only chats are measured"));
+    }
     let Plan { name, builder, slots, cpu, .. } = Plan::new(spec)?;
-    let (copies, in_flight) = if cpu { (slots, slots) } else { (1, slots + limits::SPARE) };
-    Ok(Bare { copies: build(&name, builder, copies).await?.0, in_flight })
+    let models = build(&name, builder, copies(slots, cpu), Kit::of).await?.0;
+    let in_flight = if cpu { models.len() } else { slots.unwrap_or(limits::SLOTS_CUDA) + limits::SPARE };
+    Ok(Bare { copies: models, in_flight })
+}
+
+const fn copies(slots: Option<usize>, cpu: bool) -> Copies {
+    match slots {
+        _ if !cpu => Copies::Given(1),
+        Some(slots) => Copies::Given(slots),
+        None => Copies::Fitting,
+    }
 }
 
 struct Plan {
     name: String,
     builder: Builder,
     device: String,
-    slots: usize,
+    slots: Option<usize>,
     cpu: bool,
 }
 
@@ -59,63 +103,103 @@ impl Plan {
     fn new(spec: &Mistralrs) -> Result<Self, LoadError> {
         let source = &spec.model;
         let name = source_name(source)?.to_owned();
+        fits(spec)?;
         let settings = Settings::new(spec)?;
         let (device, slots, cpu) = (device_name(&settings.device), settings.slots, settings.device.is_cpu());
-        Ok(Self { name, builder: Builder::new(source, settings)?, device, slots, cpu })
+        Ok(Self { name, builder: Builder::new(spec.task, source, settings)?, device, slots, cpu })
+    }
+}
+
+/// Settings that say nothing of a model without a cache and without turns.
+fn fits(spec: &Mistralrs) -> Result<(), LoadError> {
+    let set = [
+        ("prefix_cache", spec.prefix_cache.is_some()),
+        ("paged_attention", spec.paged_attention == PagedAttention::On),
+        ("paged_memory_share", spec.paged_memory_share.is_some()),
+        ("paged_memory_mib", spec.paged_memory_mib.is_some()),
+        ("paged_block_tokens", spec.paged_block_tokens.is_some()),
+        ("model.chat_template", spec.model.chat_template.is_some()),
+    ];
+    match set.into_iter().find(|(_, is_set)| spec.task == Task::Embeddings && *is_set) {
+        Some((field, _)) => Err(wrong(field, "not together with task = \"embeddings\"")),
+        None => Ok(()),
     }
 }
 
 /// Copies of a model, and what comes with the first. Loading blocks its thread for as long as it takes, and panics on
 /// some broken models.
-async fn build(name: &str, builder: Builder, copies: usize) -> Result<(Vec<Model>, Kit), LoadError> {
+async fn build<T: Send + 'static>(
+    name: &str,
+    builder: Builder,
+    copies: Copies,
+    of: Look<T>,
+) -> Result<(Vec<Model>, T), LoadError> {
     let failed = |message: String| LoadError::Engine { model: name.to_owned(), message: message.replace('\n', " ") };
-    let (mut models, mut kit) = (Vec::with_capacity(copies), None);
-    for builder in std::iter::repeat_n(builder, copies) {
-        let runtime = tokio::runtime::Handle::current();
-        match tokio::task::spawn_blocking(move || runtime.block_on(builder.build())).await {
-            Ok(Ok((model, its))) => {
-                models.push(model);
-                kit.get_or_insert(its);
-            }
-            Ok(Err(message)) => return Err(failed(message)),
-            Err(panicked) => return Err(failed(panicked.to_string())),
+    let (mut models, mut found, mut wanted, before) = (Vec::new(), None, 1, copies::used());
+    while models.len() < wanted {
+        let load = || {
+            let (runtime, builder) = (Handle::current(), builder.clone());
+            spawn_blocking(move || runtime.block_on(builder.build(of)))
+        };
+        let (model, its) = past_the_race(load).await.map_err(failed)?;
+        models.push(model);
+        if found.replace(its).is_none() {
+            let first = copies::used().zip(before).map(|(after, before)| after.saturating_sub(before));
+            wanted = copies.count(first);
         }
     }
-    let kit = kit.ok_or_else(|| wrong("slots", "at least 1"))?;
-    Ok((models, kit))
+    let found = found.ok_or_else(|| wrong("slots", "at least 1"))?;
+    Ok((models, found))
 }
 
-fn wrong(field: &'static str, why: impl Into<String>) -> LoadError {
+/// On a busy machine about one load in some hundreds panics: mistral.rs 0.8.1 asks for a model's name by `try_lock`, and
+/// the thread that it has just begun may hold the model.
+async fn past_the_race<T>(mut load: impl FnMut() -> JoinHandle<Result<T, String>>) -> Result<T, String> {
+    for _ in 1..LOADS_MAX {
+        match load().await {
+            Err(panicked) if panicked.to_string().contains("TryLockError") => {}
+            Err(panicked) => return Err(panicked.to_string()),
+            Ok(loaded) => return loaded,
+        }
+    }
+    load().await.unwrap_or_else(|panicked| Err(panicked.to_string()))
+}
+
+pub(super) fn wrong(field: &'static str, why: impl Into<String>) -> LoadError {
     LoadError::Spec { field, why: why.into() }
 }
 
 /// A spec with every default filled in.
-struct Settings {
-    device: mistralrs::Device,
-    dtype: Option<ModelDType>,
-    isq: Option<IsqType>,
-    slots: usize,
-    prefix_cache: Option<usize>,
-    paged: Option<PagedAttentionConfig>,
+pub(super) struct Settings {
+    pub device: mistralrs::Device,
+    pub dtype: Option<ModelDType>,
+    pub isq: Option<IsqType>,
+    slots: Option<usize>,
+    pub prefix_cache: Option<usize>,
+    pub paged: Option<PagedAttentionConfig>,
 }
 
 impl Settings {
     fn new(spec: &Mistralrs) -> Result<Self, LoadError> {
         let device = device(spec.device)?;
         let cpu = device.is_cpu();
-        let slots = spec.slots.unwrap_or(if cpu { limits::SLOTS_CPU } else { limits::SLOTS_CUDA });
-        if slots == 0 {
+        if spec.slots == Some(0) {
             return Err(wrong("slots", "at least 1"));
         }
         let kept = spec.prefix_cache.unwrap_or(if cpu { 0 } else { PREFIX_CACHE_CUDA });
         Ok(Self {
             dtype: dtype(spec.dtype, cpu),
             isq: isq(spec.isq.as_deref(), &device)?,
-            slots,
+            slots: spec.slots,
             prefix_cache: (kept > 0).then_some(kept),
             paged: paged(spec, cpu)?,
             device,
         })
+    }
+
+    /// Sequences that mistral.rs is to run together.
+    pub fn at_once(&self) -> usize {
+        self.slots.unwrap_or(if self.device.is_cpu() { 1 } else { limits::SLOTS_CUDA })
     }
 }
 
@@ -193,114 +277,32 @@ fn source_name(source: &Source) -> Result<&str, LoadError> {
     }
 }
 
-#[derive(Clone)]
-enum Builder {
-    Text(Box<TextModelBuilder>),
-    Gguf(Box<GgufModelBuilder>),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::Mutex;
 
-/// The builders have these methods in common, and no trait.
-macro_rules! common {
-    ($builder:expr, $source:expr, $settings:expr) => {{
-        let mut builder = $builder.with_max_num_seqs($settings.slots).with_prefix_cache_n($settings.prefix_cache);
-        if let Some(paged) = $settings.paged {
-            builder = builder.with_paged_attn(paged);
-        }
-        if $settings.device.is_cpu() {
-            builder = builder.with_force_cpu();
-        }
-        if let Some(revision) = &$source.revision {
-            builder = builder.with_hf_revision(revision);
-        }
-        if let Some(template) = &$source.chat_template {
-            builder = builder.with_jinja_explicit(existing(template)?);
-        }
-        builder
-    }};
-}
-
-impl Builder {
-    fn new(source: &Source, settings: Settings) -> Result<Self, LoadError> {
-        match source {
-            Source { folder: Some(folder), .. } => {
-                has(folder, &["config.json", "tokenizer.json"])?;
-                text(TextModelBuilder::new(folder), source, settings)
-            }
-            Source { hub: Some(id), .. } => text(TextModelBuilder::new(id), source, settings),
-            Source { uqff: Some(place), .. } => {
-                let first = files(place, source)?.iter().map(Into::into).collect();
-                text(UqffTextModelBuilder::new(place, first).into_inner(), source, settings)
-            }
-            Source { gguf: Some(place), .. } => gguf(place, source, settings),
-            _ => Err(wrong("model", "missing")),
-        }
+    /// Loads of which the first so many panic.
+    async fn load(panics: usize, message: &'static str) -> (usize, Result<u32, String>) {
+        let mut tries = 0;
+        let loaded = past_the_race(|| {
+            tries += 1;
+            let is_bad = tries <= panics;
+            tokio::spawn(async move { if is_bad { panic!("{message}") } else { Ok(7) } })
+        });
+        let loaded = loaded.await;
+        (tries, loaded)
     }
 
-    async fn build(self) -> Result<(Model, Kit), String> {
-        let built = match self {
-            Self::Text(builder) => build_text_pipeline(*builder).await,
-            Self::Gguf(builder) => build_gguf_pipeline(*builder).await,
-        };
-        let (pipeline, scheduler, rest) = built.map_err(|error| format!("{error:#}"))?;
-        let kit = Kit::of(&*pipeline.lock().await)?;
-        Ok((build_model_from_pipeline(pipeline, scheduler, rest).await, kit))
-    }
-}
-
-fn text(builder: TextModelBuilder, source: &Source, settings: Settings) -> Result<Builder, LoadError> {
-    let mut builder = common!(builder, source, settings);
-    if let Some(dtype) = settings.dtype {
-        builder = builder.with_dtype(dtype);
-    }
-    if let Some(isq) = settings.isq {
-        builder = builder.with_isq(isq);
-    }
-    if let Some(tokenizer) = &source.tokenizer {
-        builder = builder.with_tokenizer_json(existing(tokenizer)?);
-    }
-    Ok(Builder::Text(Box::new(builder)))
-}
-
-fn gguf(place: &str, source: &Source, settings: Settings) -> Result<Builder, LoadError> {
-    if settings.isq.is_some() {
-        return Err(wrong("isq", "GGUF files are quantised already"));
-    }
-    let builder = GgufModelBuilder::new(place, files(place, source)?.to_vec());
-    let mut builder = common!(builder, source, settings);
-    if let Some(tokenizer) = &source.tokenizer {
-        builder = builder.with_tok_model_id(tokenizer::found(tokenizer)?);
-    }
-    Ok(Builder::Gguf(Box::new(builder)))
-}
-
-fn files<'a>(place: &str, source: &'a Source) -> Result<&'a [String], LoadError> {
-    if source.files.is_empty() {
-        return Err(wrong("model", "`files` names no file"));
-    }
-    if Path::new(place).is_dir() {
-        has(place, &source.files)?;
-    }
-    Ok(&source.files)
-}
-
-fn has(folder: &str, files: &[impl AsRef<str>]) -> Result<(), LoadError> {
-    let folder = Path::new(folder);
-    if !folder.is_dir() {
-        return Err(LoadError::NoFolder(folder.to_owned()));
-    }
-    match files.iter().find(|file| !folder.join(file.as_ref()).is_file()) {
-        Some(file) => Err(LoadError::NoFile { folder: folder.to_owned(), file: file.as_ref().to_owned() }),
-        None => Ok(()),
-    }
-}
-
-fn existing(file: &str) -> Result<String, LoadError> {
-    let path = Path::new(file);
-    match path.is_file() {
-        true => Ok(file.to_owned()),
-        false => Err(LoadError::NoFile {
-            folder: path.parent().unwrap_or(Path::new(".")).to_owned(),
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        }),
+    #[tokio::test]
+    async fn a_load_that_lost_a_race_is_begun_again() {
+        let held = Mutex::new(());
+        let _held = held.lock().await;
+        let message: &str = format!("{:?}", held.try_lock().unwrap_err()).leak();
+        assert_eq!(load(2, message).await, (3, Ok(7)));
+        let (tries, loaded) = load(9, message).await;
+        assert!(tries == LOADS_MAX && loaded.unwrap_err().contains(message));
+        let (tries, loaded) = load(9, "no such tensor").await;
+        assert!(tries == 1 && loaded.unwrap_err().contains("no such tensor"));
     }
 }

@@ -1,6 +1,9 @@
 //! mistral.rs as an engine: it computes logits, and which token is taken is decided here (`generation`).
 
 mod bare;
+mod builder;
+mod copies;
+mod embedder;
 mod hook;
 mod kit;
 mod lanes;
@@ -30,7 +33,7 @@ use crate::{
 };
 
 pub use bare::Bare;
-pub use load::{bare, load, load_mixing};
+pub use load::{bare, embeddings, load, load_mixing};
 
 pub struct Mistral {
     lanes: Lanes,
@@ -61,14 +64,7 @@ impl From<Fault> for Miss {
 
 impl Engine for Mistral {
     fn run(&self, call: Call) -> BoxFuture<'_, Result<Answer, Fault>> {
-        async move {
-            match self.patiently(call).await {
-                Err(Miss::Refused(refusal)) => Ok(refusal.into()),
-                Err(Miss::Fault(fault)) => Err(fault),
-                Ok(answer) => Ok(answer),
-            }
-        }
-        .boxed()
+        patiently(self.patience, self.answer(call)).boxed()
     }
 
     fn about(&self) -> About {
@@ -80,15 +76,25 @@ impl Engine for Mistral {
     }
 }
 
-impl Mistral {
-    async fn patiently(&self, call: Call) -> Result<Answer, Miss> {
-        let Some(patience) = self.patience else {
-            return self.answer(call).await;
-        };
-        let late = |_| Fault::Timeout { seconds: patience.as_secs() };
-        tokio::time::timeout(patience, self.answer(call)).await.map_err(late)?
+/// An answer, for which `patience` is the longest wait.
+async fn patiently(
+    patience: Option<Duration>,
+    answer: impl Future<Output = Result<Answer, Miss>>,
+) -> Result<Answer, Fault> {
+    let answer = match patience {
+        None => answer.await,
+        Some(patience) => tokio::time::timeout(patience, answer)
+            .await
+            .unwrap_or(Err(Fault::Timeout { seconds: patience.as_secs() }.into())),
+    };
+    match answer {
+        Err(Miss::Refused(refusal)) => Ok(refusal.into()),
+        Err(Miss::Fault(fault)) => Err(fault),
+        Ok(answer) => Ok(answer),
     }
+}
 
+impl Mistral {
     async fn answer(&self, Call { endpoint, body, key }: Call) -> Result<Answer, Miss> {
         let body = Body::read(endpoint, &body)?;
         let n = body.n;

@@ -134,7 +134,9 @@ pub fn write(endpoint: Endpoint, model: &str, choices: &[Choice], usage: Usage) 
     let numbered = choices.iter().enumerate();
     let body = match endpoint {
         Endpoint::Chat => body("chatcmpl-", "chat.completion", model, numbered.map(chat).collect(), usage),
-        Endpoint::Completions => body("cmpl-", "text_completion", model, numbered.map(text).collect(), usage),
+        Endpoint::Completions | Endpoint::Embeddings => {
+            body("cmpl-", "text_completion", model, numbered.map(text).collect(), usage)
+        }
     };
     Answer::good(body, usage)
 }

@@ -22,6 +22,8 @@ pub struct Calls(Mutex<Inner>);
 struct Inner {
     waiting: HashMap<u64, oneshot::Sender<Outcome>>,
     last: u64,
+    /// Answers, and times that tokens came.
+    beats: u64,
     stall: Stall,
     /// Why there can be no more.
     over: Option<Fault>,
@@ -46,6 +48,7 @@ impl Calls {
         if !matches!(outcome, Err(Fault::Timeout { .. })) {
             inner.stall.heard(now());
         }
+        inner.beats += u64::from(outcome.is_ok());
         if let Some(call) = inner.remove(id) {
             // A caller that went away in this moment needs no answer.
             let _ = call.send(outcome);
@@ -54,7 +57,13 @@ impl Calls {
 
     /// The engine works, though no answer is whole yet.
     pub fn beat(&self) {
-        self.inner().stall.heard(now());
+        let mut inner = self.inner();
+        inner.stall.heard(now());
+        inner.beats += 1;
+    }
+
+    pub fn beats(&self) -> u64 {
+        self.inner().beats
     }
 
     /// Whether the call was still waiting.

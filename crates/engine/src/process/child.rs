@@ -97,7 +97,7 @@ async fn first(requests: &mut Requests) -> Result<Option<Load>, Error> {
 
 /// A listener that never looks: the signals do nothing.
 fn keep_signals() -> io::Result<()> {
-    drop((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?));
+    drop((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?));
     Ok(())
 }
 

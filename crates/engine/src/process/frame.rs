@@ -1,7 +1,7 @@
 //! What worker and engine say to each other, and how: a frame is its length in four bytes, big-endian, and so many
 //! bytes of MessagePack. Pure.
 use super::limits::FRAME_BYTES_MAX;
-use crate::{About, Answer, Endpoint, Fault, Key, Kind, Spec};
+use crate::{About, Answer, Endpoint, Fault, Key, Spec};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -51,7 +51,7 @@ pub enum Response {
     Beat,
 }
 
-/// [`About`] without the engine's kind, which the worker knows.
+/// [`About`] without the engine's kind and task, which the worker knows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     pub model: String,
@@ -64,8 +64,9 @@ impl Ready {
         Self { model: about.model, slots: about.slots, device: about.device }
     }
 
-    pub fn about(self, kind: Kind) -> About {
-        About { model: self.model, engine: kind.as_str(), slots: self.slots, device: self.device }
+    pub fn about(self, spec: &Spec) -> About {
+        let (engine, task) = (spec.kind().as_str(), spec.task());
+        About { model: self.model, engine, task, slots: self.slots, device: self.device }
     }
 }
 

@@ -32,11 +32,13 @@ pub struct Hosted {
 struct Now {
     line: Option<Arc<Line>>,
     pid: Option<u32>,
+    /// Why the last try to start it again failed.
+    broken: Option<String>,
 }
 
 impl Now {
     fn of(process: &Process) -> Self {
-        Self { line: Some(process.line()), pid: process.pid() }
+        Self { line: Some(process.line()), pid: process.pid(), broken: None }
     }
 }
 
@@ -66,7 +68,7 @@ impl Hosted {
         let restarts = Arc::new(AtomicU32::new(0));
         let keeper = Keeper {
             pool: pool.clone(),
-            settings,
+            settings: settings.found(&about),
             restarted: Box::new(restarted),
             about: about.clone(),
             restarts: restarts.clone(),
@@ -109,6 +111,21 @@ impl Engine for Hosted {
         self.line().map(drop).boxed()
     }
 
+    fn beats(&self) -> u64 {
+        self.now.borrow().line.as_ref().map_or(0, |line| line.beats())
+    }
+
+    fn renew(&self) -> bool {
+        if let Some(line) = self.now.borrow().line.as_ref().filter(|line| !line.is_over()) {
+            line.give_up();
+        }
+        true
+    }
+
+    fn broken(&self) -> Option<String> {
+        self.now.borrow().broken.clone()
+    }
+
     fn restarts(&self) -> u32 {
         self.restarts.load(Ordering::Relaxed)
     }
@@ -121,11 +138,11 @@ impl Keeper {
             let up = Instant::now();
             let end = process.serve(self.settings.stall).await;
             tell.send_replace(Now::default());
-            process = self.again(&end, up.elapsed()).await;
+            process = self.again(&end, up.elapsed(), &tell).await;
         }
     }
 
-    async fn again(&mut self, end: &End, ran: Duration) -> Process {
+    async fn again(&mut self, end: &End, ran: Duration, tell: &watch::Sender<Now>) -> Process {
         let mut delay = self.delay.next(ran);
         let (pool, seconds) = (&self.pool, delay.as_secs_f64());
         tracing::error!(%pool, cause = %end, delay_s = seconds, "the engine died; it is started again");
@@ -139,6 +156,7 @@ impl Keeper {
                     return process;
                 }
                 Err(error) => {
+                    tell.send_replace(Now { broken: Some(error.to_string()), ..Now::default() });
                     delay = self.delay.next(Duration::ZERO);
                     let (pool, seconds) = (&self.pool, delay.as_secs_f64());
                     tracing::error!(%pool, %error, delay_s = seconds, "the engine could not be started again; it is tried again");

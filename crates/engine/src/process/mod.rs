@@ -40,4 +40,12 @@ impl Settings {
         let wait = Duration::from_secs(limits::WAIT_SECONDS_MAX);
         Self { program: Program::own(), engine, setup, stall: None, wait }
     }
+
+    /// With the slots that it found on a CPU: how many copies fit may look otherwise the next time.
+    fn found(mut self, about: &crate::About) -> Self {
+        if about.device == "cpu" {
+            self.engine = self.engine.with_slots(about.slots);
+        }
+        self
+    }
 }

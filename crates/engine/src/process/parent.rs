@@ -18,9 +18,12 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, ChildStdin, ChildStdout, Command},
+    sync::Notify,
     time::timeout,
 };
 use tokio_util::task::AbortOnDropHandle;
+
+const GIVEN_UP: &str = "it failed with what every engine can answer";
 
 /// The jetbatch that runs as the engine's process.
 #[derive(Debug, Clone)]
@@ -58,6 +61,7 @@ impl Program {
 pub struct Line {
     calls: Calls,
     outbox: Outbox,
+    given_up: Notify,
 }
 
 impl Line {
@@ -73,6 +77,16 @@ impl Line {
 
     pub fn is_over(&self) -> bool {
         self.calls.is_over()
+    }
+
+    /// It is to end: nothing more is asked of it.
+    pub fn give_up(&self) {
+        self.calls.fail(&Fault::Died { message: GIVEN_UP.to_owned() });
+        self.given_up.notify_one();
+    }
+
+    pub fn beats(&self) -> u64 {
+        self.calls.beats()
     }
 
     fn end(&self, end: &End) {
@@ -112,7 +126,7 @@ impl Process {
         let load = Request::Load(Box::new(Load { spec, setup }));
         process.line.outbox.put(&load).map_err(|error| Error::Ended(error.into()))?;
         match process.responses.next().await {
-            Ok(Some(Response::Ready(ready))) => Ok((process, ready.about(settings.engine.kind()))),
+            Ok(Some(Response::Ready(ready))) => Ok((process, ready.about(&settings.engine))),
             Ok(Some(Response::Failed(why))) => Err(Error::Load(why)),
             Ok(Some(_)) => Err(Error::Ended(process.kill(End::Strange).await)),
             Ok(None) => Err(Error::Ended(process.exit().await)),
@@ -145,6 +159,7 @@ impl Process {
             heard = hear(&mut self.responses, &self.line.calls) => heard,
             _ = self.child.wait() => self.rest().await,
             end = stuck(&self.line.calls, stall) => Some(end),
+            () = self.line.given_up.notified() => Some(End::Dead { message: GIVEN_UP.to_owned() }),
         };
         match end {
             Some(end) => self.kill(end).await,

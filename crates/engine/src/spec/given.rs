@@ -2,15 +2,20 @@
 //!
 //! serde's own tagged enums read every value before they know the kind, and then take no number that is written as text,
 //! as one in an environment variable is.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::{Behaviour, Check, Device, Dtype, Echo, Kind, Mistralrs, PagedAttention, Source, Spec, SpecialTokens};
+use super::{
+    Behaviour, Check, Device, Dtype, Echo, Kind, Mistralrs, Openai, PagedAttention, Slots, Spec, SpecialTokens, Stream,
+    Task,
+    forms::{Model, Texts},
+};
 
 const MISTRALRS: &[&str] = &[
     "model",
     "name",
+    "task",
     "slots",
     "context",
     "prefix_cache",
@@ -25,6 +30,18 @@ const MISTRALRS: &[&str] = &[
     "special_tokens",
     "check",
 ];
+const OPENAI: &[&str] = &[
+    "base_urls",
+    "model",
+    "api_key_env",
+    "headers",
+    "ca",
+    "slots",
+    "slots_max",
+    "stream",
+    "call_seconds_max",
+    "check",
+];
 const ECHO: &[&str] = &["name", "slots", "check", "echo"];
 
 /// The settings of a kind.
@@ -32,6 +49,7 @@ pub(super) const fn takes(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Mistralrs => MISTRALRS,
         Kind::Echo => ECHO,
+        Kind::Openai => OPENAI,
     }
 }
 
@@ -42,6 +60,10 @@ pub enum Misplaced {
     Unknown { key: String, kind: Kind },
     #[error("`{key}` is missing, which an engine of kind '{}' needs", kind.as_str())]
     Missing { key: &'static str, kind: Kind },
+    #[error("`model` is a name, and an engine of kind '{}' needs to know where the model lies, as {{ folder = \"...\" }}", .0.as_str())]
+    Named(Kind),
+    #[error("`model` is a place, and an engine of kind '{}' takes the model's name at the server", .0.as_str())]
+    Placed(Kind),
 }
 
 macro_rules! given {
@@ -67,9 +89,10 @@ macro_rules! given {
 }
 
 given! {
-    model: Source,
+    model: Model,
     name: String,
-    slots: usize,
+    task: Task,
+    slots: Slots,
     context: usize,
     prefix_cache: usize,
     isq: String,
@@ -83,6 +106,12 @@ given! {
     special_tokens: SpecialTokens,
     check: Check,
     echo: Behaviour,
+    base_urls: Texts,
+    api_key_env: String,
+    headers: BTreeMap<String, String>,
+    ca: PathBuf,
+    slots_max: usize,
+    stream: Stream,
 }
 
 impl TryFrom<Given> for Spec {
@@ -96,15 +125,21 @@ impl TryFrom<Given> for Spec {
         match kind {
             Kind::Mistralrs => Ok(mistralrs(given)?.into()),
             Kind::Echo => Ok(echo(given).into()),
+            Kind::Openai => Ok(openai(given)?.into()),
         }
     }
 }
 
 fn mistralrs(given: Given) -> Result<Mistralrs, Misplaced> {
     Ok(Mistralrs {
-        model: given.model.ok_or(Misplaced::Missing { key: "model", kind: given.kind })?,
+        model: match given.model {
+            Some(Model::At(source)) => source,
+            Some(Model::Named(_)) => return Err(Misplaced::Named(given.kind)),
+            None => return Err(Misplaced::Missing { key: "model", kind: given.kind }),
+        },
         name: given.name,
-        slots: given.slots,
+        task: given.task.unwrap_or_default(),
+        slots: number(given.slots),
         context: given.context,
         prefix_cache: given.prefix_cache,
         isq: given.isq,
@@ -123,8 +158,36 @@ fn mistralrs(given: Given) -> Result<Mistralrs, Misplaced> {
 fn echo(given: Given) -> Echo {
     Echo {
         name: given.name,
-        slots: given.slots,
+        slots: number(given.slots),
         check: given.check.unwrap_or_default(),
         echo: given.echo.unwrap_or_default(),
+    }
+}
+
+fn openai(given: Given) -> Result<Openai, Misplaced> {
+    let missing = Misplaced::Missing { key: "base_urls", kind: given.kind };
+    Ok(Openai {
+        base_urls: given.base_urls.ok_or(missing)?.0,
+        model: match given.model {
+            Some(Model::Named(name)) => Some(name),
+            Some(Model::At(_)) => return Err(Misplaced::Placed(given.kind)),
+            None => None,
+        },
+        api_key_env: given.api_key_env,
+        headers: given.headers.unwrap_or_default(),
+        ca: given.ca,
+        slots: given.slots.unwrap_or_default(),
+        slots_max: given.slots_max,
+        stream: given.stream.unwrap_or_default(),
+        call_seconds_max: given.call_seconds_max,
+        check: given.check.unwrap_or_default(),
+    })
+}
+
+/// Of engines that choose a number themselves where none is given.
+const fn number(slots: Option<Slots>) -> Option<usize> {
+    match slots {
+        Some(Slots::Fixed(slots)) => Some(slots),
+        Some(Slots::Auto) | None => None,
     }
 }

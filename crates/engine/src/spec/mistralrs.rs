@@ -1,7 +1,7 @@
 //! What mistral.rs takes.
 use serde::{Deserialize, Serialize};
 
-use super::Check;
+use super::{Check, Task};
 
 /// An engine of kind `mistralrs`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -9,10 +9,14 @@ pub struct Mistralrs {
     pub model: Source,
     /// The model's name in answers that name none. Default: the folder or hub id as written.
     pub name: Option<String>,
-    /// Sequences that run together. On a CPU each of them has its own copy of the model in memory, for mistral.rs
-    /// 0.8.1 mixes up sequences that share one there. Default: 1 on a CPU, 128 with CUDA.
+    /// Default: `chat`.
+    pub task: Task,
+    /// Sequences that run together. On a CPU each of them has its own copy of the model in memory, for mistral.rs 0.8.1
+    /// mixes up sequences that share one there; with embeddings on any device, for their last bits depend on the batch.
+    /// Default: with CUDA 128, and 1 with embeddings; on a CPU one for each core, while all copies together stay under an
+    /// eighth of the memory.
     pub slots: Option<usize>,
-    /// Tokens of prompt and answer together. Default, and most: what the model was made for.
+    /// Tokens of prompt and answer together, or of a text. Default, and most: what the model was made for.
     pub context: Option<usize>,
     /// Sequences whose cache is kept for a later prompt with the same beginning; 0 keeps none. Default: 0 on a CPU,
     /// 16 with CUDA.
@@ -47,6 +51,7 @@ impl Mistralrs {
         Self {
             model,
             name: None,
+            task: Task::default(),
             slots: None,
             context: None,
             prefix_cache: None,
@@ -60,6 +65,16 @@ impl Mistralrs {
             call_seconds_max: None,
             special_tokens: SpecialTokens::default(),
             check: Check::default(),
+        }
+    }
+
+    /// Whether it runs with paged attention, as far as that is written down.
+    pub fn is_paged(&self) -> bool {
+        match self.paged_attention {
+            _ if self.task == Task::Embeddings => false,
+            PagedAttention::On => true,
+            PagedAttention::Off => false,
+            PagedAttention::Auto => self.device == Device::Cuda,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     cleanup::{self, perform},
     expire,
-    orphan::{self, Chore, Found, orphans},
+    orphan::{Chore, Found, orphans},
     scan,
     upload_refs::UploadRefs,
 };
@@ -11,7 +11,7 @@ use crate::{
     log::{Change, Log},
     shared::Shared,
 };
-use domain::{Event, Job, JobId};
+use domain::{Event, Job, JobId, archive::Leftover};
 use std::{
     collections::{HashSet, VecDeque},
     time::Duration,
@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-const CHORES_AT_ONCE: usize = 4;
+const CHORES_AT_ONCE: usize = 16;
 /// More than that wait for the next sweep.
 const CHORES_MAX: usize = 10_000;
 /// Between a failure and the next try of anything.
@@ -74,8 +74,8 @@ impl Cleaner {
     }
 
     /// Learns of an event that was just folded. While the log is read for the first time (`is_live` is false) nothing
-    /// is done: the sweep at the start finds what is left.
-    pub fn note(&mut self, change: &Change, active: Option<&Job>, is_live: bool) {
+    /// is done: the sweep at the start finds what is left. `leftover`: of the event.
+    pub fn note(&mut self, change: &Change, active: Option<&Job>, leftover: Option<Leftover>, is_live: bool) {
         let job = change.job;
         match &change.event {
             // Not legal, so it changes nothing.
@@ -86,15 +86,13 @@ impl Cleaner {
                 let chores = [Some(Chore::Job(job)), upload.map(Chore::Upload)];
                 chores.into_iter().flatten().filter(|_| is_live).for_each(|chore| self.push(chore));
             }
-            Event::JobEnded(_) if is_live => self.push(Chore::Rest(job)),
-            Event::ChunkDone(done) if is_live => {
-                let segment = done.chunk.segment;
-                if active.is_none_or(|active| orphan::is_late(active, segment)) {
-                    tracing::debug!(%job, segment, "a result came too late");
-                    self.push(Chore::Segment(job, segment));
-                }
-            }
             event => self.upload_refs.note(job, event),
+        }
+        match leftover.filter(|_| is_live) {
+            Some(Leftover::Rest) => self.push(Chore::Rest(job)),
+            Some(Leftover::Results) => self.push(Chore::Results(job)),
+            Some(Leftover::Segment(segment)) => self.push(Chore::Segment(job, segment)),
+            None => {}
         }
     }
 

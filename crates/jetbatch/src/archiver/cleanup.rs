@@ -1,12 +1,9 @@
 //! Removes what nobody needs any more. Each may be done again, by any archiver, at any time.
 use super::orphan::Chore;
-use crate::{
-    bus::ReadError,
-    shared::Shared,
-    store::{StoreError, paths},
-};
+use crate::{bus::ReadError, paths, shared::Shared};
 use bus::Stream;
 use domain::JobId;
+use store::StoreError;
 use wire::{Filter, stream};
 
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +19,7 @@ pub async fn perform(shared: &Shared, chore: Chore) -> Result<(), Error> {
         Chore::Job(job) => deleted(shared, job).await,
         Chore::Upload(upload) => Ok(shared.store.delete(&paths::upload(upload)).await?),
         Chore::Rest(job) => rest(shared, job).await,
+        Chore::Results(job) => purge(shared, stream::RESULTS, Filter::JobResults(job)).await,
         Chore::Segment(job, segment) => self::segment(shared, job, segment).await,
     }
 }
@@ -39,7 +37,7 @@ async fn rest(shared: &Shared, job: JobId) -> Result<(), Error> {
     purge(shared, stream::RESULTS, Filter::JobInputs(job)).await
 }
 
-pub async fn segment(shared: &Shared, job: JobId, segment: u32) -> Result<(), Error> {
+async fn segment(shared: &Shared, job: JobId, segment: u32) -> Result<(), Error> {
     purge(shared, stream::RESULTS, Filter::SegmentResults(job, segment)).await?;
     purge(shared, stream::RESULTS, Filter::SegmentInputs(job, segment)).await
 }

@@ -6,7 +6,7 @@ use crate::{
     config::Age,
     shared::Shared,
 };
-use domain::{JobId, Millis, decide::Command};
+use domain::{JobId, Timestamp, command::Command};
 use futures::StreamExt;
 use serde::Deserialize;
 use wire::{bucket, stream};
@@ -35,7 +35,7 @@ struct Stored {
 #[derive(Deserialize)]
 struct Status {
     id: JobId,
-    ended_at: Option<Millis>,
+    ended_at: Option<Timestamp>,
 }
 
 /// Appends the deletions that are due. Refuses where the log is behind the statuses.
@@ -52,7 +52,7 @@ pub async fn delete_old(shared: &Shared, age: Age) -> Result<(), Error> {
     Ok(())
 }
 
-async fn due(bus: &Bus, is_old: impl Fn(Millis) -> bool) -> Result<Vec<JobId>, Error> {
+async fn due(bus: &Bus, is_old: impl Fn(Timestamp) -> bool) -> Result<Vec<JobId>, Error> {
     let mut statuses = bus.bucket(bucket::STATUS).watch(">").await?;
     let (mut due, mut newest) = (Vec::new(), None);
     while !statuses.caught_up() {
@@ -71,10 +71,10 @@ async fn due(bus: &Bus, is_old: impl Fn(Millis) -> bool) -> Result<Vec<JobId>, E
 }
 
 /// Whether it was not deleted before. What fails is the next sweep's.
-async fn delete(bus: &Bus, job: JobId, at: Millis) -> bool {
+async fn delete(bus: &Bus, job: JobId, at: Timestamp) -> bool {
     match execute(bus, job, None, Command::Delete { at }, None).await {
         Ok(done) => done,
-        Err(command::Error::Refused(refusal)) => {
+        Err(command::Error::Denied(refusal)) => {
             tracing::debug!(%job, %refusal, "an old job is not deleted");
             false
         }

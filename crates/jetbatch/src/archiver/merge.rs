@@ -28,7 +28,7 @@ impl Open {
     /// Fits the chunk's plan, or it would shift other requests' answers.
     pub fn new(results: Results, requests: u32) -> Result<Self, Misfit> {
         let bytes: usize = results.sizes.iter().map(|size| *size as usize).sum();
-        if results.sizes.len() != requests as usize || bytes != results.lines.len() {
+        if results.sizes.len() != requests as usize || bytes != results.lines.bytes().len() {
             return Err(Misfit);
         }
         Ok(Self { results, next: 0, at: 0 })
@@ -43,7 +43,7 @@ impl Open {
     pub fn take(&mut self, count: usize, files: &mut Files) {
         if self.results.errors.is_empty() {
             let bytes: usize = self.results.sizes[self.next..self.next + count].iter().map(|size| *size as usize).sum();
-            files.output.extend_from_slice(&self.results.lines[self.at..self.at + bytes]);
+            files.output.extend_from_slice(&self.results.lines.bytes()[self.at..self.at + bytes]);
             files.tally.completed += count as u64;
             self.next += count;
             self.at += bytes;
@@ -56,7 +56,7 @@ impl Open {
 
     fn line(&mut self, files: &mut Files) {
         let bytes = self.results.sizes[self.next] as usize;
-        let line = &self.results.lines[self.at..self.at + bytes];
+        let line = &self.results.lines.bytes()[self.at..self.at + bytes];
         if self.results.errors.binary_search(&(self.next as u32)).is_ok() {
             files.errors.extend_from_slice(line);
             files.tally.failed += 1;
@@ -94,12 +94,13 @@ pub fn unanswered(why: Why, tally: &mut Tally) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::Lines;
 
     fn results(lines: &[&str], errors: &[u32]) -> Results {
         Results {
             sizes: lines.iter().map(|line| line.len() as u32).collect(),
             errors: errors.to_vec(),
-            lines: lines.concat().into_bytes().into(),
+            lines: Lines::Plain(lines.concat().into_bytes().into()),
             ..Results::default()
         }
     }
@@ -122,7 +123,7 @@ mod tests {
     fn a_result_that_does_not_fit_is_refused() {
         assert!(Open::new(results(&["a\n"], &[]), 2).is_err());
         let mut short = results(&["a\n", "b\n"], &[]);
-        short.lines = short.lines.slice(..3);
+        short.lines = Lines::Plain(short.lines.bytes().slice(..3));
         assert!(Open::new(short, 2).is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! The archiver: RESULTS to output files, in input order. A segment whose chunks are all in is written, told of, and
 //! its results are removed, in that order; when all segments are written, the output is put together. It owns the
 //! files of a job, and removes them again: when the job is deleted, and what nobody needs any more. It never decides a
-//! job's end. Several may run: see `ownership`.
+//! job's end. What is begun when, [`domain::archive`] says. Several may run: see `ownership`.
 mod answers;
 mod cleaner;
 mod cleanup;
 mod compose;
 mod expire;
+mod lost;
 mod merge;
 mod orphan;
 mod ownership;
@@ -16,19 +17,22 @@ mod upload_refs;
 
 use crate::{
     bus::{PublishError, ReadError},
+    chain::chain,
+    clock::{self, Uptime},
     lease::Members,
     log::{self, Change, Keep, Log, LogError},
     shared::Shared,
-    store::StoreError,
 };
 use cleaner::Cleaner;
-use domain::{Event, Job, JobId, job::Phase};
+use domain::{
+    Event, Job,
+    archive::{self, Finish, Piece},
+    trouble::{Kind, Scope, Trouble},
+};
 use futures::FutureExt;
 use ownership::Ownership;
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
+use store::StoreError;
 use tokio::{
     task::{self, JoinSet},
     time::Instant,
@@ -38,8 +42,8 @@ use wire::Filter;
 
 /// Events folded before the next look at what is owed.
 const EVENTS_AT_ONCE: usize = 512;
-/// What failed is tried again after this.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How often time alone is asked whether something may be begun.
+const TICK: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -60,6 +64,10 @@ enum Transient {
     Publish(#[from] PublishError),
     #[error("the result of chunk {0} is not in RESULTS, though the log says it was stored")]
     Missing(domain::ChunkId),
+    #[error("the log could not be read")]
+    Log(#[from] LogError),
+    #[error("results of {0} chunks are gone from RESULTS; these chunks run again")]
+    Lost(usize),
     #[error("archiving panicked")]
     Panic(#[from] task::JoinError),
     #[error("the answers of segment {0} do not fit its plan")]
@@ -70,8 +78,32 @@ enum Transient {
     Parts { found: u64, archived: u64 },
 }
 
-/// A piece of work: one segment of a job, or (none) its output.
-type Piece = (JobId, Option<u32>);
+impl Transient {
+    /// What they are told as.
+    const KINDS: [Kind; 3] = [Kind::Store, Kind::Log, Kind::Results];
+
+    fn trouble(&self) -> Trouble {
+        let (kind, mend) = match self {
+            Self::Store(_) => {
+                (Kind::Store, "Give the store room, rights or its connection back; it is tried again by itself.")
+            }
+            Self::Read(ReadError::NoStream { .. }) => {
+                (Kind::Log, "Run `jetbatch streams apply`; what was lost runs again by itself.")
+            }
+            Self::Read(_) | Self::Publish(_) | Self::Log(_) => {
+                (Kind::Log, "See `jetbatch doctor`; it is tried again by itself.")
+            }
+            Self::Lost(_) => {
+                (Kind::Results, "Nothing: what is gone runs again. If nobody purged RESULTS, see `jetbatch doctor`.")
+            }
+            Self::Missing(_) | Self::Decode(_) | Self::Misfit(_) | Self::Parts { .. } | Self::Panic(_) => (
+                Kind::Results,
+                "It is tried again by itself; if it lasts, see the log of the archiver, or cancel the job.",
+            ),
+        };
+        Trouble::new(kind, chain(self), mend, clock::now())
+    }
+}
 
 const ROLE: &str = "archiver";
 
@@ -86,15 +118,14 @@ pub async fn run(shared: Shared, name: &str, stop: CancellationToken) -> Result<
 
 struct Archiver {
     shared: Shared,
+    core: archive::Archiver,
     log: Log,
     tasks: JoinSet<Result<(), Transient>>,
     pieces: HashMap<task::Id, Piece>,
-    busy: HashSet<Piece>,
-    /// What failed, and when it may be tried again.
-    again: HashMap<Piece, Instant>,
     members: Members,
     ownership: Ownership,
     cleaner: Cleaner,
+    uptime: Uptime,
     /// The log was read up to its end once.
     is_live: bool,
 }
@@ -102,9 +133,11 @@ struct Archiver {
 impl Archiver {
     async fn open(shared: Shared, members: Members) -> Result<Self, Error> {
         let log = Log::resume(&shared, Keep::Active).await?;
-        let (tasks, pieces, busy, again, ownership) = Default::default();
-        let cleaner = Cleaner::new(shared.clone());
-        Ok(Self { shared, log, tasks, pieces, busy, again, members, ownership, cleaner, is_live: false })
+        let mut core = archive::Archiver::new(shared.config.archiver.segments_at_once);
+        log.jobs().for_each(|folded| core.look(&folded.job));
+        let (tasks, pieces, ownership) = Default::default();
+        let (cleaner, uptime) = (Cleaner::new(shared.clone()), Uptime::default());
+        Ok(Self { shared, core, log, tasks, pieces, members, ownership, cleaner, uptime, is_live: false })
     }
 
     async fn work(&mut self) -> Result<(), Error> {
@@ -126,12 +159,12 @@ impl Archiver {
                 Some(done) = self.tasks.join_next_with_id() => {
                     let (id, result) = done.map_or_else(|error| (error.id(), Err(error.into())), |(id, done)| (id, done));
                     if let Some(piece) = self.pieces.remove(&id) {
-                        self.finish(piece, result);
+                        self.finish(piece, &result);
                     }
                 }
                 () = self.cleaner.wait() => {}
                 () = self.members.changed() => {}
-                () = tokio::time::sleep(AGAIN), if !self.again.is_empty() || self.ownership.is_waiting() => {}
+                () = tokio::time::sleep(TICK), if self.core.next_rested().is_some() || self.ownership.is_waiting() => {}
             }
         }
     }
@@ -156,15 +189,13 @@ impl Archiver {
     fn note(&mut self, change: Change) {
         let job = change.job;
         let active = self.log.job(&job).map(|folded| &folded.job);
-        self.cleaner.note(&change, active, self.is_live);
+        let leftover = self.core.leftover(job, &change.event, active);
+        self.cleaner.note(&change, active, leftover, self.is_live);
+        self.core.folded(job, &change.event, active);
         match change.event {
-            // The piece is settled only when its fact is folded, so that it is not begun twice.
-            Event::SegmentArchived(archived) => self.settle((job, Some(archived.segment))),
-            Event::OutputWritten(_) => self.settle((job, None)),
-            Event::JobEnded(_) => {
-                self.ownership.forget_job(job);
-                self.again.retain(|(id, _), _| *id != job);
-            }
+            Event::SegmentArchived(archived) => self.ownership.settled(&Piece { job, segment: Some(archived.segment) }),
+            Event::OutputWritten(_) => self.ownership.settled(&Piece { job, segment: None }),
+            Event::JobEnded(_) => self.ownership.forget_job(job),
             Event::JobSubmitted(_)
             | Event::JobRejected(_)
             | Event::JobPlanned(_)
@@ -176,71 +207,47 @@ impl Archiver {
             | Event::JobClosing(_)
             | Event::SegmentPlanned(_)
             | Event::ChunkDone(_)
-            | Event::ChunkFailed(_) => {}
+            | Event::ChunkFailed(_)
+            | Event::ChunkLost(_) => {}
         }
-    }
-
-    fn settle(&mut self, piece: Piece) {
-        self.busy.remove(&piece);
-        self.again.remove(&piece);
-        self.ownership.settled(&piece);
     }
 
     /// Begins what is owed, as far as there is room.
     fn begin(&mut self) {
-        let most = self.shared.config.archiver.segments_at_once.max(1);
-        let now = Instant::now();
-        let mut begun = Vec::new();
-        for job in self.log.jobs().map(|folded| &folded.job) {
-            for piece in owed(job) {
-                if self.tasks.len() + begun.len() >= most {
-                    break;
-                }
-                if self.busy.contains(&piece) || self.again.get(&piece).is_some_and(|at| *at > now) {
-                    continue;
-                }
-                let is_own = self.members.owns(&ownership::name(piece));
-                if self.ownership.may_begin(piece, is_own, now.into_std()) {
-                    begun.push((piece, snapshot(job, piece.1)));
-                }
-            }
-        }
-        for (piece, job) in begun {
-            self.again.remove(&piece);
-            self.busy.insert(piece);
-            let shared = self.shared.clone();
-            let task = self.tasks.spawn(async move {
-                match piece.1 {
-                    Some(number) => segment::archive(&shared, &job, number).await,
-                    None => compose::compose(&shared, &job).await,
-                }
-            });
+        let (members, ownership, now) = (&self.members, &mut self.ownership, Instant::now().into_std());
+        let may = |piece| ownership.may_begin(piece, members.owns(&ownership::name(piece)), now);
+        for piece in self.core.begin(self.uptime.moment(), may) {
+            let Some(job) = self.log.job(&piece.job).map(|folded| piece.of(&folded.job)) else {
+                self.core.finish(piece, true, None, self.uptime.moment());
+                continue;
+            };
+            let task = self.tasks.spawn(write(self.shared.clone(), piece, job));
             self.pieces.insert(task.id(), piece);
         }
     }
 
-    fn finish(&mut self, piece: Piece, result: Result<(), Transient>) {
-        if self.log.job(&piece.0).is_none() {
-            self.settle(piece);
-            self.cleaner.wrote_late(piece.0);
-            return;
+    fn finish(&mut self, piece: Piece, result: &Result<(), Transient>) {
+        let active = self.log.job(&piece.job).map(|folded| &folded.job);
+        match (self.core.finish(piece, result.is_err(), active, self.uptime.moment()), result) {
+            (Finish::Late, _) => {
+                self.ownership.settled(&piece);
+                self.cleaner.wrote_late(piece.job);
+            }
+            (_, Err(error)) => {
+                self.shared.troubles.tell(Scope::Job(piece.job), error.trouble());
+                let error = error as &dyn std::error::Error;
+                tracing::warn!(job = %piece.job, segment = piece.segment, error, "archiving is tried again");
+            }
+            (_, Ok(())) => {
+                Transient::KINDS.iter().for_each(|kind| self.shared.troubles.clear(&Scope::Job(piece.job), *kind))
+            }
         }
-        let Err(error) = result else { return };
-        tracing::warn!(job = %piece.0, segment = piece.1, error = &error as &dyn std::error::Error, "archiving is tried again");
-        self.busy.remove(&piece);
-        self.again.insert(piece, Instant::now() + AGAIN);
     }
 }
 
-/// Segments that owe nothing, then, when all are archived, the output.
-fn owed(job: &Job) -> impl Iterator<Item = Piece> + '_ {
-    let active = matches!(job.phase, Phase::Running | Phase::Closing(_));
-    let output = (active && job.is_archived() && job.written.is_none()).then_some((job.id, None));
-    job.archivable().map(|segment| (job.id, Some(segment.plan.segment))).chain(output)
-}
-
-/// What a task needs of a job: all but the other segments.
-fn snapshot(job: &Job, segment: Option<u32>) -> Job {
-    let open = segment.and_then(|number| Some((number, job.open.get(&number)?.clone())));
-    Job { open: open.into_iter().collect(), ..job.clone_head() }
+async fn write(shared: Shared, piece: Piece, job: Job) -> Result<(), Transient> {
+    match piece.segment {
+        Some(number) => segment::archive(&shared, &job, number).await,
+        None => compose::compose(&shared, &job).await,
+    }
 }

@@ -1,7 +1,7 @@
 //! What belongs to nobody any more: the rules. Pure.
 use super::upload_refs::UploadRefs;
-use crate::config::Age;
-use domain::{Job, JobId, Millis};
+use crate::{config::Age, paths::UploadRef};
+use domain::{Job, JobId, Timestamp, archive::is_late};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
@@ -10,9 +10,11 @@ use uuid::Uuid;
 pub enum Chore {
     /// All that a deleted job left, but for an upload.
     Job(JobId),
-    Upload(Uuid),
+    Upload(UploadRef),
     /// What a job that ended left beside its files: parts, and late results.
     Rest(JobId),
+    /// The results of a job that was written in its place: it has no parts.
+    Results(JobId),
     /// The results and request parts of an archived segment.
     Segment(JobId, u32),
 }
@@ -21,11 +23,13 @@ pub enum Chore {
 #[derive(Debug, Default)]
 pub struct Found {
     /// When the first of it was looked at.
-    pub at: Millis,
+    pub at: Timestamp,
     /// The last event stored when all of it was seen. Who has folded less knows too little to judge it.
     pub until: u64,
     pub jobs: BTreeMap<JobId, Traces>,
-    pub uploads: BTreeMap<Uuid, Millis>,
+    pub uploads: BTreeMap<UploadRef, Timestamp>,
+    /// Those among them that nobody may ask for any more.
+    pub unwanted: BTreeSet<Uuid>,
 }
 
 /// What there is of a job.
@@ -59,9 +63,10 @@ pub fn orphans<'a>(
         }
     }
     let before = uploads.before(found.at);
-    let is_old = |written: Millis| before.is_some_and(|before| written <= before);
-    let gone = |(upload, written): (&Uuid, &Millis)| {
-        let is_orphan = upload_refs.is_freed(*upload) || (!upload_refs.is_held(*upload) && is_old(*written));
+    let is_old = |written: Timestamp| before.is_some_and(|before| written <= before);
+    let is_over = |upload: &UploadRef, written| is_old(written) || found.unwanted.contains(&upload.id);
+    let gone = |(upload, written): (&UploadRef, &Timestamp)| {
+        let is_orphan = upload_refs.is_freed(*upload) || (!upload_refs.is_held(*upload) && is_over(upload, *written));
         is_orphan.then_some(Chore::Upload(*upload))
     };
     chores.extend(found.uploads.iter().filter_map(gone));
@@ -72,11 +77,6 @@ pub fn orphans<'a>(
 fn late<'a>(job: &'a Job, traces: &'a Traces) -> impl Iterator<Item = Chore> + 'a {
     let late = traces.segments.iter().filter(|segment| is_late(job, **segment));
     late.map(|segment| Chore::Segment(job.id, *segment))
-}
-
-/// Whether the results of a segment are of no use any more.
-pub fn is_late(job: &Job, segment: u32) -> bool {
-    job.planned.is_some() && !job.open.contains_key(&segment)
 }
 
 #[cfg(test)]

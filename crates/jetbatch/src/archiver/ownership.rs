@@ -1,7 +1,6 @@
 //! Which of several archivers begins a piece of work: its owner at once, the others only if it stays undone. Doing it
 //! twice is harmless, because a piece's bytes follow from the log, and its fact has one id; it is only wasted.
-use super::Piece;
-use domain::JobId;
+use domain::{JobId, archive::Piece};
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
@@ -31,7 +30,7 @@ impl Ownership {
     }
 
     pub fn forget_job(&mut self, job: JobId) {
-        self.waiting.retain(|(id, _), _| *id != job);
+        self.waiting.retain(|piece, _| piece.job != job);
     }
 
     /// Whether time alone may change an answer.
@@ -41,7 +40,7 @@ impl Ownership {
 }
 
 /// What members rank a piece by.
-pub fn name((job, segment): Piece) -> String {
+pub fn name(Piece { job, segment }: Piece) -> String {
     match segment {
         Some(segment) => format!("{job}.{segment}"),
         None => job.to_string(),
@@ -56,7 +55,7 @@ mod tests {
     fn a_piece_of_another_is_begun_when_it_stays_undone() {
         let (mut ownership, start) = (Ownership::default(), Instant::now());
         let job = JobId::keyed("t", "a");
-        let (own, other) = ((job, Some(1)), (job, Some(2)));
+        let [own, other] = [1, 2].map(|number| Piece { job, segment: Some(number) });
         assert!(ownership.may_begin(own, true, start));
         assert!(!ownership.is_waiting());
         assert!(!ownership.may_begin(other, false, start));
@@ -65,7 +64,7 @@ mod tests {
         ownership.settled(&other);
         assert!(!ownership.may_begin(other, false, start + PATIENCE), "owed anew");
         assert!(ownership.may_begin(other, true, start + PATIENCE), "its owner is gone");
-        assert!(!ownership.may_begin((job, None), false, start));
+        assert!(!ownership.may_begin(Piece { job, segment: None }, false, start));
         ownership.forget_job(job);
         assert!(!ownership.is_waiting());
     }

@@ -1,27 +1,30 @@
-//! Writes one segment: its answers in input order, then the fact, then the removal of its results. A crash in between
-//! repeats it: the files have the same names, the fact the same id.
+//! Writes one segment: its answers in input order, then the fact; its results are removed when that is folded. A crash
+//! in between repeats it: the files have the same names, the fact the same id. The one segment of a small job is its
+//! output: it is written in its place, and its results stay until the job's end, so that whoever writes it late writes
+//! the same.
 use super::{
     Transient,
     answers::{self, Answers, Why},
-    cleanup,
+    compose, lost,
     merge::{self, Files, Open},
 };
 use crate::{
     clock,
+    paths::{self, Kind},
     shared::Shared,
-    spans,
-    store::{Kind, StoreError, Writer, paths},
-    telemetry,
+    spans, telemetry,
 };
 use bytes::Bytes;
 use domain::{
     ChunkId, Event, Job,
+    archive::is_in_place,
     event::{SegmentArchived, SegmentPlan, Tally},
     job::Segment,
     lines::texts,
 };
 use futures::{Stream, StreamExt, pin_mut};
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
+use store::{StoreError, Writer};
 use tracing::Instrument;
 use wire::{envelope, line};
 
@@ -35,21 +38,42 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Tran
     let span = spans::archive(job, Some(number));
     async {
         let Some(segment) = job.open.get(&number) else { return Ok(()) };
-        let fact = write(shared, job, segment).await?;
+        let fact = match write(shared, job, segment).await {
+            Err(error @ (Transient::Missing(_) | Transient::Misfit(_))) => {
+                return Err(lost(shared, job, number, error).await);
+            }
+            written => written?,
+        };
         shared.metrics.segment_archived(fact.output_bytes, fact.error_bytes);
         shared.metrics.unanswered(fact.tally.unanswered);
         let trace = telemetry::context();
+        let losses = fact.losses;
+        let written = is_in_place(job).then(|| compose::in_place(job, fact.output_bytes, fact.error_bytes));
         let message = envelope::event(job.id, &Event::SegmentArchived(fact), trace.as_deref());
-        shared.bus.publish(message.id(format!("{}:archived:{number}", job.id))).await?;
-        // The fact stands: whatever fails from here on is no reason to write the segment anew.
-        if let Err(error) = cleanup::segment(shared, job.id, number).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(job = %job.id, segment = number, error, "results of an archived segment stay until the job's end");
+        let archived = shared.bus.publish(message.id(again(format!("{}:archived:{number}", job.id), losses)));
+        if let Some(written) = written {
+            let (archived, written) = tokio::join!(archived, compose::tell(shared, job.id, written));
+            return archived.map_err(Transient::from).and(written);
         }
+        archived.await?;
         Ok(())
     }
     .instrument(span)
     .await
+}
+
+/// The fact of another content has another id.
+pub fn again(id: String, losses: u32) -> String {
+    if losses == 0 { id } else { format!("{id}:{losses}") }
+}
+
+/// What does not fit the log is looked for once more, where it is known for certain.
+async fn lost(shared: &Shared, job: &Job, number: u32, error: Transient) -> Transient {
+    match lost::tell(shared, job, number).await {
+        Ok(0) => error,
+        Ok(chunks) => Transient::Lost(chunks),
+        Err(error) => error,
+    }
 }
 
 async fn write(shared: &Shared, job: &Job, segment: &Segment) -> Result<SegmentArchived, Transient> {
@@ -57,7 +81,7 @@ async fn write(shared: &Shared, job: &Job, segment: &Segment) -> Result<SegmentA
     let mut order: Vec<usize> = Vec::with_capacity(plan.chunks.len());
     let mut seen = vec![false; plan.chunks.len()];
     for &(chunk, _, _) in &runs {
-        if !std::mem::replace(&mut seen[chunk], true) {
+        if !mem::replace(&mut seen[chunk], true) {
             order.push(chunk);
         }
     }
@@ -89,7 +113,12 @@ struct Writing<'a> {
 
 impl<'a> Writing<'a> {
     fn new(shared: &'a Shared, job: &'a Job, plan: &'a SegmentPlan) -> Self {
-        let sink = |kind| Sink { path: paths::part(job.id, plan.segment, kind), writer: None, bytes: 0 };
+        let losses = job.losses_of(plan.segment);
+        let path = |kind| match is_in_place(job) {
+            true => paths::file(job.id, kind, losses),
+            false => paths::part(job.id, plan.segment, kind, losses),
+        };
+        let sink = |kind| Sink { path: path(kind), writer: None, bytes: 0 };
         Self {
             shared,
             job,
@@ -127,7 +156,7 @@ impl<'a> Writing<'a> {
             }
             None => return Err(Transient::Misfit(self.plan.segment)),
         }
-        self.flush(BLOCK_BYTES).await
+        self.flush().await
     }
 
     fn open(&mut self, chunk: usize, answers: Answers) -> Result<Result<Open, Why>, Transient> {
@@ -135,7 +164,7 @@ impl<'a> Writing<'a> {
             Answers::None(why) => Ok(Err(why)),
             Answers::Lines(results) => {
                 let requests = self.plan.chunks[chunk].requests();
-                let open = Open::new(results, requests).map_err(|_| Transient::Misfit(self.plan.segment))?;
+                let open = Open::new(*results, requests).map_err(|_| Transient::Misfit(self.plan.segment))?;
                 self.files.tally += open.usage();
                 Ok(Ok(open))
             }
@@ -157,17 +186,19 @@ impl<'a> Writing<'a> {
                 number,
                 &line::custom_id(line),
                 why.code(),
-                &why.message(),
+                &why.message(self.job),
             );
             merge::unanswered(why, &mut self.files.tally);
         }
         Ok(())
     }
 
-    async fn flush(&mut self, least: usize) -> Result<(), Transient> {
+    async fn flush(&mut self) -> Result<(), Transient> {
         for (sink, lines) in [(&mut self.output, &mut self.files.output), (&mut self.errors, &mut self.files.errors)] {
-            if lines.len() >= least.max(1) {
-                sink.write(self.shared, std::mem::take(lines).into()).await?;
+            if lines.len() >= BLOCK_BYTES {
+                // The next block is about as long: a buffer that grows is copied again and again.
+                let next = Vec::with_capacity(lines.capacity());
+                sink.write(self.shared, mem::replace(lines, next).into()).await?;
             }
         }
         Ok(())
@@ -180,13 +211,15 @@ impl<'a> Writing<'a> {
         if self.files.tally != known || known.requests() != u64::from(self.plan.requests) {
             return Err(Transient::Misfit(self.plan.segment));
         }
-        self.flush(0).await?;
+        let (output, errors) = (mem::take(&mut self.files.output), mem::take(&mut self.files.errors));
+        let is_part = !is_in_place(self.job);
         Ok(SegmentArchived {
             at: clock::now(),
             segment: self.plan.segment,
             tally: self.files.tally,
-            output_bytes: self.output.close(self.shared).await?,
-            error_bytes: self.errors.close(self.shared).await?,
+            output_bytes: self.output.close(self.shared, output, is_part).await?,
+            error_bytes: self.errors.close(self.shared, errors, is_part).await?,
+            losses: self.job.losses_of(self.plan.segment),
         })
     }
 }
@@ -220,11 +253,21 @@ impl Sink {
         writer.write(lines).await
     }
 
-    /// Where there is no line there must be no file, not even one of an earlier try.
-    async fn close(self, shared: &Shared) -> Result<u64, StoreError> {
+    /// Writes the last lines. Where there is no line there must be no part, not even one of an earlier try; what lies
+    /// in its place is named by a fact, or is none.
+    async fn close(mut self, shared: &Shared, last: Vec<u8>, is_part: bool) -> Result<u64, StoreError> {
         match self.writer {
-            Some(writer) => drop(writer.finish().await?),
-            None => shared.store.delete(&self.path).await?,
+            Some(mut writer) => {
+                self.bytes += last.len() as u64;
+                writer.write(last.into()).await?;
+                writer.finish().await?;
+            }
+            None if last.is_empty() && is_part => shared.store.delete(&self.path).await?,
+            None if last.is_empty() => {}
+            None => {
+                self.bytes = last.len() as u64;
+                shared.store.put(&self.path, last.into()).await?;
+            }
         }
         Ok(self.bytes)
     }

@@ -1,11 +1,10 @@
 //! What the log says of the things that jobs leave: who names which upload, and which jobs were deleted. Pure.
-use crate::store::paths::{self, Place};
+use crate::paths::{self, Place, UploadRef};
 use domain::{
     Event, JobId,
     event::{Input, Submitted},
 };
 use std::collections::{HashMap, HashSet};
-use uuid::Uuid;
 
 /// Two jobs may name one upload: it goes with the last of them. A job that was rejected names its upload, too, but does
 /// not hold it.
@@ -13,16 +12,16 @@ use uuid::Uuid;
 pub struct UploadRefs {
     claims: HashMap<JobId, Claim>,
     /// How many jobs hold an upload.
-    held: HashMap<Uuid, u32>,
+    held: HashMap<UploadRef, u32>,
     /// Uploads whose last job was deleted, until they are seen to be gone.
-    freed: HashSet<Uuid>,
+    freed: HashSet<UploadRef>,
     /// Jobs that were deleted, until nothing of them is seen any more.
     deleted: HashSet<JobId>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Claim {
-    upload: Uuid,
+    upload: UploadRef,
     holds: bool,
 }
 
@@ -43,18 +42,19 @@ impl UploadRefs {
             | Event::SegmentPlanned(_)
             | Event::ChunkDone(_)
             | Event::ChunkFailed(_)
+            | Event::ChunkLost(_)
             | Event::SegmentArchived(_)
             | Event::OutputWritten(_) => {}
         }
     }
 
     /// Whether a job that is neither rejected nor deleted names it.
-    pub fn is_held(&self, upload: Uuid) -> bool {
+    pub fn is_held(&self, upload: UploadRef) -> bool {
         self.held.contains_key(&upload)
     }
 
     /// Whether it went with the last job that named it.
-    pub fn is_freed(&self, upload: Uuid) -> bool {
+    pub fn is_freed(&self, upload: UploadRef) -> bool {
         self.freed.contains(&upload) && !self.is_held(upload)
     }
 
@@ -63,12 +63,12 @@ impl UploadRefs {
     }
 
     /// The upload that a job names.
-    pub fn upload(&self, job: JobId) -> Option<Uuid> {
+    pub fn upload(&self, job: JobId) -> Option<UploadRef> {
         self.claims.get(&job).map(|claim| claim.upload)
     }
 
     /// What is not there any more need not be remembered. `jobs` and `uploads` are what was found since.
-    pub fn forget(&mut self, is_job_left: impl Fn(&JobId) -> bool, is_upload_left: impl Fn(&Uuid) -> bool) {
+    pub fn forget(&mut self, is_job_left: impl Fn(&JobId) -> bool, is_upload_left: impl Fn(&UploadRef) -> bool) {
         self.deleted.retain(is_job_left);
         self.freed.retain(is_upload_left);
     }
@@ -98,7 +98,7 @@ impl UploadRefs {
         self.freed.insert(claim.upload);
     }
 
-    fn release(&mut self, upload: Uuid) {
+    fn release(&mut self, upload: UploadRef) {
         if let Some(count) = self.held.get_mut(&upload) {
             *count -= 1;
             if *count == 0 {

@@ -1,18 +1,17 @@
 //! The commands that talk to NATS: `streams`, `rebuild`, `log`, `doctor`.
-use super::{
-    config, engines,
-    error::{Error, chain},
-    out, text,
-};
+use super::{config, engines, error::Error, out, text};
 use crate::{
-    bus::{Bus, ConnectError, doctor, server::Server},
+    bus::{Bus, ConnectError, Difference, doctor, server::Server},
+    chain::chain,
+    clock,
     config::Config,
-    projector, serve,
+    projector, serve, troubles,
 };
 use clap::{Args, Subcommand};
-use domain::JobId;
+use domain::{JobId, trouble::Kind};
 use serde_json::json;
-use wire::{Filter, envelope, saved, stream::EVENTS};
+use std::cmp::Reverse;
+use wire::{Filter, Told, envelope, saved, stream::EVENTS};
 
 #[derive(Debug, Args)]
 pub struct Streams {
@@ -66,14 +65,14 @@ pub struct Doctor {
 }
 
 /// A connection, and the server below it where it is our own: that one is stopped when all is done.
-struct Link {
-    bus: Bus,
+pub struct Link {
+    pub bus: Bus,
     server: Option<Server>,
     config: Config,
 }
 
 impl Link {
-    async fn open(config: &config::File) -> Result<Self, Error> {
+    pub async fn open(config: &config::File) -> Result<Self, Error> {
         let mut config = config.load()?;
         let (server, nats) = serve::nats(&config).await.map_err(Error::failed)?;
         let bus = serve::connect(&nats, "jetbatch cli", server.as_ref()).await.map_err(|error| unconnected(&error))?;
@@ -89,7 +88,12 @@ impl Link {
         serve::pools(&self.config)
     }
 
-    async fn close(self) -> Result<(), Error> {
+    /// Creates what is missing, as `serve` does at its start.
+    pub async fn open_streams(&self) -> Result<(), Error> {
+        self.bus.open_streams(&self.pools()).await.map(drop).map_err(Error::failed)
+    }
+
+    pub async fn close(self) -> Result<(), Error> {
         match self.server {
             Some(server) => server.stop().await.map_err(Error::failed),
             None => Ok(()),
@@ -128,8 +132,16 @@ async fn check(link: &Link) -> Result<(), Error> {
     }
     match found.len() as u64 {
         0 => out::line("every stream and consumer is as its file says"),
-        n => Err(Error::Failed(format!("{}; `jetbatch streams apply` mends it", text::plural(n, "difference")))),
+        n => Err(Error::Failed(format!("{}; {}", text::plural(n, "difference"), mend(&found)))),
     }
+}
+
+/// What another stream has cannot be had by asking again.
+fn mend(found: &[Difference]) -> &'static str {
+    if found.iter().any(|one| matches!(one, Difference::Taken { .. })) {
+        return "free the subject first, then `jetbatch streams apply` mends the rest";
+    }
+    "`jetbatch streams apply` mends it"
 }
 
 pub async fn rebuild(args: Rebuild) -> Result<(), Error> {
@@ -176,9 +188,9 @@ pub async fn doctor(args: Doctor) -> Result<(), Error> {
         return engines::doctor(&args.config, args.json).await;
     }
     let link = Link::open(&args.config).await?;
-    let facts = doctor::gather(&link.bus, &link.config.nats, &link.pools()).await.map_err(Error::failed);
+    let findings = findings(&link).await;
     let closed = link.close().await;
-    let findings = doctor::judge(&facts?);
+    let findings = findings?;
     if args.json {
         out::line(as_json(&findings))?
     } else {
@@ -186,6 +198,28 @@ pub async fn doctor(args: Doctor) -> Result<(), Error> {
     }
     closed?;
     verdict(&findings)
+}
+
+/// Of the set-up, and what the heads tell now; the gravest first.
+async fn findings(link: &Link) -> Result<Vec<doctor::Finding>, Error> {
+    let facts = doctor::gather(&link.bus, &link.config.nats, &link.pools()).await.map_err(Error::failed)?;
+    let told = troubles::read(&link.bus).await.map_err(Error::failed)?;
+    let mut findings = doctor::judge(&facts);
+    findings.extend(told.into_iter().map(finding));
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    Ok(findings)
+}
+
+/// What a head tells. Only where another store or a broken log is involved is data in danger; else work waits.
+fn finding(told: Told) -> doctor::Finding {
+    let Told { scope, head, trouble, .. } = told;
+    let severity = match trouble.what {
+        Kind::Identity | Kind::Log => doctor::Severity::Danger,
+        _ => doctor::Severity::Warning,
+    };
+    let since = text::moment(trouble.since.get(), clock::now().get());
+    let what = format!("{scope}: {} ({})", trouble.cause, trouble.what.as_str());
+    doctor::Finding { severity, what, why: format!("told by {head}, since {since}"), mend: trouble.mend }
 }
 
 fn show(findings: &[doctor::Finding]) -> Result<(), Error> {

@@ -1,9 +1,13 @@
 //! The HTTP doors of a running jetbatch, from the other side.
-use super::error::{Error, chain};
-use api::{Job, Refusal, Route};
+use super::error::Error;
+use crate::chain::chain;
+use api::{ErrorBody, Job, Route};
 use bytes::Bytes;
 use domain::JobId;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{
+    Method, RequestBuilder, Response, StatusCode, Url,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::{fmt::Display, pin::pin, sync::Arc, time::Duration};
@@ -35,6 +39,11 @@ pub type Raw = Box<RawValue>;
 
 impl Client {
     pub fn new(url: &str) -> Result<Self, Error> {
+        Self::with_key(url, None)
+    }
+
+    /// One who sends a key with each request.
+    pub fn with_key(url: &str, key: Option<&str>) -> Result<Self, Error> {
         let bad = |why: String| {
             Error::Usage(format!("--url '{url}' is no address ({why}); use one like http://127.0.0.1:8800"))
         };
@@ -42,7 +51,8 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(bad("it must begin with http:// or https://".to_owned()));
         }
-        let builder = || reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        let sent = key.map(headers).transpose()?.unwrap_or_default();
+        let builder = || reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).default_headers(sent.clone());
         let http = builder().read_timeout(READ_TIMEOUT).build().map_err(Error::failed)?;
         let uploads = builder().build().map_err(Error::failed)?;
         Ok(Self { http, uploads, base })
@@ -125,10 +135,14 @@ impl Client {
 
     async fn refusal(&self, status: StatusCode, response: Response) -> Error {
         let body = response.bytes().await.unwrap_or_default();
-        let message = match serde_json::from_slice::<Refusal>(&body) {
+        let message = match serde_json::from_slice::<ErrorBody>(&body) {
             Ok(refusal) => refusal.error.message,
             Err(_) => format!("the server answered {status}"),
         };
+        if status == StatusCode::UNAUTHORIZED {
+            let message = format!("{message} (JETBATCH_API_KEY or --api-key)");
+            return Error::Refused { status: status.as_u16(), message };
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             return Error::Unavailable(format!("{message} ({status})"));
         }
@@ -153,6 +167,14 @@ impl Client {
         let why = format!("nothing was taken or answered for {} s", UPLOAD_TIMEOUT.as_secs());
         Error::Unreachable { url: self.base.to_string(), why }
     }
+}
+
+fn headers(key: &str) -> Result<HeaderMap, Error> {
+    let value = HeaderValue::try_from(format!("Bearer {key}"));
+    let mut value =
+        value.map_err(|_| Error::Usage("--api-key is no key: it has characters that none has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }
 
 fn method(route: Route) -> Method {

@@ -1,6 +1,6 @@
 //! `jetbatch config check`, and how every command finds its configuration.
 use super::{error::Error, out, text};
-use crate::config::Config as Settings;
+use crate::config::{Config as Settings, LoadError};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -44,8 +44,11 @@ fn load(file: Option<&Path>) -> Result<(Option<PathBuf>, Settings), Error> {
         return Err(Error::Usage(format!("there is no configuration at {}", file.display())));
     }
     let name = file.map_or_else(|| "the environment".to_owned(), |file| file.display().to_string());
-    let settings =
-        Settings::load(file).map_err(|error| Error::Usage(format!("{name}: {}", super::error::chain(&error))))?;
+    let settings = Settings::load(file).map_err(|error| match &error {
+        // It names its own place.
+        LoadError::Variable { .. } => Error::Usage(crate::chain::chain(&error)),
+        _ => Error::Usage(format!("{name}: {}", crate::chain::chain(&error))),
+    })?;
     Ok((file.map(Path::to_owned), settings))
 }
 

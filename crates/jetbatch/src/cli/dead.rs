@@ -1,11 +1,5 @@
 //! `jetbatch dead`: requests that were given up.
-use super::{
-    client::{Client, Raw},
-    error::Error,
-    out,
-    remote::Server,
-    text,
-};
+use super::{client::Raw, error::Error, out, remote::Server, text};
 use crate::clock;
 use api::{Accepted, DeadFailure, DeadPage, DeadQuery, DeadWhole, Route};
 use clap::{Args, Subcommand};
@@ -82,7 +76,7 @@ pub async fn dead(args: Dead) -> Result<(), Error> {
 }
 
 async fn list(args: List) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     let List { job, pool, reason, limit, after, server } = args;
     let query = DeadQuery { job, pool, reason, after, limit: Some(limit) };
     let answer: Raw = client.json(client.request(Route::DeadList).query(&query)).await?;
@@ -117,7 +111,7 @@ fn table(page: &DeadPage) -> Result<(), Error> {
 }
 
 async fn show(args: One) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     let answer: Raw = client.json(client.request_of(Route::Dead, args.entry)).await?;
     if args.server.json {
         return out::line(answer);
@@ -126,7 +120,7 @@ async fn show(args: One) -> Result<(), Error> {
 }
 
 async fn replay(args: Many) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     for entry in args.entries {
         let request = client.request_of(Route::Replay, entry);
         let answer: Raw = client.json(request).await?;
@@ -139,7 +133,7 @@ async fn replay(args: Many) -> Result<(), Error> {
 }
 
 async fn remove(args: Many) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     for entry in args.entries {
         let answer: Raw = client.json(client.request_of(Route::DropDead, entry)).await?;
         match args.server.json {

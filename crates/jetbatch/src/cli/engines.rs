@@ -1,10 +1,6 @@
 //! `jetbatch doctor --engine`: each pool's engine, loaded as its worker would, and checked. NATS has no part in it.
-use super::{
-    config,
-    error::{Error, chain},
-    local, out, text,
-};
-use crate::{config::Config, metrics::Metrics, serve};
+use super::{config, error::Error, local, out, text};
+use crate::{chain::chain, config::Config, metrics::Metrics, serve};
 use domain::Pool;
 use engine::{About, Spec, check::Report};
 use serde::Serialize;
@@ -79,7 +75,7 @@ fn verdict(all: &[Found]) -> Result<(), Error> {
 }
 
 impl From<About> for Loaded {
-    fn from(About { model, engine, slots, device }: About) -> Self {
+    fn from(About { model, engine, slots, device, task: _ }: About) -> Self {
         Self { kind: engine, model, device, slots }
     }
 }

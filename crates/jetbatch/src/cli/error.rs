@@ -1,9 +1,9 @@
 //! What a command can end with: a code for scripts, a line for people.
 use super::text::plural;
+use crate::chain::chain;
 use domain::{JobId, status::State};
 use std::{
     error::Error as StdError,
-    fmt::Write as _,
     io,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -19,9 +19,11 @@ Exit codes:
   4  the server cannot be reached
   5  the server refused: no such job, a conflict, a request it does not take
   6  the job was completed, and each of its requests was answered with an error
+  7  the user went away, and the job runs on
 
 Environment:
   JETBATCH_URL               address of the server for client commands (default http://127.0.0.1:8800)
+  JETBATCH_API_KEY           the key that the server asks for, where it asks for one
   JETBATCH__SECTION__KEY     overrides a key of the configuration, as JETBATCH__HTTP__LISTEN=0.0.0.0:8800
   RUST_LOG                   what `serve` logs";
 
@@ -41,6 +43,10 @@ pub enum Error {
     Ended { id: JobId, state: State },
     #[error("job {id} was completed without one good answer: its {} failed; see `jetbatch errors {id}`", plural(*.requests, "request"))]
     AllFailed { id: JobId, requests: u64 },
+    #[error(
+        "job {id} runs on: `jetbatch status {id} --watch` follows it, `jetbatch results {id}` has its answers, `jetbatch cancel {id}` ends it"
+    )]
+    Left { id: JobId },
     #[error("cannot {verb} {}: {source}", path.display())]
     File { verb: &'static str, path: PathBuf, source: io::Error },
     /// The server cannot do it now, and says that this passes.
@@ -69,11 +75,17 @@ impl Error {
             Self::Unreachable { .. } | Self::NoNats(_) => 4,
             Self::Refused { .. } => 5,
             Self::AllFailed { .. } => 6,
+            Self::Left { .. } => 7,
         }
     }
 
     pub fn code(&self) -> ExitCode {
         ExitCode::from(self.number())
+    }
+
+    /// The server is away, which a restart of it mends.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unavailable(_))
     }
 
     /// The other end of a pipe went away (`jetbatch results ID | head`): no failure of ours.
@@ -82,40 +94,17 @@ impl Error {
     }
 }
 
-/// An error and its causes on one line. A cause that its parent's words already hold is not said twice.
-pub fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            let _ = write!(text, ": {words}");
-        }
-        next = cause.source();
-    }
-    text.replace('\n', " ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn causes_are_said_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("outer")]
-        struct Outer(#[source] io::Error);
-        assert_eq!(chain(&Outer(io::Error::other("inner"))), "outer: inner");
-        let file = Error::file("read", Path::new("x"))(io::Error::other("gone"));
-        assert_eq!(chain(&file), "cannot read x: gone");
-    }
 
     #[test]
     fn every_code_is_in_the_help() {
         let refused = Error::Refused { status: 404, message: String::new() };
         let all_failed = Error::AllFailed { id: JobId::keyed("t", "x"), requests: 2 };
         assert!(all_failed.to_string().contains("its 2 requests failed"));
-        for error in [Error::Failed(String::new()), Error::Usage(String::new()), refused, all_failed] {
+        let left = Error::Left { id: JobId::keyed("t", "x") };
+        for error in [Error::Failed(String::new()), Error::Usage(String::new()), refused, all_failed, left] {
             assert!(EXIT_CODES.contains(&format!("\n  {}  ", error.number())));
         }
     }

@@ -1,6 +1,6 @@
 //! A job as a person reads it.
 use super::text;
-use api::{Accepted, Eta, Job, Time, Usage};
+use api::{Accepted, Eta, Job, Risk, Stalled, Time, Usage};
 use domain::{
     event::{Code, File, LineError},
     status::Counts,
@@ -44,9 +44,9 @@ pub fn rates(job: &Job) -> Option<String> {
     Some(requests + &tokens.unwrap_or_default())
 }
 
-type Row = (&'static str, Option<String>);
+pub type Row = (&'static str, Option<String>);
 
-fn lines(rows: impl IntoIterator<Item = Row>) -> String {
+pub fn lines(rows: impl IntoIterator<Item = Row>) -> String {
     let rows = rows.into_iter().filter_map(|(name, value)| Some((name, value?)));
     rows.fold(String::new(), |mut page, (name, value)| {
         let _ = writeln!(page, "{name:<10} {value}");
@@ -54,7 +54,7 @@ fn lines(rows: impl IntoIterator<Item = Row>) -> String {
     })
 }
 
-fn rows(job: &Job, now: u64) -> [Row; 15] {
+fn rows(job: &Job, now: u64) -> [Row; 20] {
     let moment = |at: Time| text::moment(at.ms(), now);
     [
         ("job", Some(job.id.to_string())),
@@ -68,8 +68,13 @@ fn rows(job: &Job, now: u64) -> [Row; 15] {
         ("started", job.started_at.map(moment)),
         ("ended", job.ended_at.map(moment)),
         ("eta", job.eta.map(|eta| odds(eta, now))),
+        ("moved", job.eta_moved.filter(|_| job.eta.is_some()).map(|why| why.as_str().replace('_', " "))),
         ("deadline", Some(moment(job.deadline))),
         ("sla", job.sla.map(|sla| sla.as_str().to_owned())),
+        ("risk", job.risk.as_ref().map(|risk| feared(risk, now))),
+        ("stalled", job.stalled.as_ref().map(|stalled| waits(stalled, now))),
+        ("mend", job.stalled.as_ref().map(|stalled| stalled.mend.clone())),
+        ("reason", job.reason.clone()),
         ("output", job.output.as_ref().map(file)),
         ("errors", job.error_file.as_ref().map(file)),
     ]
@@ -96,6 +101,17 @@ fn tokens(usage: Usage) -> Option<String> {
 fn odds(eta: Eta, now: u64) -> String {
     let far = text::span(eta.p90.ms().saturating_sub(now));
     format!("{}, nine times in ten within {far}", text::moment(eta.p50.ms(), now))
+}
+
+/// `certain: the rate fell by 40 % (since 2026-11-20T15:04:05Z (9.0 s ago))`.
+fn feared(risk: &Risk, now: u64) -> String {
+    let certain = if risk.certain { "certain: " } else { "" };
+    format!("{certain}{} (since {})", risk.why, text::moment(risk.since.ms(), now))
+}
+
+/// `worker: no worker serves pool 'tiny' (since 2026-11-20T15:04:05Z (9.0 s ago))`.
+fn waits(stalled: &Stalled, now: u64) -> String {
+    format!("{}: {} (since {})", stalled.what.as_str(), stalled.cause, text::moment(stalled.since.ms(), now))
 }
 
 fn file(file: &File) -> String {

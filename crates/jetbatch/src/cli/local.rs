@@ -1,12 +1,8 @@
 //! All rooms in this process, for `demo` and `bench`: a data folder of their own, a free port, their own nats-server.
-use super::{
-    client::Client,
-    error::{Error, chain},
-    meter::Meter,
-    submit::upload,
-    watch::watch,
-};
+use super::{client::Client, error::Error, meter::Meter, submit::upload, watch::watch};
 use crate::{
+    bus::{self, Bus},
+    chain::chain,
     config::{Config, PoolConfig},
     serve::{self, Roles, Running},
 };
@@ -25,7 +21,11 @@ pub struct Local {
 
 impl Local {
     pub async fn start(data: &Path, pool: &str, engine: engine::Spec) -> Result<Self, Error> {
-        let config = config(data, pool, engine)?;
+        Self::serve(data, pool, PoolConfig::of(engine)).await
+    }
+
+    pub async fn serve(data: &Path, pool: &str, served: PoolConfig) -> Result<Self, Error> {
+        let config = config(data, pool, served)?;
         let running = serve::start(config, Roles::all()).await.map_err(Error::failed)?;
         let address = running.http.ok_or_else(|| Error::Failed("the gateway has no address".to_owned()))?;
         let client = Client::new(&format!("http://{address}"))?;
@@ -51,6 +51,12 @@ impl Local {
         .await
     }
 
+    /// A connection beside those of the rooms.
+    pub async fn bus(&self, name: &str) -> Result<Bus, Error> {
+        let settings = bus::Settings { url: self.running.nats().map(str::to_owned), ..bus::Settings::default() };
+        serve::connect(&settings, name, None).await.map_err(Error::failed)
+    }
+
     pub fn server_pid(&self) -> Option<u32> {
         self.running.server_pid()
     }
@@ -65,18 +71,18 @@ pub fn quiet() -> crate::telemetry::Settings {
     crate::telemetry::Settings { log: "warn".to_owned(), ..Default::default() }
 }
 
-fn config(data: &Path, pool: &str, engine: engine::Spec) -> Result<Config, Error> {
+fn config(data: &Path, pool: &str, served: PoolConfig) -> Result<Config, Error> {
     let pool: Pool = pool.parse().map_err(Error::failed)?;
     let mut config = Config::default();
     config.nats.data_dir = data.join("nats");
     // The usual one is for a `serve` beside this or after it.
     config.nats.server_port = 0;
-    config.store = crate::store::Settings::local(data.join("store"));
+    config.store = store::Settings::local(data.join("store"));
     // Nobody else's work runs here: what is not done when it stops is not missed.
     config.worker.drain_s = 2;
     // An engine in a process of its own is as quiet as this one.
     config.telemetry = quiet();
     config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    config.pools.insert(pool, PoolConfig { models: Vec::new(), chunk_requests: None, engine });
+    config.pools.insert(pool, served);
     Ok(config)
 }

@@ -45,6 +45,11 @@ impl Meter {
         Self::new(is_quiet, REQUESTS, None)
     }
 
+    /// For a job whose answers are printed meanwhile: a bar would stand between the lines on a terminal.
+    pub fn beside(is_quiet: bool, is_on_terminal: bool) -> Self {
+        if is_on_terminal && !is_quiet { Self::Lines { said: None } } else { Self::job(is_quiet) }
+    }
+
     /// A bar that a stream of bytes moves along; hidden where there is none to see.
     pub fn pulse(&self) -> ProgressBar {
         match self {
@@ -124,5 +129,6 @@ fn message(job: &Job) -> String {
         failed if failed == job.requests.total => Some(format!("all {} failed", text::count(failed))),
         failed => Some(format!("{} failed", text::count(failed))),
     };
-    [rates(job), failed, eta].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let stalled = job.stalled.as_ref().map(|stalled| format!("stalled: {}", stalled.cause));
+    [rates(job), failed, eta, stalled].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

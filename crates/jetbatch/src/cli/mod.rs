@@ -1,5 +1,5 @@
 //! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
-//! `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
+//! `keys`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
 mod admin;
 mod bench;
 mod client;
@@ -9,18 +9,25 @@ mod demo;
 mod engines;
 mod error;
 mod job;
+mod keys;
 mod local;
 mod meter;
 mod out;
+mod quote;
 mod remote;
 mod run;
+mod serve;
+mod shell;
 mod submit;
 mod text;
+mod top;
 mod watch;
+mod why;
+mod workers;
 
 use api::Route;
-use clap::{Parser, Subcommand};
-use domain::submission::Order;
+use clap::{CommandFactory, Parser, Subcommand};
+use domain::command::CommandKind;
 use error::{EXIT_CODES, Error};
 use std::{io, process::ExitCode};
 use tokio::runtime::{Builder, Runtime};
@@ -38,11 +45,17 @@ enum Command {
     /// Run every room here on a sample of prompts, and check every answer
     Demo(demo::Demo),
     /// Run the rooms: all of them, or some in each of several processes
-    Serve(run::Serve),
+    Serve(serve::Serve),
     /// Submit a file of requests
     Submit(Box<submit::Submit>),
+    /// Submit a file, follow it, and print its answers as they come: `jetbatch run FILE > answers.jsonl`
+    Run(Box<run::Run>),
+    /// Say what a file would come to if it were submitted now: when it would be done, and which window would hold
+    Quote(Box<quote::QuoteArgs>),
     /// Show how a job stands
     Status(remote::Status),
+    /// Say where a job's time went, and in one sentence why it is or was late
+    Why(why::Why),
     /// List jobs, newest first
     Jobs(remote::Jobs),
     /// Read a job's answers, also while it runs: what is archived so far, in input order
@@ -63,8 +76,14 @@ enum Command {
     Retry(remote::Retry),
     /// Remove what a job that ended has left: inputs, outputs, results
     Delete(remote::One),
+    /// Watch jobs, pools and workers on the terminal, and give orders
+    Top(top::Top),
     /// Look at requests that were given up: list, show, replay, drop
     Dead(dead::Dead),
+    /// Show who works: pool, model, device, rate, state, since when and why; drain, quarantine or trust one
+    Workers(workers::Workers),
+    /// Make, list, revoke and rotate keys: who may do what at the doors
+    Keys(keys::Keys),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log, or compare them with it
@@ -77,6 +96,10 @@ enum Command {
     Doctor(admin::Doctor),
     /// Look at a configuration
     Config(config::Config),
+    /// Print what completes commands in a shell: `source <(jetbatch completions bash)`
+    Completions(shell::Completions),
+    /// Write a man page for each command into a folder
+    Man(shell::Man),
     /// Run an engine for the worker that started this process
     #[command(hide = true)]
     EngineHost,
@@ -116,26 +139,34 @@ fn end(outcome: Result<(), Error>) -> ExitCode {
 async fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Demo(args) => demo::demo(args).await,
-        Command::Serve(args) => run::serve(args).await,
+        Command::Serve(args) => serve::serve(args).await,
         Command::Submit(args) => submit::submit(*args).await,
+        Command::Run(args) => run::run(*args).await,
+        Command::Quote(args) => quote::quote(*args).await,
         Command::Status(args) => remote::status(args).await,
+        Command::Why(args) => why::why(args).await,
         Command::Jobs(args) => remote::jobs(args).await,
         Command::Results(args) => remote::download(args, Route::Results).await,
         Command::Errors(args) => remote::download(args, Route::Errors).await,
-        Command::Cancel(args) => remote::order(args, Order::Cancel).await,
-        Command::Pause(args) => remote::order(args, Order::Pause).await,
-        Command::Resume(args) => remote::order(args, Order::Resume).await,
+        Command::Cancel(args) => remote::command(args, CommandKind::Cancel).await,
+        Command::Pause(args) => remote::command(args, CommandKind::Pause).await,
+        Command::Resume(args) => remote::command(args, CommandKind::Resume).await,
         Command::Deadline(args) => remote::deadline(args).await,
         Command::Priority(args) => remote::priority(args).await,
         Command::Retry(args) => remote::retry(args).await,
         Command::Delete(args) => remote::delete(args).await,
+        Command::Top(args) => top::top(args).await,
         Command::Dead(args) => dead::dead(args).await,
+        Command::Workers(args) => workers::workers(args).await,
+        Command::Keys(args) => keys::keys(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Log(args) => admin::log(args).await,
         Command::Bench(args) => bench::bench(args).await,
         Command::Doctor(args) => admin::doctor(args).await,
         Command::Config(args) => config::config(&args),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
         Command::EngineHost => crate::serve::engine_host().await.map_err(Error::failed),
     }
 }
@@ -143,7 +174,6 @@ async fn run(command: Command) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -156,6 +186,11 @@ mod tests {
             "jetbatch demo --engine echo",
             "jetbatch serve --roles worker --config x.toml",
             "jetbatch submit - --model m --window 2h --priority high --metadata a=b --metadata c=d=e --key k --strict --watch",
+            "jetbatch run batch.jsonl --model m --limit 20 --errors bad.jsonl",
+            "jetbatch completions fish",
+            "jetbatch man target/man",
+            "jetbatch why 018f4e2a-7c1b-7000-8000-0123456789ab --json",
+            "jetbatch quote - --model m --window 8h --priority high --json",
             "jetbatch jobs --state in_progress --json",
             "jetbatch pause 018f4e2a-7c1b-7000-8000-0123456789ab",
             "jetbatch deadline 018f4e2a-7c1b-7000-8000-0123456789ab 48h",
@@ -166,6 +201,16 @@ mod tests {
             "jetbatch dead show 17 --json",
             "jetbatch dead replay 17 18",
             "jetbatch dead drop 17",
+            "jetbatch top --url http://127.0.0.1:1",
+            "jetbatch workers --json",
+            "jetbatch workers drain w1",
+            "jetbatch workers quarantine w1 --json",
+            "jetbatch workers trust w1 --url http://127.0.0.1:1",
+            "jetbatch keys create ci --tenant blue --role submit,read --role operate --expires 90d --pool a --json",
+            "jetbatch keys list --config x.toml",
+            "jetbatch keys revoke 00000000000000ab",
+            "jetbatch keys rotate 00000000000000ab --grace 1h",
+            "jetbatch jobs --api-key jb_x",
             "jetbatch streams check",
             "jetbatch doctor --engine --json",
             "jetbatch rebuild --compare --keep",
@@ -177,9 +222,14 @@ mod tests {
         }
         for line in [
             "jetbatch dead drop",
+            "jetbatch keys create ci --role boss",
+            "jetbatch keys create ci --tenant A",
+            "jetbatch keys revoke 7",
             "jetbatch dead list --reason bad",
+            "jetbatch workers drain",
             "jetbatch status 17",
             "jetbatch serve --roles cook",
+            "jetbatch run x --limit 0",
             "jetbatch submit x --metadata a",
             "jetbatch rebuild --keep",
         ] {

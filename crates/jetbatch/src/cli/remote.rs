@@ -13,7 +13,7 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use domain::{JobId, event, status::State, submission::Order};
+use domain::{JobId, command::CommandKind, event, status::State};
 use reqwest::Response;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -24,9 +24,36 @@ pub struct Server {
     /// Address of a running jetbatch
     #[arg(long, env = "JETBATCH_URL", default_value = "http://127.0.0.1:8800")]
     pub url: String,
+    /// The key that the server asks for. Better in the environment: a command line is seen by others
+    #[arg(long, value_name = "KEY", env = "JETBATCH_API_KEY", hide_env_values = true)]
+    api_key: Option<Secret>,
     /// Print JSON for scripts, and no progress
     #[arg(long)]
     pub json: bool,
+}
+
+impl Server {
+    pub fn client(&self) -> Result<Client, Error> {
+        Client::with_key(&self.url, self.api_key.as_ref().map(|Secret(key)| key.as_str()))
+    }
+}
+
+/// A text that is sent, and printed nowhere.
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.trim().to_owned()))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -119,7 +146,7 @@ fn state(text: &str) -> Result<State, String> {
 }
 
 pub async fn status(args: Status) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     if args.watch {
         return follow(&client, args.id, args.server.json).await;
     }
@@ -146,7 +173,7 @@ fn show(client: &Client, status: &Raw, is_json: bool) -> Result<(), Error> {
 }
 
 pub async fn jobs(args: Jobs) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     let query = JobQuery { state: args.state, model: None, after: args.after, limit: Some(args.limit) };
     let answer: Raw = client.json(client.request(Route::Jobs).query(&query)).await?;
     if args.server.json {
@@ -179,12 +206,12 @@ fn list_jobs(page: &JobPage) -> Result<(), Error> {
 }
 
 /// `cancel`, `pause` or `resume`.
-pub async fn order(args: One, order: Order) -> Result<(), Error> {
-    give(args.server, args.id, order, Change::default()).await
+pub async fn command(args: One, kind: CommandKind) -> Result<(), Error> {
+    give(args.server, args.id, kind, Change::default()).await
 }
 
 pub async fn retry(args: Retry) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     let answer: Raw = client.json(client.request_of(Route::Retry, args.id)).await?;
     let retried: Retried = client.read(&answer)?;
     if args.watch {
@@ -197,29 +224,31 @@ pub async fn retry(args: Retry) -> Result<(), Error> {
 }
 
 pub async fn deadline(args: Deadline) -> Result<(), Error> {
-    give(args.server, args.id, Order::Deadline, Change { completion_window: Some(args.window), priority: None }).await
+    give(args.server, args.id, CommandKind::Deadline, Change { completion_window: Some(args.window), priority: None })
+        .await
 }
 
 pub async fn priority(args: Priority) -> Result<(), Error> {
-    give(args.server, args.id, Order::Priority, Change { completion_window: None, priority: Some(args.priority) }).await
+    give(args.server, args.id, CommandKind::Priority, Change { completion_window: None, priority: Some(args.priority) })
+        .await
 }
 
-async fn give(server: Server, id: JobId, order: Order, change: Change) -> Result<(), Error> {
-    let client = Client::new(&server.url)?;
-    let request = client.request_of(Route::order(order), id).json(&change);
+async fn give(server: Server, id: JobId, kind: CommandKind, change: Change) -> Result<(), Error> {
+    let client = server.client()?;
+    let request = client.request_of(Route::command(kind), id).json(&change);
     let answer: Raw = client.json(request).await?;
     show(&client, &answer, server.json)
 }
 
 pub async fn delete(args: One) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     let answer: Raw = client.json(client.request_of(Route::Delete, args.id)).await?;
     if args.server.json { out::line(answer) } else { out::line("what the job left is being removed") }
 }
 
 /// [`Route::Results`] or [`Route::Errors`].
 pub async fn download(args: Download, which: Route) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
+    let client = args.server.client()?;
     let id = args.id;
     let response = client.file(id, which).await?;
     let state = state_of(&response);
@@ -241,7 +270,7 @@ async fn never_ran(client: &Client, id: JobId) -> Result<(), Error> {
 }
 
 /// Under another name first: a file that bears its name is whole.
-async fn save(client: &Client, response: Response, path: &Path, is_quiet: bool) -> Result<(), Error> {
+pub async fn save(client: &Client, response: Response, path: &Path, is_quiet: bool) -> Result<(), Error> {
     let part = PathBuf::from(format!("{}.part", path.display()));
     let mut file = tokio::fs::File::create(&part).await.map_err(Error::file("create", &part))?;
     let meter = Meter::bytes(is_quiet, "download", None);

@@ -1,79 +1,148 @@
-//! `jetbatch serve`.
-use super::{config, error::Error, out};
-use crate::{
-    serve::{self, Roles, Running},
-    telemetry,
+//! `jetbatch run`: a file in, its answers out as they come. The job itself needs nobody who watches: whoever goes away
+//! leaves it running.
+use super::{
+    client::Client,
+    error::Error,
+    job,
+    meter::Meter,
+    out,
+    remote::{Server, save},
+    submit::Batch,
+    watch::{AWAY_MAX, Watch, errors, verdict},
 };
+use crate::clock;
+use api::{Accepted, Job, Route};
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use wire::Subject;
+use domain::{JobId, command::CommandKind, status::State};
+use reqwest::{StatusCode, header::RANGE};
+use std::{
+    io::{IsTerminal, stdin, stdout},
+    path::{Path, PathBuf},
+    pin::pin,
+    time::{Duration, Instant},
+};
+use tokio::{fs::File, io::AsyncWriteExt, signal::ctrl_c, time::sleep};
 
 #[derive(Debug, Args)]
-pub struct Serve {
+pub struct Run {
     #[command(flatten)]
-    config: config::File,
-    /// The rooms this process runs
-    #[arg(long, default_value = "gateway,intake,scheduler,worker,archiver,projector")]
-    roles: Roles,
+    batch: Batch,
+    /// Write the error lines of requests that fail to this file
+    #[arg(long, value_name = "FILE")]
+    errors: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The server lists what is archived each time.
+const COPY_EVERY: Duration = Duration::from_secs(1);
+const OUTPUT: &str = "standard output";
 
-impl Signals {
-    fn new() -> Result<Self, Error> {
-        let on = |kind| signal(kind).map_err(Error::failed);
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+pub async fn run(args: Run) -> Result<(), Error> {
+    let client = args.server.client()?;
+    let accepted = args.batch.send(&client, args.server.json).await?;
+    let Accepted { id, .. } = client.read(&accepted)?;
+    eprintln!("job {id}");
+    let job = answers(&client, id, args.server.json).await?;
+    if job.state == State::Failed {
+        errors(&job).iter().for_each(|line| eprintln!("{line}"));
+        return verdict(&job);
     }
+    if let Some(path) = &args.errors {
+        save(&client, client.file(id, Route::Errors).await?, path, true).await?;
+    }
+    if !args.server.json {
+        eprint!("{}", job::page(&job, clock::now().get()));
+    }
+    if job.requests.failed > 0 && args.errors.is_none() {
+        eprintln!("the error lines: `jetbatch errors {id}`");
+    }
+    verdict(&job)
+}
 
-    async fn next(&mut self) {
+/// Prints the answers until the last one.
+async fn answers(client: &Client, id: JobId, is_quiet: bool) -> Result<Job, Error> {
+    let mut copied = pin!(copy(client, id, is_quiet));
+    loop {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            job = &mut copied => return job,
+            _ = ctrl_c() => leave_or_cancel(client, id).await?,
         }
     }
 }
 
-pub async fn serve(args: Serve) -> Result<(), Error> {
-    let config = args.config.load()?;
-    let role = if args.roles == Roles::all() { "all".to_owned() } else { args.roles.to_string() };
-    let _telemetry = telemetry::init(&config.telemetry, &role).map_err(Error::failed)?;
-    let mut signals = Signals::new()?;
-    let running = tokio::select! {
-        running = serve::start(config, args.roles.clone()) => running.map_err(Error::failed)?,
-        () = signals.next() => return Ok(()),
-    };
-    announce(&running, &args.roles)?;
-    until_told(running, &mut signals).await
-}
-
-fn announce(running: &Running, roles: &Roles) -> Result<(), Error> {
-    let door = running.http.map(|address| format!(" at http://{address}")).unwrap_or_default();
-    let nats = running.nats().map(|url| format!("; by NATS: {}", publish(url))).unwrap_or_default();
-    out::line(format!("jetbatch is up{door} ({roles}){nats}"))
-}
-
-/// How a job is submitted there, but for the job.
-pub fn publish(nats: &str) -> String {
-    format!("nats -s {nats} pub {} ...", Subject::Submit)
-}
-
-/// Until a signal or a failure; then room after room stops. A second signal drops everything: what ran is not
-/// acknowledged, so another worker is given it.
-async fn until_told(mut running: Running, signals: &mut Signals) -> Result<(), Error> {
-    let failure = tokio::select! {
-        failure = running.failed() => Some(failure),
-        () = signals.next() => None,
-    };
-    match &failure {
-        Some(failure) => tracing::error!(error = super::error::chain(failure), "stopping, because a room failed"),
-        None => tracing::info!("stopping; a second signal stops at once"),
+/// Where nobody can be asked, the job runs on.
+async fn leave_or_cancel(client: &Client, id: JobId) -> Result<(), Error> {
+    if stdin().is_terminal() {
+        eprint!("\ncancel job {id}? What is answered is kept. [y: cancel; Enter: it runs on] ");
+        let told = tokio::select! {
+            told = tokio::task::spawn_blocking(|| stdin().lines().next()) => told.ok().flatten(),
+            _ = ctrl_c() => None,
+        };
+        if told.is_some_and(|told| told.is_ok_and(|told| told.trim().eq_ignore_ascii_case("y"))) {
+            return client.send(client.request_of(Route::command(CommandKind::Cancel), id)).await.map(drop);
+        }
     }
-    let stopped = tokio::select! {
-        stopped = running.stop() => stopped.map_err(Error::failed),
-        () = signals.next() => Err(Error::Failed("stopped at once; what was running is done again".to_owned())),
+    Err(Error::Left { id })
+}
+
+async fn copy(client: &Client, id: JobId, is_quiet: bool) -> Result<Job, Error> {
+    let mut answers = Answers { client, id, to: out::sink()?, taken: 0 };
+    let mut meter = Meter::beside(is_quiet, stdout().is_terminal());
+    let mut watch = Watch::new(client, id, &mut meter);
+    let mut copied_at = Instant::now();
+    let job = loop {
+        let (_, job) = watch.look().await?;
+        if job.state.is_terminal() {
+            break job;
+        }
+        if job.answered() > 0 && copied_at.elapsed() >= COPY_EVERY {
+            answers.more().await.or_else(|error| if error.is_passing() { Ok(()) } else { Err(error) })?;
+            copied_at = Instant::now();
+        }
+        sleep(LOOK_EVERY).await;
     };
-    failure.map_or(stopped, |failure| Err(Error::failed(failure)))
+    answers.rest().await?;
+    meter.done();
+    Ok(job)
+}
+
+struct Answers<'a> {
+    client: &'a Client,
+    id: JobId,
+    to: File,
+    /// Bytes.
+    taken: u64,
+}
+
+impl Answers<'_> {
+    /// What was archived since the last look.
+    async fn more(&mut self) -> Result<(), Error> {
+        let request = self.client.request_of(Route::Results, self.id).header(RANGE, format!("bytes={}-", self.taken));
+        let mut response = match self.client.send(request).await {
+            Err(Error::Refused { status: 416, .. }) => return Ok(()),
+            response => response?,
+        };
+        // What gives no part gives all from the beginning.
+        let mut known = if response.status() == StatusCode::PARTIAL_CONTENT { 0 } else { self.taken };
+        while let Some(piece) = self.client.piece(&mut response).await? {
+            let new = piece.get(usize::try_from(known).unwrap_or(usize::MAX)..).unwrap_or_default();
+            known = known.saturating_sub(piece.len() as u64);
+            self.to.write_all(new).await.map_err(Error::file("write to", Path::new(OUTPUT)))?;
+            self.taken += new.len() as u64;
+        }
+        self.to.flush().await.map_err(Error::file("write to", Path::new(OUTPUT)))
+    }
+
+    /// What is missing of a job that has ended, also over a restart of the server.
+    async fn rest(&mut self) -> Result<(), Error> {
+        let since = Instant::now();
+        loop {
+            match self.more().await {
+                Err(error) if error.is_passing() && since.elapsed() < AWAY_MAX => sleep(LOOK_EVERY).await,
+                done => return done,
+            }
+        }
+    }
 }

@@ -9,13 +9,14 @@ use super::{
 };
 use api::{Accepted, IDEMPOTENCY_KEY, NDJSON, Route, Settings};
 use clap::Args;
-use domain::{JobId, event::Priority, status::State};
-use futures::TryStreamExt;
+use domain::{JobId, event::Priority, lines::Head, status::State};
+use futures::{TryStreamExt, future::ready};
 use reqwest::{
     Body, RequestBuilder,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use std::{
+    num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,6 +28,18 @@ const PIECE_BYTES: usize = 256 << 10;
 
 #[derive(Debug, Args)]
 pub struct Submit {
+    #[command(flatten)]
+    batch: Batch,
+    /// Follow the job to its end; exit code 3 unless it completes, 6 if each of its requests fails
+    #[arg(long, short)]
+    watch: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// A file of requests, and what is wanted of it.
+#[derive(Debug, Args)]
+pub struct Batch {
     /// A JSONL file of requests, `-` for standard input, or a URL that the server may read (s3://..., file:///...)
     file: PathBuf,
     /// The model of requests that name none
@@ -50,11 +63,9 @@ pub struct Submit {
     /// Refuse the whole job where a request would be answered with an error
     #[arg(long)]
     strict: bool,
-    /// Follow the job to its end; exit code 3 unless it completes, 6 if each of its requests fails
-    #[arg(long, short)]
-    watch: bool,
-    #[command(flatten)]
-    server: Server,
+    /// Only the first so many requests of the file, to try it
+    #[arg(long, value_name = "REQUESTS")]
+    limit: Option<NonZeroU64>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -63,8 +74,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 pub async fn submit(args: Submit) -> Result<(), Error> {
-    let client = Client::new(&args.server.url)?;
-    let accepted = send(&client, &args).await?;
+    let client = args.server.client()?;
+    let accepted = args.batch.send(&client, args.server.json).await?;
     let Accepted { id, .. } = client.read(&accepted)?;
     match (args.watch, args.server.json) {
         (false, true) => out::line(accepted)?,
@@ -89,50 +100,41 @@ async fn tell(client: &Client, id: JobId) -> Result<(), Error> {
     Ok(())
 }
 
-async fn send(client: &Client, args: &Submit) -> Result<Raw, Error> {
-    let path = args.file.as_path();
-    let text = path.to_string_lossy();
-    if text.contains("://") {
-        let submission = args.settings().submission(text.into_owned());
-        return client.json(keyed(client.request(Route::Submit), args).json(&submission)).await;
-    }
-    let request = keyed(client.submission().query(&args.settings()), args);
-    if text == "-" {
-        return client.upload(streamed(request, out::source()?, &Meter::Quiet)).await;
-    }
-    let (upload, meter) = from_file(request, path, args.server.json).await?;
-    let answer = client.upload(upload).await;
-    meter.clear();
-    answer
-}
-
-fn keyed(request: RequestBuilder, args: &Submit) -> RequestBuilder {
-    match &args.key {
-        Some(key) => request.header(IDEMPOTENCY_KEY, key),
-        None => request,
-    }
-}
-
-async fn from_file(request: RequestBuilder, path: &Path, is_quiet: bool) -> Result<(Upload, Meter), Error> {
+async fn from_file(
+    request: RequestBuilder,
+    path: &Path,
+    limit: Option<NonZeroU64>,
+    is_quiet: bool,
+) -> Result<(Upload, Meter), Error> {
     let file = tokio::fs::File::open(path).await.map_err(Error::file("read", path))?;
     let about = file.metadata().await.map_err(Error::file("read", path))?;
     if about.is_dir() {
         return Err(Error::Usage(format!("{} is a folder; give a JSONL file", path.display())));
     }
-    // A pipe has no length to announce.
-    let length = about.is_file().then_some(about.len());
+    // A pipe has no length to announce, and of a part nobody knows it yet.
+    let length = (about.is_file() && limit.is_none()).then_some(about.len());
     let meter = Meter::bytes(is_quiet, "upload", length);
     let request = match length {
         Some(length) => request.header(CONTENT_LENGTH, length),
         None => request,
     };
-    Ok((streamed(request, file, &meter), meter))
+    Ok((streamed(request, file, limit, &meter), meter))
 }
 
-fn streamed(request: RequestBuilder, from: impl AsyncRead + Send + 'static, meter: &Meter) -> Upload {
+fn streamed(
+    request: RequestBuilder,
+    from: impl AsyncRead + Send + 'static,
+    limit: Option<NonZeroU64>,
+    meter: &Meter,
+) -> Upload {
     let (pulse, taken) = (meter.pulse(), Arc::new(Notify::new()));
     let told = taken.clone();
-    let pieces = ReaderStream::with_capacity(from, PIECE_BYTES).inspect_ok(move |piece| {
+    let mut head = limit.map(|limit| Head::new(limit.get()));
+    let pieces = ReaderStream::with_capacity(from, PIECE_BYTES).map_ok(move |piece| match &mut head {
+        Some(head) => piece.slice(..head.cut(&piece)),
+        None => piece,
+    });
+    let pieces = pieces.try_take_while(|piece| ready(Ok(!piece.is_empty()))).inspect_ok(move |piece| {
         pulse.inc(piece.len() as u64);
         told.notify_one();
     });
@@ -143,11 +145,53 @@ fn streamed(request: RequestBuilder, from: impl AsyncRead + Send + 'static, mete
 /// Uploads a file and gives the job's id: what `demo` and `bench` submit with.
 pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result<JobId, Error> {
     let settings = Settings { model: model.map(str::to_owned), ..Settings::default() };
-    let (upload, _) = from_file(client.submission().query(&settings), path, true).await?;
+    let (upload, _) = from_file(client.submission().query(&settings), path, None, true).await?;
     client.upload::<Accepted>(upload).await.map(|accepted| accepted.id)
 }
 
-impl Submit {
+impl Batch {
+    /// The job that it becomes, as the server tells it.
+    pub async fn send(&self, client: &Client, is_quiet: bool) -> Result<Raw, Error> {
+        self.post(client, is_quiet, None).await
+    }
+
+    /// What it would come to.
+    pub async fn quote(&self, client: &Client, is_quiet: bool) -> Result<Raw, Error> {
+        self.post(client, is_quiet, Some(true)).await
+    }
+
+    async fn post(&self, client: &Client, is_quiet: bool, dry_run: Option<bool>) -> Result<Raw, Error> {
+        let settings = Settings { dry_run, ..self.settings() };
+        let path = self.file.as_path();
+        let text = path.to_string_lossy();
+        if text.contains("://") {
+            let request = client.request(Route::Submit).query(&dry_run.map(|dry_run| [("dry_run", dry_run)]));
+            return client.json(self.keyed(request).json(&self.of_url(settings, &text)?)).await;
+        }
+        let request = self.keyed(client.submission().query(&settings));
+        if text == "-" {
+            return client.upload(streamed(request, out::source()?, self.limit, &Meter::Quiet)).await;
+        }
+        let (upload, meter) = from_file(request, path, self.limit, is_quiet).await?;
+        let answer = client.upload(upload).await;
+        meter.clear();
+        answer
+    }
+
+    fn keyed(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.key {
+            Some(key) => request.header(IDEMPOTENCY_KEY, key),
+            None => request,
+        }
+    }
+
+    fn of_url(&self, settings: Settings, url: &str) -> Result<api::Submission, Error> {
+        match self.limit {
+            Some(_) => Err(Error::Usage("--limit is for a file that is read here, not for a URL".to_owned())),
+            None => Ok(settings.submission(url.to_owned())),
+        }
+    }
+
     fn settings(&self) -> Settings {
         let settings = Settings {
             id: None,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// A status is one key to read, so asking often is cheap, and an ask that fails costs nothing but itself.
 const EVERY: Duration = Duration::from_millis(100);
 /// How long a server may be away before a watch gives up: it may be starting again.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+pub const AWAY_MAX: Duration = Duration::from_secs(60);
 
 /// How long a submission waits for what validation finds: millions of lines take longer.
 const VALIDATED_WITHIN: Duration = Duration::from_secs(10);
@@ -36,20 +36,40 @@ pub async fn follow(
     meter: &mut Meter,
     mut pace: Pace<impl FnMut(&Job)>,
 ) -> Result<(Raw, Job), Error> {
-    let mut is_warned = false;
+    let mut watch = Watch::new(client, id, meter);
     loop {
-        let status = patient(client, id, meter).await?;
-        let job: Job = client.read(&status)?;
+        let (status, job) = watch.look().await?;
         (pace.look)(&job);
-        if !is_warned && job.state != State::Validating {
-            is_warned = true;
-            warnings(&job).iter().for_each(|line| meter.say(line));
-        }
-        meter.show(&job);
         if job.state.is_terminal() {
             return Ok((status, job));
         }
         tokio::time::sleep(pace.every).await;
+    }
+}
+
+/// A job that is looked at now and then.
+pub struct Watch<'a> {
+    client: &'a Client,
+    id: JobId,
+    meter: &'a mut Meter,
+    is_warned: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub const fn new(client: &'a Client, id: JobId, meter: &'a mut Meter) -> Self {
+        Self { client, id, meter, is_warned: false }
+    }
+
+    /// Its status as the server wrote it and as we read it, shown.
+    pub async fn look(&mut self) -> Result<(Raw, Job), Error> {
+        let status = patient(self.client, self.id, self.meter).await?;
+        let job: Job = self.client.read(&status)?;
+        if !self.is_warned && job.state != State::Validating {
+            self.is_warned = true;
+            warnings(&job).iter().for_each(|line| self.meter.say(line));
+        }
+        self.meter.show(&job);
+        Ok((status, job))
     }
 }
 
@@ -59,7 +79,7 @@ async fn patient(client: &Client, id: JobId, meter: &Meter) -> Result<Raw, Error
     let mut is_said = false;
     loop {
         match client.status(id).await {
-            Err(error @ (Error::Unreachable { .. } | Error::Unavailable(_))) if since.elapsed() < AWAY_MAX => {
+            Err(error) if error.is_passing() && since.elapsed() < AWAY_MAX => {
                 if !std::mem::replace(&mut is_said, true) {
                     meter.say(&format!("{error}; trying again for {} s", AWAY_MAX.as_secs()));
                 }

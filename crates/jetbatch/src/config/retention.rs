@@ -1,5 +1,5 @@
 //! How long things are kept: the `[retention]` table of the configuration.
-use domain::{Millis, time};
+use domain::{Timestamp, time};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -42,9 +42,19 @@ impl TryFrom<String> for Age {
 
 impl Age {
     /// What stands since then or before is old now. None: nothing is.
-    pub fn before(self, now: Millis) -> Option<Millis> {
+    pub fn before(self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Ms(ms) => Some(Millis::new(now.get().saturating_sub(ms))),
+            Self::Ms(ms) => Some(Timestamp::new(now.get().saturating_sub(ms))),
+            Self::Never => None,
+        }
+    }
+}
+
+impl Age {
+    /// When what stands since then is old. None: never.
+    pub fn after(self, since: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Ms(ms) => Some(since.plus(ms)),
             Self::Never => None,
         }
     }
@@ -60,7 +70,7 @@ impl Default for Retention {
     fn default() -> Self {
         const DAY_MS: u64 = 86_400_000;
         let days = |days| Age::Ms(days * DAY_MS);
-        Self { jobs: days(30), uploads: days(7), unfinished: days(1), sweep_s: 3_600 }
+        Self { jobs: days(30), uploads: days(30), unfinished: days(1), sweep_s: 3_600 }
     }
 }
 
@@ -73,7 +83,7 @@ mod tests {
         let age = |text: &str| Age::try_from(text.to_owned());
         assert_eq!((age("30d"), age("90s")), (Ok(Age::Ms(2_592_000_000)), Ok(Age::Ms(90_000))));
         assert_eq!(age(" never "), Ok(Age::Never));
-        let before = |age: Age| age.before(Millis::new(70_000)).map(Millis::get);
+        let before = |age: Age| age.before(Timestamp::new(70_000)).map(Timestamp::get);
         assert_eq!((before(Age::Ms(60_000)), before(Age::Never)), (Some(10_000), None));
         for bad in ["", "30", "0s", "-1d", "Never", "forever"] {
             assert!(age(bad).is_err(), "{bad}");

@@ -1,23 +1,24 @@
-//! Commands from `jobs.control`, and the jobs that are made of others. They are carried out by every head and not by the leader alone: a command is compared
+//! Commands from `jobs.control` and `jobs.control.<job>`, and the jobs that are made of others. They are carried out by every head and not by the leader alone: a command is compared
 //! and set on its own job's events and needs no fold of the others, so a cancel does not wait for the next leader.
 mod resubmit;
+mod unlogged;
 
 use crate::{
     bus::{AckError, Delivery, PullError},
     clock,
     command::{self, execute},
-    payload,
+    log, payload,
     shared::Shared,
 };
 use domain::{
-    Millis,
-    decide::Refusal,
-    submission::{Control, Order},
+    Event, JobId, Tenant, Timestamp,
+    command::{CommandKind, JobCommand},
+    decide::Denied,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use wire::{envelope, stream};
+use wire::{Subject, envelope, stream};
 
 const CONSUMER: &str = "control";
 const WAIT: Duration = Duration::from_secs(20);
@@ -60,13 +61,17 @@ async fn work(shared: Shared, stop: &CancellationToken) -> Result<(), Error> {
         for delivery in pulled {
             match read(&delivery) {
                 Err(why) => drop_it(delivery, &why).await,
-                Ok(control) if control.command == Order::Retry => {
-                    retries.spawn(retry(shared.clone(), delivery, control, places.clone()));
-                }
-                Ok(control) => {
-                    let end = order(&shared, &control).await;
-                    answer(delivery, &control, end).await;
-                }
+                Ok(command) => match may(&shared, &delivery, &command).await {
+                    Err(error) => answer(delivery, &command, End::Again(error.into())).await,
+                    Ok(false) => answer(delivery, &command, End::Unknown).await,
+                    Ok(true) if command.kind == CommandKind::Retry => {
+                        retries.spawn(retry(shared.clone(), delivery, command, places.clone()));
+                    }
+                    Ok(true) => {
+                        let end = carry_out(&shared, &command).await;
+                        answer(delivery, &command, end).await;
+                    }
+                },
             }
         }
         while retries.try_join_next().is_some() {}
@@ -82,22 +87,22 @@ enum End {
     Again(Box<dyn std::error::Error + Send + Sync>),
 }
 
-async fn answer(delivery: Delivery, control: &Control, end: End) {
-    let (job, command) = (control.job, control.command.as_str());
+async fn answer(delivery: Delivery, command: &JobCommand, end: End) {
+    let (job, kind) = (command.job, command.kind.as_str());
     let answered = match end {
         End::Done => delivery.ack().await,
         // Its submission may stand in SUBMIT still, behind others.
         End::Unknown if is_fresh(&delivery) => delivery.nak(Some(Duration::from_secs(1))).await,
         End::Unknown => {
-            tracing::info!(%job, command, "command refused: there is no such job");
+            tracing::info!(%job, command = kind, "command refused: there is no such job");
             delivery.ack().await
         }
         End::Refused(why) => {
-            tracing::info!(%job, command, why, "command refused");
+            tracing::info!(%job, command = kind, why, "command refused");
             delivery.ack().await
         }
         End::Again(error) => {
-            tracing::warn!(%job, command, error = &*error as &dyn std::error::Error, "a command is tried again");
+            tracing::warn!(%job, command = kind, error = &*error as &dyn std::error::Error, "a command is tried again");
             delivery.nak(Some(Duration::from_secs(1))).await
         }
     };
@@ -115,46 +120,90 @@ fn note(answered: Result<(), AckError>) {
     }
 }
 
-async fn retry(shared: Shared, delivery: Delivery, control: Control, places: Arc<Semaphore>) {
+async fn retry(shared: Shared, delivery: Delivery, command: JobCommand, places: Arc<Semaphore>) {
     let beat = Duration::from_secs(shared.config.nats.ack_wait_s.max(3)) / 3;
     let trace = wire::trace::read(|name| delivery.header(name));
     let work = async {
         let _place = places.acquire().await;
-        resubmit::resubmit(&shared, control.job, trace.as_deref()).await
+        resubmit::resubmit(&shared, command.job, trace.as_deref()).await
     };
     let end = match delivery.keep(beat, work).await {
         Ok((id, is_new)) => {
-            tracing::info!(job = %control.job, retry = %id, is_new, "retry");
+            tracing::info!(job = %command.job, retry = %id, is_new, "retry");
             End::Done
         }
         Err(resubmit::Error::Unknown) => End::Unknown,
-        Err(resubmit::Error::Refused(refusal)) => End::Refused(refusal.to_string()),
+        Err(resubmit::Error::NoRetry(refusal)) => End::Refused(refusal.to_string()),
         Err(error) => End::Again(error.into()),
     };
-    answer(delivery, &control, end).await;
+    answer(delivery, &command, end).await;
 }
 
-fn read(delivery: &Delivery) -> Result<Control, String> {
+fn read(delivery: &Delivery) -> Result<JobCommand, String> {
     payload::read(delivery.header(envelope::CONTENT_TYPE), &delivery.payload)
 }
 
-async fn order(shared: &Shared, control: &Control) -> End {
-    let command = match control.command(clock::now()) {
-        Ok(Some(command)) => command,
+/// Whether a command may be given. A door has looked whose the job is; who publishes past the doors is of `default`, and
+/// other tenants' jobs are not there for him. A job that nobody knows is looked for as any is.
+async fn may(shared: &Shared, delivery: &Delivery, command: &JobCommand) -> Result<bool, unlogged::Error> {
+    if delivery.subject.parse() == Ok(Subject::ControlJob(command.job)) {
+        return Ok(true);
+    }
+    Ok(tenant(shared, command.job).await?.is_none_or(|tenant| tenant.is_default()))
+}
+
+/// Whose a job is, as its first event says, or what is left of its status.
+async fn tenant(shared: &Shared, job: JobId) -> Result<Option<Tenant>, unlogged::Error> {
+    let first = shared.bus.next_on(&Subject::JobEvent(job), 1).await?;
+    if let Some(Ok((_, Event::JobSubmitted(submitted)))) = first.as_ref().map(log::decode) {
+        return Ok(Some(submitted.tenant));
+    }
+    Ok(unlogged::find(shared, job).await?.map(|stored| stored.status.tenant))
+}
+
+async fn carry_out(shared: &Shared, command: &JobCommand) -> End {
+    let meant = match command.stamped(clock::now()) {
+        Ok(Some(meant)) => meant,
         Ok(None) => return End::Done,
-        Err(fault) => return End::Refused(fault.to_string()),
+        Err(mistake) => return End::Refused(mistake.to_string()),
     };
-    match execute(&shared.bus, control.job, None, command, None).await {
+    let mut done = execute(&shared.bus, command.job, None, meant.clone(), None).await;
+    // The last answer may have come between, and a cancel of what runs does nothing to what is answered.
+    if command.kind == CommandKind::Cancel && matches!(done, Ok(true)) {
+        done = execute(&shared.bus, command.job, None, meant, None).await.map(|_| true);
+    }
+    match done {
         Ok(done) => {
-            tracing::info!(job = %control.job, command = control.command.as_str(), done, "command");
+            tracing::info!(job = %command.job, command = command.kind.as_str(), done, "command");
             End::Done
         }
-        Err(command::Error::Refused(Refusal::Unknown)) => End::Unknown,
-        Err(command::Error::Refused(refusal)) => End::Refused(refusal.to_string()),
+        Err(command::Error::Denied(Denied::Unknown)) => unlogged(shared, command).await,
+        Err(command::Error::Denied(refusal)) => End::Refused(refusal.to_string()),
+        Err(error) => End::Again(error.into()),
+    }
+}
+
+/// The log does not know the job.
+async fn unlogged(shared: &Shared, command: &JobCommand) -> End {
+    let stored = match unlogged::find(shared, command.job).await {
+        Ok(Some(stored)) => stored,
+        Ok(None) => return End::Unknown,
+        Err(error) => return End::Again(error.into()),
+    };
+    if command.kind != CommandKind::Cancel {
+        return End::Refused(unlogged::refusal(&stored));
+    }
+    match unlogged::cancel(shared, &stored).await {
+        Ok(true) => {
+            tracing::warn!(job = %command.job, "a job whose events are gone from the log was cancelled");
+            End::Done
+        }
+        Ok(false) => End::Again("another event of the job came first".into()),
+        Err(unlogged::Error::Command(command::Error::Denied(refusal))) => End::Refused(refusal.to_string()),
         Err(error) => End::Again(error.into()),
     }
 }
 
 fn is_fresh(delivery: &Delivery) -> bool {
-    clock::now().since(Millis::new(delivery.stored_ms)) < UNKNOWN_MS
+    clock::now().since(Timestamp::new(delivery.stored_ms)) < UNKNOWN_MS
 }

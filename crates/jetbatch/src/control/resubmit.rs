@@ -4,19 +4,20 @@
 use crate::{
     bus::{PublishError, ReadError},
     log::{self, LogError},
+    paths::{self, Kind, UploadRef},
     shared::Shared,
-    store::{Kind, StoreError, paths},
 };
 use bytes::Bytes;
 use domain::{
     Job, JobId,
     lines::{Line, Lines},
-    resubmit::{self, Refusal},
+    resubmit::{self, NoRetry},
     status::Status,
 };
 use futures::{StreamExt, stream::BoxStream};
 use std::collections::VecDeque;
-use wire::{Message, Subject, envelope, line};
+use store::StoreError;
+use wire::{Message, Owner, Subject, envelope, line};
 
 const BLOCK_BYTES: u64 = 1 << 20;
 /// As much of an error line as holds its number.
@@ -27,7 +28,7 @@ pub enum Error {
     #[error("there is no such job")]
     Unknown,
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    NoRetry(#[from] NoRetry),
     #[error("the job's events could not be read")]
     Log(#[from] LogError),
     #[error("the log could not be read")]
@@ -45,10 +46,10 @@ pub enum Error {
 pub async fn resubmit(shared: &Shared, of: JobId, trace: Option<&str>) -> Result<(JobId, bool), Error> {
     let job = log::job(&shared.bus, of).await?.ok_or(Error::Unknown)?.job;
     if job.deleted {
-        return Err(Refusal::Deleted.into());
+        return Err(NoRetry::Deleted.into());
     }
     let status = Status::of(&job);
-    resubmit::check(status.state, status.requests)?;
+    resubmit::may(&status)?;
     let id = resubmit::id(of);
     if shared.bus.last(&Subject::JobEvent(id)).await?.is_some() {
         return Ok((id, false));
@@ -71,7 +72,8 @@ async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), E
     submission.fingerprint = Some(fingerprint.clone());
     let message = Message::new(Subject::SubmitJob(id), envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
     let message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    shared.bus.publish(wire::trace::put(message, trace)).await?;
+    let owner = Owner { tenant: job.submitted.tenant, pools: job.submitted.pools.clone() };
+    shared.bus.publish(wire::trace::put(owner.put(message), trace)).await?;
     Ok(())
 }
 
@@ -79,8 +81,9 @@ async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), E
 async fn gather(shared: &Shared, job: &Job) -> Result<u64, Error> {
     let input = &job.planned.as_ref().ok_or(Error::Lost)?.input;
     let blocks = open(shared, input).await?;
-    let errors = open(shared, &paths::file(job.id, Kind::Errors)).await?;
-    let writer = shared.store.writer(&paths::upload(resubmit::id(job.id).uuid())).await?;
+    let errors = open(shared, &paths::file(job.id, Kind::Errors, job.losses())).await?;
+    let upload = UploadRef { tenant: job.submitted.tenant, id: resubmit::id(job.id).uuid() };
+    let writer = shared.store.writer(&paths::upload(upload)).await?;
     pick(blocks, Numbers::new(job.id, errors), writer).await.map_err(lost)
 }
 
@@ -98,7 +101,7 @@ fn lost(error: Error) -> Error {
     }
 }
 
-async fn pick(mut blocks: Blocks, numbers: Numbers, mut to: crate::store::Writer) -> Result<u64, Error> {
+async fn pick(mut blocks: Blocks, numbers: Numbers, mut to: store::Writer) -> Result<u64, Error> {
     // Every line was taken once: none is too long now.
     let (mut lines, mut picker) = (Lines::new(usize::MAX / 2), Picker { numbers, seen: 0, picked: 0, out: Vec::new() });
     while let Some(block) = blocks.next().await {
@@ -186,8 +189,8 @@ impl Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Settings, Store};
     use futures::stream;
+    use store::{Settings, Store};
 
     /// A file in blocks of so many bytes.
     fn blocks(file: &[u8], size: usize) -> Blocks {

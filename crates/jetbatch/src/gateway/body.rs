@@ -1,16 +1,19 @@
 //! Reading what a client sends: small JSON whole, everything else in pieces.
-use super::{error::Refusal, limits, state::AppState};
+use super::{error::Rejection, limits, state::AppState};
 use api::ErrorCode;
+use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use axum::{
     body::{Body, HttpBody},
+    extract::Request,
     http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use std::fmt;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio_util::io::{ReaderStream, StreamReader};
 
 /// A JSON body, and the place in memory that it takes.
 pub struct Json<T> {
@@ -25,18 +28,37 @@ pub fn media(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// A compressed body is refused rather than stored as if it were lines.
-pub fn plain(headers: &HeaderMap) -> Result<(), Refusal> {
+/// JSON bodies are small, and come as they are.
+pub fn plain(headers: &HeaderMap) -> Result<(), Rejection> {
     match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
         None | Some("identity") => Ok(()),
-        Some(_) => Err(Refusal::media("a Content-Encoding", "the body uncompressed").param("Content-Encoding")),
+        Some(_) => Err(Rejection::media("a Content-Encoding", "the body uncompressed").param("Content-Encoding")),
     }
 }
 
-pub async fn json<T: DeserializeOwned>(app: &AppState, headers: &HeaderMap, body: Body) -> Result<Json<T>, Refusal> {
+/// A file may come compressed; it is kept as it was before that.
+pub fn decoded(request: Request) -> Result<Request, Rejection> {
+    let encoding =
+        request.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").to_owned());
+    let reader = |body: Body| StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
+    match encoding.as_deref() {
+        None | Some("identity") => Ok(request),
+        Some("gzip" | "x-gzip") => Ok(request.map(|plain| {
+            let mut decoder = GzipDecoder::new(reader(plain));
+            decoder.multiple_members(true);
+            Body::from_stream(ReaderStream::with_capacity(decoder, limits::READ_BYTES_MAX))
+        })),
+        Some("zstd") => Ok(request.map(|plain| {
+            Body::from_stream(ReaderStream::with_capacity(ZstdDecoder::new(reader(plain)), limits::READ_BYTES_MAX))
+        })),
+        Some(_) => Err(Rejection::media("this Content-Encoding", "gzip, zstd or none").param("Content-Encoding")),
+    }
+}
+
+pub async fn json<T: DeserializeOwned>(app: &AppState, headers: &HeaderMap, body: Body) -> Result<Json<T>, Rejection> {
     plain(headers)?;
     let max = app.shared.config.http.json_bytes_max;
-    let too_large = || Refusal::too_large(format!("a JSON body has at most {max} bytes (http.json_bytes_max)"));
+    let too_large = || Rejection::too_large(format!("a JSON body has at most {max} bytes (http.json_bytes_max)"));
     let size = body.size_hint();
     if size.lower() > max as u64 {
         return Err(too_large());
@@ -44,7 +66,7 @@ pub async fn json<T: DeserializeOwned>(app: &AppState, headers: &HeaderMap, body
     let known = size.exact().and_then(|bytes| usize::try_from(bytes).ok());
     let place = app.json_place(known.unwrap_or(max))?;
     let read = timeout(limits::JSON_WITHIN, whole(body.into_data_stream(), max)).await;
-    let bytes = read.map_err(|_| Refusal::too_slow())??.ok_or_else(too_large)?;
+    let bytes = read.map_err(|_| Rejection::too_slow())??.ok_or_else(too_large)?;
     Ok(Json { value: parse(&bytes)?, fingerprint: blake3::hash(&bytes).to_hex().to_string(), place })
 }
 
@@ -52,10 +74,10 @@ pub async fn json<T: DeserializeOwned>(app: &AppState, headers: &HeaderMap, body
 pub async fn whole<E: fmt::Display>(
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
     max: usize,
-) -> Result<Option<Bytes>, Refusal> {
+) -> Result<Option<Bytes>, Rejection> {
     let mut bytes = BytesMut::new();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(Refusal::cut_off)?;
+        let piece = piece.map_err(Rejection::cut_off)?;
         if bytes.len() + piece.len() > max {
             return Ok(None);
         }
@@ -65,10 +87,10 @@ pub async fn whole<E: fmt::Display>(
 }
 
 /// A mistake is told with the field, line and column it is at.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
     // serde would take an array for an object, its items for the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Refusal::invalid("the body must be a JSON object, and this one is a list"));
+        return Err(Rejection::invalid("the body must be a JSON object, and this one is a list"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -76,9 +98,9 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         // Of broken JSON the path is no more than where the reader stood.
         match error.inner().classify() {
             Category::Data if path != "." => {
-                Refusal::invalid(format!("'{path}' is not valid: {}", error.inner())).param(path)
+                Rejection::invalid(format!("'{path}' is not valid: {}", error.inner())).param(path)
             }
-            Category::Data => Refusal::invalid(format!("the body is not what is expected: {}", error.inner())),
+            Category::Data => Rejection::invalid(format!("the body is not what is expected: {}", error.inner())),
             _ => broken(error.inner()),
         }
     })?;
@@ -86,8 +108,8 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     Ok(value)
 }
 
-fn broken(error: &serde_json::Error) -> Refusal {
-    Refusal { code: ErrorCode::InvalidJson, ..Refusal::invalid(format!("the body is not valid JSON: {error}")) }
+fn broken(error: &serde_json::Error) -> Rejection {
+    Rejection { code: ErrorCode::InvalidJson, ..Rejection::invalid(format!("the body is not valid JSON: {error}")) }
 }
 
 #[cfg(test)]

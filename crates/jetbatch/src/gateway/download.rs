@@ -1,55 +1,63 @@
 //! A job's lines: the files of a job that has ended, and of one that runs what is archived so far.
 use super::{
-    error::{Answer, Refusal},
+    app::App,
+    error::{Answer, Rejection},
     jobs::id,
     limits::DOWNLOAD_BLOCK_BYTES,
     partial::Partial,
     range,
-    state::AppState,
 };
-use crate::store::{Kind, Store, StoreError};
-use api::{ErrorCode, JOB_STATE, NDJSON};
+use crate::paths::Kind;
+use api::{ErrorCode, INCOMPLETE, JOB_STATE, NDJSON};
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::Path,
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE},
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG},
     },
-    response::IntoResponse,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use domain::event::File;
 use futures::{Stream, StreamExt};
-use std::sync::Arc;
+use store::{Store, StoreError};
 use wire::StoredStatus;
 
 /// `GET /jobs/{id}/results`.
-pub async fn results(State(app): State<Arc<AppState>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
+pub async fn results(app: App, Path(job): Path<String>, headers: HeaderMap) -> Answer {
     lines(&app, &job, &headers, Kind::Output).await
 }
 
 /// `GET /jobs/{id}/errors`.
-pub async fn errors(State(app): State<Arc<AppState>>, Path(job): Path<String>, headers: HeaderMap) -> Answer {
+pub async fn errors(app: App, Path(job): Path<String>, headers: HeaderMap) -> Answer {
     lines(&app, &job, &headers, Kind::Errors).await
 }
 
-async fn lines(app: &AppState, job: &str, headers: &HeaderMap, kind: Kind) -> Answer {
-    let stored = app.job(id(job)?).await?;
-    let place = app.download_place()?;
+async fn lines(app: &App, job: &str, headers: &HeaderMap, kind: Kind) -> Answer {
+    of_job(app, &app.job(id(job)?).await?, headers, kind).await
+}
+
+/// A job's own file; while it runs, what is archived so far.
+pub async fn of_job(app: &App, stored: &StoredStatus, headers: &HeaderMap, kind: Kind) -> Answer {
     let status = &stored.status;
     let mut response = if status.state.is_terminal() {
-        let file = match kind {
+        let written = match kind {
             Kind::Output => &status.output,
             Kind::Errors => &status.error_file,
         };
-        whole(&app.shared.store, file.as_ref(), headers, place)?
+        file(app, written.as_ref(), headers)?
     } else {
-        so_far(app, &stored, kind, place).await?
+        so_far(app, stored, kind, headers, app.download_place()?).await?
     };
-    let told = response.headers_mut();
-    told.insert(JOB_STATE, HeaderValue::from_static(status.state.as_str()));
-    told.insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    response.headers_mut().insert(JOB_STATE, HeaderValue::from_static(status.state.as_str()));
+    Ok(response)
+}
+
+/// A file that does not change.
+pub fn file(app: &App, file: Option<&File>, headers: &HeaderMap) -> Answer {
+    let mut response = whole(&app.shared.store, file, headers, app.download_place()?)?;
+    response.headers_mut().entry(CONTENT_TYPE).or_insert(HeaderValue::from_static(NDJSON));
     Ok(response)
 }
 
@@ -59,17 +67,14 @@ fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Se
     let (code, bytes) = match range::asked(headers, size) {
         range::Asked::All => (StatusCode::OK, 0..size),
         range::Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
-        range::Asked::Beyond => {
-            let refusal = Refusal::new(ErrorCode::Range, format!("there are {size} bytes"));
-            let mut response = refusal.into_response();
-            let size = HeaderValue::try_from(format!("bytes */{size}")).expect("digits and ASCII");
-            response.headers_mut().insert(CONTENT_RANGE, size);
-            return Ok(response);
-        }
+        range::Asked::Beyond => return Ok(beyond(size)),
     };
     let mut response = code.into_response();
     let told = response.headers_mut();
     told.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(tag) = file.and_then(tag) {
+        told.insert(ETAG, tag);
+    }
     told.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
     if code == StatusCode::PARTIAL_CONTENT {
         let range = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
@@ -81,10 +86,51 @@ fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Se
     Ok(response)
 }
 
-async fn so_far(app: &AppState, stored: &StoredStatus, kind: Kind, place: impl Send + 'static) -> Answer {
+/// One path is written once.
+fn tag(file: &File) -> Option<HeaderValue> {
+    let hash = blake3::hash(format!("{}:{}", file.path, file.bytes).as_bytes());
+    HeaderValue::try_from(format!("\"{}\"", &hash.to_hex()[..32])).ok()
+}
+
+/// Lines that are archived stay as they are: `bytes=N-` gives what has come after the first N bytes.
+async fn so_far(
+    app: &App,
+    stored: &StoredStatus,
+    kind: Kind,
+    headers: &HeaderMap,
+    place: impl Send + 'static,
+) -> Answer {
     let status = &stored.status;
-    let partial = Partial::open(&app.shared.store, status.id, kind, status.archived_prefix).await?;
-    Ok(([(CACHE_CONTROL, "no-store")], body(partial.stream(), place)).into_response())
+    let partial = Partial::open(&app.shared.store, status.id, kind, status.archived_prefix, status.losses).await?;
+    let size = partial.size;
+    let mut response = match range::from(headers) {
+        None => body(partial.stream(), place).into_response(),
+        Some(from) if from >= size => beyond(size),
+        Some(from) => {
+            let mut response = body(partial.range(from).await?.stream(), place).into_response();
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            tell(&mut response, CONTENT_RANGE, format!("bytes {from}-{}/*", size - 1));
+            response
+        }
+    };
+    for (name, value) in [(CACHE_CONTROL.as_str(), "no-store"), (INCOMPLETE, "true"), (ACCEPT_RANGES.as_str(), "bytes")]
+    {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if response.status().is_success() {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    }
+    Ok(response)
+}
+
+fn beyond(size: u64) -> Response {
+    let mut response = Rejection::new(ErrorCode::Range, format!("there are {size} bytes")).into_response();
+    tell(&mut response, CONTENT_RANGE, format!("bytes */{size}"));
+    response
+}
+
+fn tell(response: &mut Response, name: HeaderName, text: String) {
+    response.headers_mut().insert(name, HeaderValue::try_from(text).expect("digits and ASCII"));
 }
 
 /// The lines as a body that holds its place until the last one is sent.

@@ -1,6 +1,6 @@
 //! A job that was acknowledged and has no status yet, as its submission or its first event tells it. Facts come before
 //! a submission leaves its stream, so one of the two is there, whoever runs.
-use super::{error::Refusal, limits, state::AppState};
+use super::{error::Rejection, limits, state::AppState};
 use crate::{
     bus::{Raw, ReadError},
     log,
@@ -14,18 +14,20 @@ use domain::{
 use tokio::time::timeout;
 use wire::{StoredStatus, Subject, envelope};
 
-/// None: there is no such job, or it was deleted.
-pub async fn find(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, Refusal> {
+/// Whose ever it is. None: there is no such job, or it was deleted.
+pub async fn find(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, Rejection> {
     let told = timeout(limits::STATUS_WITHIN, read(app, job)).await;
-    Ok(told.map_err(|_| Refusal::unavailable("NATS does not answer"))??)
+    Ok(told.map_err(|_| Rejection::unavailable("NATS does not answer"))??)
 }
 
 async fn read(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, ReadError> {
     let bus = &app.shared.bus;
     let waiting = bus.next_on(&Subject::SubmitJob(job), 1).await?;
     // A second submission may wait still, with another body: the first event says whose the id is.
-    if let Some(first) = bus.next_on(&Subject::JobEvent(job), 1).await? {
-        let is_deleted = log::is_deleted(bus, job).await?;
+    let subject = Subject::JobEvent(job);
+    // Asked for in any case: how long it takes tells nobody whether another tenant has such a job.
+    let (first, is_deleted) = tokio::try_join!(bus.next_on(&subject, 1), log::is_deleted(bus, job))?;
+    if let Some(first) = first {
         return Ok(begun(job, &first).filter(|_| !is_deleted));
     }
     Ok(waiting.and_then(|raw| told(job, Event::JobSubmitted(submitted(app, &raw)))))

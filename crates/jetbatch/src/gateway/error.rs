@@ -1,31 +1,33 @@
-//! What the door says when it says no: an [`api::Refusal`]. Every error of what it stands on becomes one of its codes here,
+//! What the door says when it says no: an [`api::ErrorBody`]. Every error of what it stands on becomes one of its codes here,
 //! and a code is one HTTP status.
 use crate::{
     bus::{PublishError, ReadError},
-    store::StoreError,
+    input,
+    log::LogError,
 };
 use api::ErrorCode;
 use axum::{
     Json,
     http::{
         HeaderValue, StatusCode,
-        header::{CONNECTION, RETRY_AFTER},
+        header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
-use domain::{JobId, submission::Fault};
+use domain::{JobId, key::Refused, submission::Mistake};
+use store::StoreError;
 
-pub type Answer = Result<Response, Refusal>;
+pub type Answer = Result<Response, Rejection>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     pub code: ErrorCode,
     pub message: String,
     /// The field, parameter or header that is wrong.
     pub param: Option<String>,
 }
 
-impl Refusal {
+impl Rejection {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), param: None }
     }
@@ -82,22 +84,28 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        let param = match &fault {
-            Fault::NoInput | Fault::TwoInputs => "input",
-            Fault::NoRequests | Fault::TooManyRequests(_) => "requests",
-            Fault::Window(_) => "completion_window",
-            Fault::Endpoint(_) => "endpoint",
-            Fault::NoPriority => "priority",
-            Fault::MetadataPairs(_) | Fault::MetadataSize(_) => "metadata",
-            Fault::TooLong(name) => name,
+impl From<Mistake> for Rejection {
+    fn from(mistake: Mistake) -> Self {
+        let param = match &mistake {
+            Mistake::NoInput | Mistake::TwoInputs => "input",
+            Mistake::NoRequests | Mistake::TooManyRequests(_) => "requests",
+            Mistake::Window(_) => "completion_window",
+            Mistake::Endpoint(_) => "endpoint",
+            Mistake::NoPriority => "priority",
+            Mistake::MetadataPairs(_) | Mistake::MetadataSize(_) => "metadata",
+            Mistake::TooLong(name) => name,
         };
-        Self::invalid(fault.to_string()).param(param)
+        Self::invalid(mistake.to_string()).param(param)
     }
 }
 
-impl From<PublishError> for Refusal {
+impl From<Refused> for Rejection {
+    fn from(refused: Refused) -> Self {
+        Self::new(ErrorCode::InvalidApiKey, refused.to_string())
+    }
+}
+
+impl From<PublishError> for Rejection {
     fn from(error: PublishError) -> Self {
         tracing::warn!(%error, "a message could not be published");
         match &error {
@@ -112,14 +120,30 @@ impl From<PublishError> for Refusal {
     }
 }
 
-impl From<ReadError> for Refusal {
+impl From<ReadError> for Rejection {
     fn from(error: ReadError) -> Self {
         tracing::warn!(%error, "the status bucket could not be read");
         Self::unavailable("statuses cannot be read now")
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<LogError> for Rejection {
+    fn from(error: LogError) -> Self {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the log could not be read");
+        Self::unavailable("the log cannot be read now")
+    }
+}
+
+impl From<input::Error> for Rejection {
+    fn from(error: input::Error) -> Self {
+        match error {
+            input::Error::Publish(error) => error.into(),
+            input::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
         tracing::warn!(error = &error as &dyn std::error::Error, "the store failed");
         if error.is_full() {
@@ -130,15 +154,18 @@ impl From<StoreError> for Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let (status, Self { code, message, param }) = (self.status(), self);
-        let body = api::Refusal { error: api::Refused { message, code, param } };
+        let body = api::ErrorBody { error: api::ErrorObject::new(message, code, param) };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         match code {
             ErrorCode::Busy | ErrorCode::Unavailable => {
                 drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            ErrorCode::InvalidApiKey => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             // What is left of the body is not worth reading.
             ErrorCode::TooLarge | ErrorCode::Timeout | ErrorCode::StorageFull => {

@@ -1,13 +1,13 @@
 //! `GET /jobs/{id}/events`: the job as it changes, as server-sent events, until it has ended.
 use super::{
+    app::{App, newer},
     error::Answer,
     jobs::{id, shown},
     limits,
-    state::{AppState, newer},
     status_watch::Subscription,
 };
 use axum::{
-    extract::{Path, State},
+    extract::Path,
     http::header::CACHE_CONTROL,
     response::{
         IntoResponse, Sse,
@@ -15,25 +15,28 @@ use axum::{
     },
 };
 use futures::stream;
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
+use tokio::sync::OwnedSemaphorePermit;
 use wire::StoredStatus;
 
 struct Feed {
-    app: Arc<AppState>,
+    app: App,
     changes: Subscription,
     /// What is to be sent before the next change is waited for.
     ready: Option<(StoredStatus, u64)>,
     /// Event and revision of what was sent last.
     sent: (u64, u64),
     is_over: bool,
+    _place: OwnedSemaphorePermit,
 }
 
-pub async fn events(State(app): State<Arc<AppState>>, Path(job): Path<String>) -> Answer {
+pub async fn events(app: App, Path(job): Path<String>) -> Answer {
     let job = id(&job)?;
+    let place = app.event_place()?;
     // Subscribed to before it is read, so that no change falls between.
     let changes = app.status_watch.subscribe(job);
     let ready = app.revision(job).await?;
-    let feed = Feed { app, changes, ready: Some(ready), sent: (0, 0), is_over: false };
+    let feed = Feed { app, changes, ready: Some(ready), sent: (0, 0), is_over: false, _place: place };
     let events = stream::unfold(feed, Feed::next);
     let alive = KeepAlive::new().interval(limits::KEEP_ALIVE);
     Ok(([(CACHE_CONTROL, "no-store")], Sse::new(events).keep_alive(alive)).into_response())
@@ -48,6 +51,10 @@ impl Feed {
             Some(ready) => ready,
             None => self.change().await?,
         };
+        // It may have been revoked while nothing changed.
+        if !self.app.is_let_in() {
+            return None;
+        }
         self.sent = (stored.seq, rev);
         self.is_over = stored.status.state.is_terminal();
         let event = Event::default().event("status").id(rev.to_string()).json_data(shown(stored));

@@ -1,5 +1,5 @@
 //! A job's settings as names and values: query parameters, or form fields before the file.
-use super::{error::Refusal, limits};
+use super::{error::Rejection, limits};
 use domain::{
     event::Priority,
     submission::{Checked, Submission},
@@ -13,7 +13,7 @@ pub struct Fields(BTreeMap<String, String>);
 const METADATA: &str = "metadata.";
 
 impl Fields {
-    pub fn query(query: Option<&str>) -> Result<Self, Refusal> {
+    pub fn query(query: Option<&str>) -> Result<Self, Rejection> {
         let mut fields = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             fields.add(&name, value.into_owned())?;
@@ -21,20 +21,20 @@ impl Fields {
         Ok(fields)
     }
 
-    pub fn add(&mut self, name: &str, value: String) -> Result<(), Refusal> {
+    pub fn add(&mut self, name: &str, value: String) -> Result<(), Rejection> {
         let is_known = matches!(name, "id" | "model" | "endpoint" | "completion_window" | "priority" | "strict")
             || name.strip_prefix(METADATA).is_some_and(|key| !key.is_empty());
         if !is_known {
             let message =
                 "is not known; use id, model, endpoint, completion_window, priority, strict or metadata.<key>";
-            return Err(Refusal::invalid(format!("'{}' {message}", clipped(name))).param(clipped(name)));
+            return Err(Rejection::invalid(format!("'{}' {message}", clipped(name))).param(clipped(name)));
         }
         if self.0.len() >= limits::FIELDS_MAX {
-            return Err(Refusal::invalid(format!("more than {} fields", limits::FIELDS_MAX)));
+            return Err(Rejection::invalid(format!("more than {} fields", limits::FIELDS_MAX)));
         }
         match self.0.insert(name.to_owned(), value) {
             None => Ok(()),
-            Some(_) => Err(Refusal::invalid(format!("'{}' is given twice", clipped(name))).param(clipped(name))),
+            Some(_) => Err(Rejection::invalid(format!("'{}' is given twice", clipped(name))).param(clipped(name))),
         }
     }
 
@@ -43,9 +43,9 @@ impl Fields {
     }
 
     /// The submission they describe, of an input to come.
-    pub fn submission(&self, input: String) -> Result<Checked, Refusal> {
+    pub fn submission(&self, input: String) -> Result<Checked, Rejection> {
         let text = |name: &str| self.0.get(name).cloned();
-        let id = self.0.get("id").map(|id| id.parse().map_err(|e| Refusal::invalid(format!("{e}")).param("id")));
+        let id = self.0.get("id").map(|id| id.parse().map_err(|e| Rejection::invalid(format!("{e}")).param("id")));
         let metadata = self.0.iter().filter_map(|(k, v)| Some((k.strip_prefix(METADATA)?.to_owned(), v.clone())));
         let submission = Submission {
             id: id.transpose()?,
@@ -72,15 +72,15 @@ impl Fields {
     }
 }
 
-fn priority(word: &str) -> Result<Priority, Refusal> {
-    word.parse().map_err(|_| Refusal::invalid("'priority' must be high, normal or low").param("priority"))
+fn priority(word: &str) -> Result<Priority, Rejection> {
+    word.parse().map_err(|_| Rejection::invalid("'priority' must be high, normal or low").param("priority"))
 }
 
-fn flag(word: &str) -> Result<bool, Refusal> {
+fn flag(word: &str) -> Result<bool, Rejection> {
     match word {
         "true" => Ok(true),
         "false" => Ok(false),
-        _ => Err(Refusal::invalid("'strict' must be true or false").param("strict")),
+        _ => Err(Rejection::invalid("'strict' must be true or false").param("strict")),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Whether the door is alive, and whether all that it stands on is there.
-use super::{error::Answer, limits, state::AppState};
+use super::{auth::Caller, error::Answer, limits, state::AppState, workers};
 use crate::bus::{Stream, redact};
 use api::{Readiness, Ready};
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{Extensions, StatusCode, header::CONTENT_TYPE},
     response::IntoResponse,
 };
+use domain::trouble::{Scope, Trouble};
 use futures::future::join_all;
 use std::{fmt, future::Future, sync::Arc};
 use tokio::{
@@ -28,7 +29,7 @@ pub async fn alive() -> &'static str {
 }
 
 /// `GET /readyz`.
-pub async fn ready(State(app): State<Arc<AppState>>) -> Answer {
+pub async fn ready(State(app): State<Arc<AppState>>, extensions: Extensions) -> Answer {
     let mut last = app.health.0.lock().await;
     let reasons = match &*last {
         Some((at, reasons)) if at.elapsed() < limits::READY_KEPT => reasons.clone(),
@@ -39,7 +40,13 @@ pub async fn ready(State(app): State<Arc<AppState>>) -> Answer {
         }
     };
     let nats = app.shared.config.nats.url.as_deref().map(redact);
-    let ready = Ready::new(reasons, nats);
+    let ready = match extensions.get::<Caller>() {
+        Some(_) => Ready::new(reasons, nats),
+        // A probe needs to know no more, and a stranger is told no more.
+        None => {
+            Ready::new(reasons.first().map(|_| "a key shows what is missing".to_owned()).into_iter().collect(), None)
+        }
+    };
     let code = match ready.status {
         Readiness::Ready => StatusCode::OK,
         Readiness::NotReady => StatusCode::SERVICE_UNAVAILABLE,
@@ -52,10 +59,19 @@ async fn look(app: &AppState) -> Vec<String> {
     if !app.is_connected() {
         return vec!["there is no connection to NATS".to_owned()];
     }
+    // It lies in memory, and a server that was started anew has lost it.
+    bus.ensure(stream::WORK).await;
     let streams = join_all(STREAMS.map(|name| async move { reason(&format!("stream {name}"), bus.state(name)).await }));
     let (streams, store) = tokio::join!(streams, reason("store", app.shared.store.probe()));
     let list = (!app.status_watch.is_complete()).then(|| "the list of jobs is still being read".to_owned());
-    streams.into_iter().flatten().chain(store).chain(list).collect()
+    let list = list.or_else(|| (!app.gate.is_open()).then(|| "the log is not known yet".to_owned()));
+    let troubles = app.shared.troubles.of(&Scope::Installation);
+    let troubles = troubles.iter().filter(|trouble| trouble.what.stops()).map(words);
+    streams.into_iter().flatten().chain(store).chain(list).chain(troubles).collect()
+}
+
+fn words(trouble: &Trouble) -> String {
+    format!("{}: {}; {}", trouble.what.as_str(), trouble.cause, trouble.mend)
 }
 
 async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Result<T, E>>) -> Option<String> {
@@ -70,6 +86,8 @@ async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Resu
 pub async fn metrics(State(app): State<Arc<AppState>>) -> Answer {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let counts = app.shared.bus.counts();
+    let workers = workers::beats(&app);
+    app.shared.metrics.workers(workers.iter().map(|beat| (&beat.pool, beat.state)));
     app.shared.metrics.bus(counts.publish_retries, counts.reconnects);
     Ok(([(CONTENT_TYPE, OPEN_METRICS)], app.shared.metrics.encode()).into_response())
 }

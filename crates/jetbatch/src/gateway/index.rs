@@ -1,7 +1,7 @@
 //! All jobs by the time they were submitted, each with what a list shows of it, so that a list reads nothing. Memory is
 //! bounded: of large statuses, and of the oldest beyond a limit, only a few words are kept.
 use super::{limits::ROWS_BYTES_MAX, row};
-use domain::{JobId, Millis, status::State};
+use domain::{JobId, Tenant, Timestamp, status::State};
 use serde::Deserialize;
 use std::{
     cmp::Reverse,
@@ -11,11 +11,14 @@ use std::{
 };
 use wire::StoredStatus;
 
-type Key = Reverse<(Millis, JobId)>;
+type Key = Reverse<(Timestamp, JobId)>;
 
 pub struct Index {
+    /// The last event that any status stands at.
+    most: u64,
     rows: BTreeMap<Key, Row>,
-    at: HashMap<JobId, Millis>,
+    at: HashMap<JobId, Timestamp>,
+    counts: HashMap<Tenant, usize>,
     /// Names are few and rows are many.
     models: HashSet<Arc<str>>,
     /// Of all that is kept in rows.
@@ -26,6 +29,7 @@ pub struct Index {
 }
 
 struct Row {
+    tenant: Tenant,
     state: State,
     model: Option<Arc<str>>,
     version: Version,
@@ -49,7 +53,7 @@ pub struct Query {
     pub limit: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// Newest first.
     pub jobs: Vec<(JobId, Kept)>,
@@ -67,24 +71,32 @@ struct Stored<'a> {
 
 #[derive(Deserialize)]
 struct Status<'a> {
+    #[serde(default)]
+    tenant: Tenant,
     state: State,
     #[serde(borrow)]
     model: Option<std::borrow::Cow<'a, str>>,
-    submitted_at: Millis,
+    submitted_at: Timestamp,
 }
 
 impl Index {
     /// Takes a job's status as the bucket's changes bring it. One that cannot be read is of a newer jetbatch, or not ours.
     pub fn put(&mut self, job: JobId, value: &[u8], rev: u64) {
         let Ok(Stored { seq, status }) = serde_json::from_slice(value) else { return };
+        self.most = self.most.max(seq);
         let version = (seq, rev);
         if self.row(&job).is_some_and(|row| row.is_ahead && version < row.version) {
             return;
         }
         let model = status.model.map(|name| self.name(&name));
         let kept = serde_json::from_slice(value).ok().and_then(|stored| row::pack(&stored));
-        let row = Row { state: status.state, model, version, is_ahead: false, kept };
+        let row = Row { tenant: status.tenant, state: status.state, model, version, is_ahead: false, kept };
         self.insert(Reverse((status.submitted_at, job)), row);
+    }
+
+    /// The last event that any status stands at.
+    pub const fn most(&self) -> u64 {
+        self.most
     }
 
     /// Takes a status that was read by itself, where it is newer than the changes have brought: what a list shows is not
@@ -95,7 +107,8 @@ impl Index {
             return;
         }
         let model = stored.status.model.as_deref().map(|name| self.name(name));
-        let row = Row { state: stored.status.state, model, version, is_ahead: true, kept: row::pack(stored) };
+        let (tenant, state, kept) = (stored.status.tenant, stored.status.state, row::pack(stored));
+        let row = Row { tenant, state, model, version, is_ahead: true, kept };
         self.insert(Reverse((stored.status.submitted_at, job)), row);
     }
 
@@ -116,6 +129,7 @@ impl Index {
         }
         row.kept = row.kept.filter(|_| self.from.is_none_or(|from| key < from));
         self.bytes += size(&row.kept);
+        *self.counts.entry(row.tenant).or_default() += 1;
         self.rows.insert(key, row);
         while self.bytes > self.bytes_max {
             self.let_go();
@@ -125,6 +139,7 @@ impl Index {
     fn take_out(&mut self, key: &Key) {
         if let Some(row) = self.rows.remove(key) {
             self.bytes -= size(&row.kept);
+            self.counts.entry(row.tenant).and_modify(|count| *count -= 1);
         }
     }
 
@@ -136,18 +151,33 @@ impl Index {
         self.from = Some(*key);
     }
 
-    /// None: there is no such job as the one to begin after.
-    pub fn page(&self, query: &Query) -> Option<Page> {
+    /// Of one tenant's jobs: others' are not there. None: there is no such job as the one to begin after.
+    pub fn page(&self, tenant: Tenant, query: &Query) -> Option<Page> {
         let from = match query.after {
+            Some(job) if self.row(&job)?.tenant != tenant => return None,
             Some(job) => Bound::Excluded(Reverse((*self.at.get(&job)?, job))),
             None => Bound::Unbounded,
         };
-        let rows = self.rows.range((from, Bound::Unbounded)).filter(|(_, row)| row.is_asked_for(query));
+        let rows = self
+            .rows
+            .range((from, Bound::Unbounded))
+            .filter(|(_, row)| row.tenant == tenant && row.is_asked_for(query));
         let mut rows: Vec<_> = rows.take(query.limit + 1).collect();
         let has_more = rows.len() > query.limit;
         rows.truncate(query.limit);
         let jobs = rows.into_iter().map(|(Reverse((_, job)), row)| (*job, row.kept.clone())).collect();
         Some(Page { jobs, has_more })
+    }
+
+    /// How many jobs a tenant has.
+    pub fn count(&self, tenant: Tenant) -> usize {
+        self.counts.get(&tenant).copied().unwrap_or_default()
+    }
+
+    /// A tenant's jobs, newest first.
+    pub fn rows(&self, tenant: Tenant) -> impl Iterator<Item = (Timestamp, JobId, State, &Kept)> {
+        let rows = self.rows.iter().filter(move |(_, row)| row.tenant == tenant);
+        rows.map(|(Reverse((at, job)), row)| (*at, *job, row.state, &row.kept))
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {
@@ -162,8 +192,8 @@ impl Index {
 
 impl Default for Index {
     fn default() -> Self {
-        let (rows, at, models) = Default::default();
-        Self { rows, at, models, bytes: 0, bytes_max: ROWS_BYTES_MAX, from: None }
+        let (rows, at, counts, models) = Default::default();
+        Self { most: 0, rows, at, counts, models, bytes: 0, bytes_max: ROWS_BYTES_MAX, from: None }
     }
 }
 

@@ -11,7 +11,7 @@ fn put(index: &mut Index, n: u64, at: u64, state: &str, model: &str) {
 }
 
 fn ids(index: &Index, query: Query) -> (Vec<JobId>, bool) {
-    let page = index.page(&query).unwrap();
+    let page = index.page(Tenant::default(), &query).unwrap();
     (page.jobs.into_iter().map(|(job, _)| job).collect(), page.has_more)
 }
 
@@ -48,13 +48,13 @@ fn a_job_is_found_by_state_and_model() {
     index.remove(job(2));
     let query = Query { limit: 1, ..Query::default() };
     assert_eq!(ids(&index, query), (vec![job(3)], true));
-    assert_eq!(index.page(&Query { after: Some(job(2)), limit: 1, ..Query::default() }), None);
+    assert_eq!(index.page(Tenant::default(), &Query { after: Some(job(2)), limit: 1, ..Query::default() }), None);
 }
 
 /// A status of the `n`-th job, submitted in its order, at a version.
 fn at(n: u64, (seq, rev): Version) -> (StoredStatus, u64) {
     let mut stored = stored(State::InProgress);
-    (stored.status.id, stored.status.submitted_at, stored.seq) = (job(n), Millis::new(1_000 + n), seq);
+    (stored.status.id, stored.status.submitted_at, stored.seq) = (job(n), Timestamp::new(1_000 + n), seq);
     stored.status.attempts = 10 * seq + rev;
     (stored, rev)
 }
@@ -65,7 +65,7 @@ fn put_stored(index: &mut Index, (stored, rev): (StoredStatus, u64)) {
 
 /// What a list shows of all jobs, newest first; nothing of those that are not kept.
 fn shown(index: &Index) -> Vec<Option<u64>> {
-    let page = index.page(&Query { limit: 100, ..Query::default() }).unwrap();
+    let page = index.page(Tenant::default(), &Query { limit: 100, ..Query::default() }).unwrap();
     let attempts = |(job, kept): (JobId, Kept)| row::unpack(job, &kept?).map(|stored| stored.status.attempts);
     page.jobs.into_iter().map(attempts).collect()
 }
@@ -101,4 +101,20 @@ fn memory_is_bounded_and_the_newest_are_kept() {
     assert_eq!(shown(&index), [Some(13), Some(12), Some(11), None, None]);
     (1..=6).for_each(|n| index.remove(job(n)));
     assert_eq!(index.bytes, 0);
+}
+
+/// Neither in a page, nor as its beginning, nor counted.
+#[test]
+fn anothers_jobs_are_not_there() {
+    let (mut index, blue) = (Index::default(), "blue".parse().unwrap());
+    put(&mut index, 1, 1, "completed", "a");
+    let value = r#"{"v":1,"status":{"tenant":"blue","state":"completed","model":"a","submitted_at":2}}"#;
+    index.put(job(2), value.as_bytes(), 1);
+    let page = |tenant, after| {
+        let page = index.page(tenant, &Query { after, limit: 9, ..Query::default() })?;
+        Some(page.jobs.into_iter().map(|(job, _)| job).collect::<Vec<_>>())
+    };
+    assert_eq!((page(Tenant::default(), None), page(blue, None)), (Some(vec![job(1)]), Some(vec![job(2)])));
+    assert_eq!((page(Tenant::default(), Some(job(2))), page(blue, Some(job(1)))), (None, None));
+    assert_eq!((index.count(blue), index.rows(blue).count(), index.count("red".parse().unwrap())), (1, 1, 0));
 }

@@ -1,50 +1,63 @@
 //! Jobs as they stand: one, many, and the end of one.
 use super::{
-    error::{Answer, Refusal},
+    app::App,
+    error::{Answer, Rejection},
     fields::clipped,
     index::{Kept, Query},
     limits, row,
-    state::AppState,
 };
-use api::{Job, JobPage};
+use api::{Job, JobPage, openai::BatchId};
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     response::IntoResponse,
 };
 use domain::{JobId, status::State as Phase};
 use futures::{StreamExt, TryStreamExt, stream};
-use std::{str::FromStr, sync::Arc};
+use std::str::FromStr;
 use tokio::time::timeout;
 use url::form_urlencoded;
 use wire::StoredStatus;
 
-/// A job's id from a path.
-pub fn id(text: &str) -> Result<JobId, Refusal> {
-    text.parse().map_err(|error: domain::id::Invalid| Refusal::invalid(error.to_string()).param("id"))
+/// A job's id from a path, in either door's spelling.
+pub fn id(text: &str) -> Result<JobId, Rejection> {
+    if let Ok(BatchId(job)) = text.parse() {
+        return Ok(job);
+    }
+    text.parse().map_err(|error: domain::id::Invalid| Rejection::invalid(error.to_string()).param("id"))
 }
 
 /// `GET /jobs/{id}`.
-pub async fn one(State(app): State<Arc<AppState>>, Path(job): Path<String>) -> Answer {
+pub async fn one(app: App, Path(job): Path<String>) -> Answer {
     let stored = app.job(id(&job)?).await?;
     Ok(Json(shown(stored)).into_response())
 }
 
 /// `GET /jobs`.
-pub async fn many(State(app): State<Arc<AppState>>, RawQuery(text): RawQuery) -> Answer {
-    let query = query(text.as_deref())?;
+pub async fn many(app: App, RawQuery(text): RawQuery) -> Answer {
+    let Page { jobs, has_more, next } = page(&app, &query(text.as_deref())?).await?;
+    Ok(Json(JobPage::new(jobs.into_iter().map(shown).collect(), has_more, next)).into_response())
+}
+
+/// Some of the jobs, newest first, and the last of them where there are more.
+pub struct Page {
+    pub jobs: Vec<StoredStatus>,
+    pub has_more: bool,
+    pub next: Option<JobId>,
+}
+
+pub async fn page(app: &App, query: &Query) -> Result<Page, Rejection> {
     if !app.is_connected() {
-        return Err(Refusal::unavailable("there is no connection to NATS, and the list of jobs would be an old one"));
+        return Err(Rejection::unavailable("there is no connection to NATS, and the list of jobs would be an old one"));
     }
     let complete = timeout(limits::STATUS_WITHIN, app.status_watch.completed()).await;
-    complete.map_err(|_| Refusal::unavailable("the list of jobs is still being read; try again in a moment"))?;
-    let page = app.status_watch.index().page(&query);
-    let no_such = || Refusal::invalid("'after' names no job").param("after");
-    let page = page.ok_or_else(no_such)?;
+    complete.map_err(|_| Rejection::unavailable("the list of jobs is still being read; try again in a moment"))?;
+    let page = app.status_watch.index().page(app.tenant(), query);
+    let page = page.ok_or_else(|| Rejection::invalid("'after' names no job").param("after"))?;
     let next = page.jobs.last().map(|(job, _)| *job).filter(|_| page.has_more);
-    let read = stream::iter(page.jobs).map(|(job, kept)| row(&app, job, kept)).buffered(limits::PAGE_READS);
-    let data = read.try_filter_map(|found| std::future::ready(Ok(found.map(shown)))).try_collect().await?;
-    Ok(Json(JobPage::new(data, page.has_more, next)).into_response())
+    let read = stream::iter(page.jobs).map(|(job, kept)| row(app, job, kept)).buffered(limits::PAGE_READS);
+    let jobs = read.try_filter_map(|found| std::future::ready(Ok(found))).try_collect().await?;
+    Ok(Page { jobs, has_more: page.has_more, next })
 }
 
 /// A job as a client sees it.
@@ -53,17 +66,17 @@ pub fn shown(stored: StoredStatus) -> Job {
 }
 
 /// What is shown of a job in a list. One whose status was deleted meanwhile is left out until it is rebuilt.
-async fn row(app: &AppState, job: JobId, kept: Kept) -> Result<Option<StoredStatus>, Refusal> {
+async fn row(app: &App, job: JobId, kept: Kept) -> Result<Option<StoredStatus>, Rejection> {
     match kept.and_then(|kept| row::unpack(job, &kept)) {
         Some(stored) => Ok(Some(stored)),
         None => Ok(app.find(job).await?.map(|(stored, _)| stored)),
     }
 }
 
-fn query(text: Option<&str>) -> Result<Query, Refusal> {
+pub fn query(text: Option<&str>) -> Result<Query, Rejection> {
     let mut query = Query { limit: limits::PAGE_JOBS_DEFAULT, ..Query::default() };
     for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
-        let wrong = |message: String| Refusal::invalid(message).param(clipped(&name));
+        let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
         match &*name {
             "state" => query.state = Some(state(&value).map_err(wrong)?),
             "model" => query.model = Some(value.into_owned()),

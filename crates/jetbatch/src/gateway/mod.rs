@@ -1,33 +1,47 @@
-//! The HTTP door. It turns requests into messages on `jobs.submit` and `jobs.control`, and shows jobs from the bucket
+//! The HTTP door. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
 //! `status` and files from the store. It never reads the event log, and never writes a status.
+mod app;
+mod auth;
 mod body;
+mod commands;
 mod dead;
 mod download;
 mod early;
 mod error;
 mod events;
 mod fields;
+mod gate;
 mod health;
+mod host;
 mod index;
 mod jobs;
+mod keys;
 mod limits;
+mod live;
 mod min_rate;
 mod observe;
-mod orders;
+mod openai;
+mod page;
 mod partial;
+mod quote;
 mod range;
 mod resubmit;
 mod routes;
 mod row;
 mod server;
+mod session;
 mod start;
 mod state;
 mod status_watch;
 mod submit;
+mod timeline;
 mod upload;
+mod workers;
 mod write_timeout;
 
-use crate::shared::Shared;
+use crate::{keys as store, shared::Shared};
+use auth::Demand;
+use nix::sys::resource::{Resource, getrlimit};
 use state::AppState;
 use std::{convert::Infallible, sync::Arc};
 use tokio::net::TcpListener;
@@ -38,8 +52,32 @@ pub type Error = Infallible;
 
 /// Serves until `stop`, and then what is being answered.
 pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-    let app = Arc::new(AppState::new(shared, stop.clone()));
+    let connections = limits::connections(descriptors());
+    let app = Arc::new(AppState::new(shared, connections, stop.clone()));
     let watch = app.status_watch.run(app.status.clone(), stop.clone());
-    tokio::join!(watch, server::serve(listener, routes::routes(app.clone()), stop));
+    let doors = server::Doors { connections, all: routes::routes(app.clone()), probes: routes::probes(app.clone()) };
+    let catalog = app.catalog.run(app.files.clone(), stop.clone());
+    let gate = app.gate.run(&app.shared, &app.status_watch, stop.clone());
+    let ring = app.keys.run(store::bucket(&app.shared.bus), stop.clone());
+    let first = stop.run_until_cancelled(tell_first(&app));
+    tokio::join!(watch, catalog, gate, ring, first, server::serve(listener, doors, stop.clone()));
     Ok(())
+}
+
+/// Says how the first key is made, where nobody is let in without one.
+async fn tell_first(app: &AppState) {
+    if app.demand == Demand::Never && !app.shared.config.http.listen.ip().is_loopback() {
+        tracing::warn!("the door asks for no key (http.auth = \"off\"): whoever reaches it may do anything");
+    }
+    if app.demand == Demand::Always {
+        app.keys.completed().await;
+        if app.keys.is_empty() {
+            tracing::warn!("no request is let in: {}", auth::FIRST);
+        }
+    }
+}
+
+/// What this process may hold open.
+fn descriptors() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
 }

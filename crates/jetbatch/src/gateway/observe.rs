@@ -1,16 +1,17 @@
 //! Around every handler: a span under the caller's, a measure, and a look at who sent it.
-use super::{error::Refusal, state::AppState};
+use super::{error::Rejection, state::AppState};
 use crate::telemetry::{self, names::kind};
 use api::ErrorCode;
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, HeaderValue, Method, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{Instrument, Span, info_span};
+use uuid::Uuid;
 use wire::{
     envelope::{TRACEPARENT, TRACESTATE},
     trace,
@@ -19,10 +20,12 @@ use wire::{
 pub async fn observe(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let (span, began) = (span(&request, &route), Instant::now());
-    let response = match is_foreign(request.method(), request.headers()) {
-        false => next.run(request).instrument(span.clone()).await,
-        true => foreign().into_response(),
+    let mut response = match admit(&app, &request) {
+        Ok(()) => next.run(request).instrument(span.clone()).await,
+        Err(refused) => refused.into_response(),
     };
+    let id = format!("req_{}", Uuid::now_v7().simple());
+    response.headers_mut().insert(api::REQUEST_ID, HeaderValue::try_from(id).expect("an id is ASCII"));
     let code = response.status();
     telemetry::set(&span, || [("http.response.status_code", i64::from(code.as_u16()).into())]);
     if code.is_server_error() {
@@ -55,18 +58,56 @@ fn context(headers: &HeaderMap) -> Option<String> {
     Some(trace::join(parent, &states.join(",")))
 }
 
-/// A page of another site makes its reader's browser send this. The door asks for no password, and a browser on the
-/// same machine can reach it; so what a browser says comes from elsewhere may not change anything.
-fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let site = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, site)| site);
-    let is_own = matches!((site, text(header::HOST)), (Some(site), Some(host)) if site.eq_ignore_ascii_case(host));
-    !method.is_safe() && !is_own
+fn admit(app: &AppState, request: &Request) -> Result<(), Rejection> {
+    app.names.check(request.uri(), request.headers())?;
+    if !is_text(request.uri().path()) {
+        return Err(Rejection::invalid("the path is no text: its percent signs spell no UTF-8").param("id"));
+    }
+    if is_foreign(request.method(), request.headers()) { Err(foreign()) } else { Ok(()) }
 }
 
-fn foreign() -> Refusal {
-    Refusal::new(ErrorCode::ForeignOrigin, "pages of other sites may not submit here").param("Origin")
+/// Whether a path is UTF-8 once its percent signs are read.
+fn is_text(path: &str) -> bool {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    std::str::from_utf8(&bytes).is_ok()
+}
+
+/// A page of another site makes its reader's browser send this. A door on loopback asks for no key, and a browser on the
+/// same machine can reach it; so what a browser says comes from elsewhere may not change anything.
+fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) && !method.is_safe() && !is_origin_own(headers)
+}
+
+fn is_origin_own(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let site = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, site)| site);
+    matches!((site, text(header::HOST)), (Some(site), Some(host)) if site.eq_ignore_ascii_case(host))
+}
+
+/// Whether a browser says that a page of this door sends this. A cookie alone proves nothing: a browser adds it unasked.
+pub fn is_own(headers: &HeaderMap) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => is_origin_own(headers),
+    }
+}
+
+pub fn foreign() -> Rejection {
+    Rejection::new(ErrorCode::ForeignOrigin, "pages of other sites may not submit here").param("Origin")
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The lines of a job that runs: the parts of its first segments, in order.
-use super::{error::Refusal, limits::DOWNLOAD_BLOCK_BYTES};
-use crate::store::{Kind, Store, StoreError, paths};
+use super::{error::Rejection, limits::DOWNLOAD_BLOCK_BYTES};
+use crate::paths::{self, Kind};
 use bytes::Bytes;
 use domain::JobId;
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use std::vec;
+use std::{collections::BTreeMap, vec};
+use store::{Store, StoreError};
 
 /// What is archived so far.
 ///
@@ -19,26 +20,72 @@ pub struct Partial {
     store: Store,
     job: JobId,
     kind: Kind,
+    /// Results of the job that were lost before.
+    losses: u32,
     left: vec::IntoIter<(String, u64)>,
     now: Option<BoxStream<'static, Result<Bytes, StoreError>>>,
+    /// Bytes that there are.
+    pub size: u64,
     sent: u64,
+    /// Where the lines end that this is to give; None: where they end when the last of them is read.
+    until: Option<u64>,
     is_file: bool,
 }
 
 impl Partial {
-    pub async fn open(store: &Store, job: JobId, kind: Kind, segments: u32) -> Result<Self, Refusal> {
+    pub async fn open(store: &Store, job: JobId, kind: Kind, segments: u32, losses: u32) -> Result<Self, Rejection> {
         let listed = store.list(&paths::parts(job)).await?;
-        let is_file = store.size(&paths::file(job, kind)).await?.is_some();
-        let mut parts = listed;
-        parts.retain(|(path, _)| paths::parse_part(path).is_some_and(|(segment, of)| of == kind && segment < segments));
-        parts.sort();
+        let is_file = store.size(&paths::file(job, kind, losses)).await?.is_some();
+        // Of a segment that was written more than once, what knew of most losses stands.
+        let mut parts = BTreeMap::new();
+        for (path, bytes) in listed {
+            if let Some((segment, of, losses)) = paths::parse_part(&path).filter(|(segment, ..)| *segment < segments)
+                && of == kind
+            {
+                let known = parts.entry(segment).or_insert((losses, path.clone(), bytes));
+                if known.0 < losses {
+                    *known = (losses, path, bytes);
+                }
+            }
+        }
+        let parts: Vec<_> = parts.into_values().map(|(_, path, bytes)| (path, bytes)).collect();
+        let size = parts.iter().map(|(_, bytes)| bytes).sum();
         let left = if is_file { Vec::new() } else { parts };
-        let mut partial =
-            Self { store: store.clone(), job, kind, left: left.into_iter(), now: None, sent: 0, is_file: false };
+        let mut partial = Self {
+            store: store.clone(),
+            job,
+            kind,
+            losses,
+            left: left.into_iter(),
+            now: None,
+            size,
+            sent: 0,
+            until: None,
+            is_file: false,
+        };
         if is_file {
             partial.take_file().await?;
         }
         Ok(partial)
+    }
+
+    /// All the bytes that there were when this was opened, from `from` on. The bytes of a job's lines never change, so
+    /// what follows on them can be asked for later.
+    pub async fn range(mut self, from: u64) -> Result<Self, Rejection> {
+        self.until = Some(self.size);
+        let mut skip = from;
+        while let Some((path, bytes)) = self.left.next() {
+            if skip < bytes {
+                self.read(path, skip, bytes);
+                break;
+            }
+            skip -= bytes;
+        }
+        self.sent = from;
+        if self.is_file {
+            self.take_file().await?;
+        }
+        Ok(self)
     }
 
     /// It ends with an error where the lines cannot be read, and never short of them.
@@ -72,11 +119,12 @@ impl Partial {
 
     /// Goes on in the job's file, behind what was sent.
     async fn take_file(&mut self) -> Result<(), StoreError> {
-        let path = paths::file(self.job, self.kind);
+        let path = paths::file(self.job, self.kind, self.losses);
         let bytes = self.store.size(&path).await?.ok_or(StoreError::NotFound { path: path.clone() })?;
         self.left = Vec::new().into_iter();
         self.is_file = true;
-        self.read(path, self.sent, bytes);
+        self.size = bytes;
+        self.read(path, self.sent, self.until.map_or(bytes, |until| until.min(bytes)));
         Ok(())
     }
 
@@ -88,8 +136,8 @@ impl Partial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Settings;
     use futures::TryStreamExt;
+    use store::Settings;
 
     struct Job {
         _folder: tempfile::TempDir,
@@ -105,16 +153,19 @@ mod tests {
         }
 
         async fn part(&self, segment: u32, kind: Kind, text: &'static str) {
-            self.store.put(&paths::part(self.id, segment, kind), Bytes::from_static(text.as_bytes())).await.unwrap();
+            self.store.put(&paths::part(self.id, segment, kind, 0), Bytes::from_static(text.as_bytes())).await.unwrap();
         }
 
         async fn end(&self, output: &'static str) {
-            self.store.put(&paths::file(self.id, Kind::Output), Bytes::from_static(output.as_bytes())).await.unwrap();
+            self.store
+                .put(&paths::file(self.id, Kind::Output, 0), Bytes::from_static(output.as_bytes()))
+                .await
+                .unwrap();
             self.store.delete_under(&paths::parts(self.id)).await.unwrap();
         }
 
         async fn open(&self, segments: u32) -> Partial {
-            Partial::open(&self.store, self.id, Kind::Output, segments).await.unwrap()
+            Partial::open(&self.store, self.id, Kind::Output, segments, 0).await.unwrap()
         }
     }
 
@@ -153,5 +204,23 @@ mod tests {
         assert_eq!(lines.next().await.unwrap().unwrap(), "0\n");
         job.end("0\n1\n2\n").await;
         assert_eq!(text(lines).await, "1\n2\n");
+    }
+
+    #[tokio::test]
+    async fn a_range_begins_and_ends_where_it_says() {
+        let job = Job::new();
+        for (segment, line) in [(0, "abc\n"), (1, "de\n"), (2, "f\n")] {
+            job.part(segment, Kind::Output, line).await;
+        }
+        for from in 0..9 {
+            let partial = job.open(3).await.range(from).await.unwrap();
+            assert_eq!((partial.size, text(partial.stream()).await.as_str()), (9, &"abc\nde\nf\n"[from as usize..]));
+        }
+        // The job ends before the range is read: what is new is no part of it.
+        let partial = job.open(3).await.range(5).await.unwrap();
+        job.end("abc\nde\nf\nnew\n").await;
+        assert_eq!(text(partial.stream()).await, "e\nf\n");
+        let ended = job.open(3).await.range(9).await.unwrap();
+        assert_eq!((ended.size, text(ended.stream()).await.as_str()), (13, "new\n"));
     }
 }

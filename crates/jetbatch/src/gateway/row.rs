@@ -1,9 +1,13 @@
 //! What a list shows of a job, packed: a third of the bytes that the bucket has of it.
 use super::limits::ROW_BYTES_MAX;
 use domain::{
-    JobId, Millis,
+    JobId, Tenant, Timestamp,
+    alarm::{Reason, Risk, What},
+    eta::{Eta, Sla},
     event::{File, LineError, Priority, Usage},
+    foresight::Why,
     status::{Counts, Live, State, Status},
+    trouble::Trouble,
     warning::Warning,
 };
 use serde::{Deserialize, Serialize};
@@ -16,6 +20,7 @@ use wire::StoredStatus;
 struct Row {
     v: u32,
     seq: u64,
+    tenant: Tenant,
     state: State,
     model: Option<String>,
     endpoint: Option<String>,
@@ -25,18 +30,64 @@ struct Row {
     usage: Usage,
     attempts: u64,
     retries: u64,
-    times: [Option<Millis>; 4],
-    submitted_at: Millis,
-    deadline: Millis,
+    times: [Option<Timestamp>; 4],
+    submitted_at: Timestamp,
+    deadline: Timestamp,
     segments: u32,
     archived_prefix: u32,
     errors: Vec<LineError>,
     errors_total: u64,
+    losses: u32,
     warnings: Vec<Warning>,
     output: Option<File>,
     error_file: Option<File>,
+    reason: Option<String>,
     trace: Option<String>,
-    live: Live,
+    live: LiveRow,
+}
+
+/// [`Live`] with all of its fields: what has no name cannot be left out.
+#[derive(Serialize, Deserialize)]
+struct LiveRow(
+    Option<f64>,
+    Option<f64>,
+    Option<Eta>,
+    Option<Why>,
+    Option<Sla>,
+    Option<Box<RiskRow>>,
+    Option<Box<Trouble>>,
+);
+
+/// [`Risk`] with all of its fields.
+#[derive(Serialize, Deserialize)]
+struct RiskRow(bool, Timestamp, What, Option<Timestamp>, Option<JobId>, Option<u32>, Option<String>);
+
+impl From<Risk> for RiskRow {
+    fn from(Risk { certain, since, reason }: Risk) -> Self {
+        let Reason { what, at, job, percent, cause } = reason;
+        Self(certain, since, what, at, job, percent, cause)
+    }
+}
+
+impl From<RiskRow> for Risk {
+    fn from(RiskRow(certain, since, what, at, job, percent, cause): RiskRow) -> Self {
+        Self { certain, since, reason: Reason { what, at, job, percent, cause } }
+    }
+}
+
+impl From<Live> for LiveRow {
+    fn from(live: Live) -> Self {
+        let Live { requests_per_s, tokens_per_s, eta, eta_moved, sla, risk, stalled } = live;
+        let risk = risk.map(|risk| Box::new((*risk).into()));
+        Self(requests_per_s, tokens_per_s, eta, eta_moved, sla, risk, stalled)
+    }
+}
+
+impl From<LiveRow> for Live {
+    fn from(LiveRow(requests_per_s, tokens_per_s, eta, eta_moved, sla, risk, stalled): LiveRow) -> Self {
+        let risk = risk.map(|risk| Box::new((*risk).into()));
+        Self { requests_per_s, tokens_per_s, eta, eta_moved, sla, risk, stalled }
+    }
 }
 
 /// Nothing where that would be more than [`ROW_BYTES_MAX`]: a status with many errors, or with long metadata.
@@ -56,6 +107,7 @@ impl Row {
         Self {
             v,
             seq,
+            tenant: status.tenant,
             state: status.state,
             model: status.model,
             endpoint: status.endpoint,
@@ -72,11 +124,13 @@ impl Row {
             archived_prefix: status.archived_prefix,
             errors: status.errors,
             errors_total: status.errors_total,
+            losses: status.losses,
             warnings: status.warnings,
             output: status.output,
             error_file: status.error_file,
+            reason: status.reason,
             trace: status.trace,
-            live,
+            live: live.into(),
         }
     }
 
@@ -84,6 +138,7 @@ impl Row {
         let [validated_at, started_at, closing_at, ended_at] = self.times;
         let status = Status {
             id,
+            tenant: self.tenant,
             state: self.state,
             fingerprint: String::new(),
             model: self.model,
@@ -104,55 +159,30 @@ impl Row {
             archived_prefix: self.archived_prefix,
             errors: self.errors,
             errors_total: self.errors_total,
+            losses: self.losses,
             warnings: self.warnings,
             output: self.output,
             error_file: self.error_file,
+            reason: self.reason,
             trace: self.trace,
         };
-        StoredStatus { v: self.v, seq: self.seq, status, live: self.live }
+        StoredStatus { v: self.v, seq: self.seq, status, live: self.live.into() }
     }
 }
 
 #[cfg(test)]
+#[path = "../../../domain/tests/sample/status.rs"]
+mod sample;
+
+#[cfg(test)]
 pub mod tests {
-    use super::*;
-    use domain::{
-        eta::{Eta, Sla},
-        event::Code,
-    };
+    use super::{sample::half_way, *};
+    use domain::event::Code;
 
     /// A job half way, as the projector would store it.
     pub fn stored(state: State) -> StoredStatus {
-        let status = Status {
-            id: JobId::keyed("t", "a"),
-            state,
-            fingerprint: "f".into(),
-            model: Some("tiny".into()),
-            endpoint: None,
-            priority: Priority::Normal,
-            metadata: BTreeMap::from([("team".into(), "a".into())]),
-            requests: Counts { total: 10, completed: 4, failed: 1, unanswered: 0, remaining: 5 },
-            usage: Usage { prompt: 40, completion: 20, cached: 0 },
-            attempts: 3,
-            retries: 1,
-            submitted_at: Millis::new(1_700_000_000_000),
-            validated_at: Some(Millis::new(1_700_000_000_250)),
-            started_at: Some(Millis::new(1_700_000_001_000)),
-            closing_at: None,
-            ended_at: None,
-            deadline: Millis::new(1_700_086_400_000),
-            segments: 1,
-            archived_prefix: 0,
-            errors: Vec::new(),
-            errors_total: 0,
-            warnings: Vec::new(),
-            output: None,
-            error_file: None,
-            trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
-        };
-        let at = Millis::new(1_700_000_060_000);
-        let eta = Some(Eta { p50: at, p90: at.plus(1_500) });
-        let live = Live { requests_per_s: Some(1.0 / 3.0), tokens_per_s: None, eta, sla: Some(Sla::OnTrack) };
+        let (status, live) = half_way();
+        let status = Status { state, ..status };
         StoredStatus { v: 1, seq: 7, status, live }
     }
 
@@ -162,11 +192,15 @@ pub mod tests {
         let error = LineError { code: Code::InvalidType, line: Some(1), param: None, message: "no".into() };
         let warning = Warning { code: Code::InvalidValue, param: None, count: 3, line: 1, message: "no".into() };
         (whole.status.errors, whole.status.warnings) = (vec![error], vec![warning]);
-        (whole.status.closing_at, whole.status.ended_at) = (Some(Millis::new(3)), Some(Millis::new(4)));
+        (whole.status.closing_at, whole.status.ended_at) = (Some(Timestamp::new(3)), Some(Timestamp::new(4)));
         whole.status.output = Some(File { path: "jobs/a/output.jsonl".into(), bytes: 7 });
-        let row = pack(&whole).unwrap();
         whole.status.fingerprint.clear();
-        assert_eq!(unpack(whole.status.id, &row), Some(whole));
+        assert_eq!(unpack(whole.status.id, &pack(&whole).unwrap()).as_ref(), Some(&whole));
+        // What is left out elsewhere is not left out here.
+        let reason = Reason { what: What::RateFell, at: None, job: None, percent: Some(40), cause: None };
+        let risk = Some(Box::new(Risk { certain: false, since: Timestamp::new(5), reason }));
+        whole.live = Live { sla: Some(Sla::AtRisk), risk, ..Live::default() };
+        assert_eq!(unpack(whole.status.id, &pack(&whole).unwrap()), Some(whole));
     }
 
     #[test]

@@ -9,27 +9,45 @@ use hyper_util::{
 use std::{io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+/// What is served, and to how many at once.
+pub struct Doors {
+    pub connections: usize,
+    pub all: Router,
+    /// For connections beyond those.
+    pub probes: Router,
+}
+
+/// A connection that was given its place.
+struct Guest {
+    app: Router,
+    head_within: Duration,
+    is_probe: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+struct Places {
+    all: Arc<Semaphore>,
+    probes: Arc<Semaphore>,
+}
+
 /// Until `stop`, and then until the last answer is sent or [`limits::DRAIN_WITHIN`] is over.
-pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) {
-    let (places, open, cut) =
-        (Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)), TaskTracker::new(), CancellationToken::new());
-    loop {
-        let Some(Ok(place)) = stop.run_until_cancelled(places.clone().acquire_owned()).await else { break };
-        let socket = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted.map(|(socket, _)| socket),
-        };
-        match socket {
-            Ok(socket) => {
-                let serving = connection(socket, app.clone(), stop.clone());
+pub async fn serve(listener: TcpListener, doors: Doors, stop: CancellationToken) {
+    let all = Arc::new(Semaphore::new(doors.connections));
+    let places = Places { all, probes: Arc::new(Semaphore::new(limits::PROBES_MAX)) };
+    let (open, cut) = (TaskTracker::new(), CancellationToken::new());
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((socket, _)) => {
+                // The one after it waits in the kernel's queue.
+                let Some(Some(guest)) = stop.run_until_cancelled(doors.place(&places)).await else { break };
+                let serving = connection(socket, guest, stop.clone());
                 let cut = cut.clone();
                 open.spawn(async move {
                     tokio::select! { () = serving => {}, () = cut.cancelled() => {} }
-                    drop(place);
                 });
             }
             Err(error) => rest_after(&error).await,
@@ -43,12 +61,37 @@ pub async fn serve(listener: TcpListener, app: Router, stop: CancellationToken) 
     }
 }
 
-async fn connection(socket: TcpStream, app: Router, stop: CancellationToken) {
+impl Doors {
+    /// A place for a connection: where all are taken, one of those that are kept for probes.
+    async fn place(&self, places: &Places) -> Option<Guest> {
+        let (all, probes) = (&places.all, &places.probes);
+        let free = match all.clone().try_acquire_owned() {
+            Ok(place) => Ok(place),
+            Err(_) => tokio::select! {
+                biased;
+                place = all.clone().acquire_owned() => Ok(place.ok()?),
+                place = probes.clone().acquire_owned() => Err(place.ok()?),
+            },
+        };
+        Some(match free {
+            Ok(place) => {
+                Guest { app: self.all.clone(), head_within: limits::HEAD_WITHIN, is_probe: false, _place: place }
+            }
+            Err(place) => {
+                Guest { app: self.probes.clone(), head_within: limits::PROBE_WITHIN, is_probe: true, _place: place }
+            }
+        })
+    }
+}
+
+async fn connection(socket: TcpStream, guest: Guest, stop: CancellationToken) {
     // Without it an event waits for the one after it. Where the system refuses, it is slower, not wrong.
     let _ = socket.set_nodelay(true);
     let io = TokioIo::new(WriteTimeout::new(socket, limits::STALL_MAX));
+    let Guest { app, head_within, is_probe, _place } = guest;
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits::HEAD_WITHIN).max_buf_size(limits::READ_BYTES_MAX);
+    http.timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(limits::READ_BYTES_MAX);
+    http.keep_alive(!is_probe);
     let mut served = pin!(http.serve_connection(io, TowerToHyperService::new(app)));
     let result = tokio::select! {
         result = served.as_mut() => result,

@@ -1,32 +1,31 @@
 //! `POST /start`: prompts and a few settings, for a job without a file.
 use super::{
+    app::App,
     body,
-    error::{Answer, Refusal},
-    state::AppState,
+    error::{Answer, Rejection},
     submit::{self, Offer},
 };
 use api::{JSON, Start};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use domain::{
     Endpoint,
     raw::RawRequest,
-    request::{Body, Refusal as Refused},
+    request::{Body, Refusal},
     submission::Submission,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
-use std::sync::Arc;
 
-pub async fn start(State(app): State<Arc<AppState>>, request: Request) -> Answer {
+pub async fn start(app: App, request: Request) -> Answer {
     let (parts, sent) = request.into_parts();
-    let key = submit::key(&parts.headers)?;
+    let key = submit::key(&app, &parts.headers)?;
     let media = body::media(&parts.headers);
     if media != JSON {
-        return Err(Refusal::media(&media, JSON));
+        return Err(Rejection::media(&media, JSON));
     }
     let body::Json { value, fingerprint, place: _place } = body::json::<Start>(&app, &parts.headers, sent).await?;
     if value.prompts.is_empty() {
-        return Err(Refusal::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
+        return Err(Rejection::invalid("'prompts' is empty; give at least one prompt").param("prompts"));
     }
     let submission = submission(value).check()?;
     check(&submission)?;
@@ -34,14 +33,14 @@ pub async fn start(State(app): State<Arc<AppState>>, request: Request) -> Answer
 }
 
 /// The settings are the same for all prompts, so the first request tells whether an engine will take them.
-fn check(submission: &Submission) -> Result<(), Refusal> {
+fn check(submission: &Submission) -> Result<(), Rejection> {
     let Some(first) = submission.requests.as_ref().and_then(|requests| requests.first()) else { return Ok(()) };
     let body = serde_json::from_str::<Asked<'_>>(first.as_str()).map(|asked| asked.body.get()).unwrap_or_default();
     match Body::read(Endpoint::Chat, body.as_bytes()) {
         Ok(_) => Ok(()),
         Err(refusal) => {
-            let Refused { message, param, .. } = refusal;
-            Err(Refusal { param, ..Refusal::invalid(message) })
+            let Refusal { message, param, .. } = refusal;
+            Err(Rejection { param, ..Rejection::invalid(message) })
         }
     }
 }

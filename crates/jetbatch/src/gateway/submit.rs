@@ -1,17 +1,16 @@
 //! The one way in: whatever form a job comes in, it goes out on `jobs.submit`.
 use super::{
+    app::App,
     body::{self, media},
-    early,
-    error::{Answer, Refusal},
+    error::{Answer, Rejection},
     fields::Fields,
-    limits,
-    state::AppState,
+    limits, quote,
     upload::{self, Upload},
 };
 use crate::{
     bus::PublishError,
     clock,
-    submitted::{DERIVED, TENANT},
+    submitted::DERIVED,
     telemetry::{
         self,
         names::{self, kind, operation, span},
@@ -20,24 +19,23 @@ use crate::{
 use api::{Accepted, FORM, IDEMPOTENCY_KEY as KEY, JSON, NDJSON};
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, StatusCode, header::LOCATION},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use domain::{
-    JobId, Millis,
+    JobId, Tenant, Timestamp,
     limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX},
     raw::RawRequest,
     status::State as Phase,
     submission::{Checked, Submission},
 };
-use std::sync::Arc;
 use tracing::{Instrument, Span, info_span};
 use uuid::Uuid;
 use wire::{Message, StoredStatus, Subject, envelope, stream};
 
-const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
+pub const TAKEN: &str = "application/json, application/x-ndjson or multipart/form-data";
 
 /// A submission, and all that belongs to it.
 pub struct Offer {
@@ -49,13 +47,17 @@ pub struct Offer {
 }
 
 /// `POST /jobs`.
-pub async fn create(State(app): State<Arc<AppState>>, request: Request) -> Answer {
-    let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
-    let key = key(&headers)?;
+pub async fn create(app: App, request: Request) -> Answer {
+    let (query, is_dry) = quote::asked(request.uri().query())?;
+    if is_dry {
+        return quote::quote(app, query, request).await;
+    }
+    let headers = request.headers().clone();
+    let key = key(&app, &headers)?;
     match media(&headers).as_str() {
         JSON => {
             if query.is_some() {
-                return Err(Refusal::invalid("a JSON submission has its settings in the body, not in the query"));
+                return Err(Rejection::invalid("a JSON submission has its settings in the body, not in the query"));
             }
             let body::Json { value, fingerprint, place: _place } =
                 body::json::<Submission>(&app, &headers, request.into_body()).await?;
@@ -72,37 +74,63 @@ pub async fn create(State(app): State<Arc<AppState>>, request: Request) -> Answe
             let file = upload::form(&app, request, &mut fields, check).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
-        other => Err(Refusal::media(other, TAKEN)),
+        other => Err(Rejection::media(other, TAKEN)),
     }
 }
 
 /// What can be said before the file is there.
-fn check(fields: &Fields) -> Result<(), Refusal> {
+pub fn check(fields: &Fields) -> Result<(), Rejection> {
     fields.submission(String::new()).map(drop)
 }
 
 impl Offer {
-    fn of_file(fields: &Fields, file: Upload) -> Result<Self, Refusal> {
+    fn of_file(fields: &Fields, file: Upload) -> Result<Self, Rejection> {
         let submission = fields.submission(file.url())?;
         Ok(Self { submission, fingerprint: fields.fingerprint(&file.content), upload: Some(file) })
     }
 }
 
 /// The job that an idempotency key names.
-pub fn key(headers: &HeaderMap) -> Result<Option<JobId>, Refusal> {
+pub fn key(app: &App, headers: &HeaderMap) -> Result<Option<JobId>, Rejection> {
+    keyed(app.tenant(), headers)
+}
+
+fn keyed(tenant: Tenant, headers: &HeaderMap) -> Result<Option<JobId>, Rejection> {
     let Some(value) = headers.get(KEY) else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| key.bytes().all(|b| b.is_ascii_graphic()));
     match key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())) {
-        Some(key) => Ok(Some(JobId::keyed(TENANT, key))),
-        None => Err(Refusal::invalid(format!("it must be 1 to {KEY_BYTES_MAX} visible ASCII characters")).param(KEY)),
+        Some(key) => Ok(Some(JobId::keyed(tenant.as_str(), key))),
+        None => Err(Rejection::invalid(format!("it must be 1 to {KEY_BYTES_MAX} visible ASCII characters")).param(KEY)),
     }
 }
 
 /// Submits what a client sent. An id that he chose must not be one that another's key, or a retry, gives.
-pub async fn place(app: &AppState, key: Option<JobId>, offer: Offer) -> Answer {
+pub async fn place(app: &App, key: Option<JobId>, offer: Offer) -> Answer {
     match offer.submission.id {
-        Some(id) if id.may_be_derived() && key != Some(id) => Err(Refusal::invalid(DERIVED).param("id")),
+        Some(id) if id.may_be_derived() && key != Some(id) => Err(Rejection::invalid(DERIVED).param("id")),
         _ => put(app, key, offer).await,
+    }
+}
+
+/// The same, in the words of our own door.
+pub async fn put(app: &App, key: Option<JobId>, offer: Offer) -> Answer {
+    let Taken { before, id, state, deadline } = taken(app, key, offer).await?;
+    Ok(accepted(if before { StatusCode::OK } else { StatusCode::ACCEPTED }, id, state, deadline))
+}
+
+/// A job that will be done.
+pub struct Taken {
+    /// It was taken before, under this key or id.
+    pub before: bool,
+    pub id: JobId,
+    pub state: Phase,
+    pub deadline: Timestamp,
+}
+
+impl Taken {
+    fn of(before: bool, stored: &StoredStatus) -> Self {
+        let status = &stored.status;
+        Self { before, id: status.id, state: status.state, deadline: status.deadline }
     }
 }
 
@@ -111,19 +139,19 @@ pub async fn place(app: &AppState, key: Option<JobId>, offer: Offer) -> Answer {
 /// The log decides whose an id is: intake appends a job's first event only where there is none. A status read before
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
-pub async fn put(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer {
+pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Taken, Rejection> {
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
     if named.is_some()
-        && let Some((stored, _)) = app.find(id).await?
+        && let Some(stored) = app.claimed(id).await?
     {
         same(&stored, &offer.fingerprint)?;
-        return Ok(existing(&stored));
+        return Ok(Taken::of(true, &stored));
     }
     // The log remembers the job, so intake would take no second one: better said here than found out by waiting.
     if named.is_some() && app.was_deleted(id).await? {
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
-        return Err(Refusal::conflict(why).param(KEY));
+        return Err(Rejection::conflict(why).param(KEY));
     }
     offer.submission.sign(id, offer.fingerprint.clone());
     let deadline = clock::now().plus(offer.submission.window_ms());
@@ -133,12 +161,12 @@ pub async fn put(app: &AppState, key: Option<JobId>, mut offer: Offer) -> Answer
         && let Some((stored, _)) = app.await_job(id, limits::RACE_WITHIN, |_| true).await?
     {
         same(&stored, &offer.fingerprint)?;
-        return Ok(accepted(StatusCode::ACCEPTED, id, stored.status.state, stored.status.deadline));
+        return Ok(Taken::of(false, &stored));
     }
     // It is taken, whether it can be read back at once or not.
-    let early = early::find(app, id).await.ok().flatten();
+    let early = app.early(id).await.ok().flatten();
     let deadline = early.map_or(deadline, |stored| stored.status.deadline);
-    Ok(accepted(StatusCode::ACCEPTED, id, Phase::Validating, deadline))
+    Ok(Taken { before: false, id, state: Phase::Validating, deadline })
 }
 
 fn span(job: JobId) -> Span {
@@ -147,14 +175,15 @@ fn span(job: JobId) -> Span {
     span
 }
 
-async fn send(app: &AppState, id: JobId, offer: &mut Offer) -> Result<(), Refusal> {
+async fn send(app: &App, id: JobId, offer: &mut Offer) -> Result<(), Rejection> {
     let payload = fit(app, offer).await?;
     let bytes = payload.len();
     let message = Message::new(Subject::SubmitJob(id), payload)
         .id(format!("{id}:{}", offer.fingerprint))
         .header(envelope::CONTENT_TYPE, envelope::MSGPACK);
-    let message = wire::trace::put(message, telemetry::context().as_deref());
+    let message = wire::trace::put(app.owner().put(message), telemetry::context().as_deref());
     // Kept before the publish: a client that goes away drops this future, and the message may be stored all the same.
+    app.gate.pass(&app.shared).await?;
     offer.upload.iter_mut().for_each(Upload::keep);
     let published = app.shared.bus.publish(message).await;
     if !matches!(published, Ok(_) | Err(PublishError::Unknown { .. })) {
@@ -162,6 +191,7 @@ async fn send(app: &AppState, id: JobId, offer: &mut Offer) -> Result<(), Refusa
     }
     // `duplicate` says nothing here: it may be this very message, sent again after a lost answer.
     let stored = published?;
+    app.gate.pass(&app.shared).await?;
     tracing::info!(
         seq = stored.seq,
         bytes,
@@ -172,7 +202,7 @@ async fn send(app: &AppState, id: JobId, offer: &mut Offer) -> Result<(), Refusa
 }
 
 /// The message's payload. Requests that are too large for it go to the store, as an upload of one line each.
-async fn fit(app: &AppState, offer: &mut Offer) -> Result<Bytes, Refusal> {
+async fn fit(app: &App, offer: &mut Offer) -> Result<Bytes, Rejection> {
     let payload = envelope::encode(&*offer.submission);
     if payload.len() <= limits::INLINE_BYTES_MAX {
         return Ok(payload);
@@ -188,26 +218,23 @@ async fn fit(app: &AppState, offer: &mut Offer) -> Result<Bytes, Refusal> {
     if payload.len() <= MESSAGE_BYTES_MAX {
         return Ok(payload);
     }
-    Err(Refusal::too_large("the submission is too large even without its requests"))
+    Err(Rejection::too_large("the submission is too large even without its requests"))
 }
 
 fn line(request: &RawRequest) -> Bytes {
     format!("{}\n", request.as_str()).into()
 }
 
-fn same(stored: &StoredStatus, fingerprint: &str) -> Result<(), Refusal> {
+fn same(stored: &StoredStatus, fingerprint: &str) -> Result<(), Rejection> {
     if stored.status.fingerprint == fingerprint {
         return Ok(());
     }
     let id = stored.status.id;
-    Err(Refusal::conflict(format!("job {id} was submitted under this key or id before, with another body")).param(KEY))
+    Err(Rejection::conflict(format!("job {id} was submitted under this key or id before, with another body"))
+        .param(KEY))
 }
 
-fn existing(stored: &StoredStatus) -> Response {
-    accepted(StatusCode::OK, stored.status.id, stored.status.state, stored.status.deadline)
-}
-
-pub fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Millis) -> Response {
+pub fn accepted(code: StatusCode, id: JobId, state: Phase, deadline: Timestamp) -> Response {
     let accepted = Accepted::new(id, state, deadline);
     (code, [(LOCATION, accepted.status_url.clone())], Json(accepted)).into_response()
 }
@@ -221,9 +248,9 @@ mod tests {
         let named = |value: &[u8]| {
             let mut headers = HeaderMap::new();
             headers.insert(KEY, axum::http::HeaderValue::from_bytes(value).unwrap());
-            key(&headers)
+            keyed(Tenant::default(), &headers)
         };
-        assert_eq!(key(&HeaderMap::new()), Ok(None));
+        assert_eq!(keyed(Tenant::default(), &HeaderMap::new()), Ok(None));
         assert_eq!(named(b"monday"), Ok(Some(JobId::keyed("default", "monday"))));
         assert!(named(&[b'x'; KEY_BYTES_MAX]).is_ok());
         for bad in [&b""[..], b"two words", "\u{fc}".as_bytes(), &[b'x'; KEY_BYTES_MAX + 1]] {

@@ -1,23 +1,24 @@
 //! Files on their way into the store. Memory is bounded whatever their size, and one that does not arrive whole leaves
 //! nothing.
 use super::{
-    body::{media, plain, whole},
-    error::{Answer, Refusal},
+    app::App,
+    body::{decoded, media, whole},
+    error::{Answer, Rejection},
     fields::Fields,
     limits,
     min_rate::MinRate,
-    state::AppState,
 };
-use crate::store::{Store, paths};
+use crate::paths::{self, UploadRef};
 use api::{FORM, Kind, StoredFile};
 use axum::{
     Json,
     body::{Body, HttpBody},
-    extract::{FromRequest, Multipart, Request, State, multipart::Field},
+    extract::{FromRequest, Multipart, Request, multipart::Field},
     http::StatusCode,
     response::IntoResponse,
 };
 use bytes::Bytes;
+use domain::Tenant;
 use futures::{Stream, StreamExt};
 use std::{
     fmt,
@@ -26,6 +27,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
 };
+use store::Store;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -34,12 +36,18 @@ const FILE: &str = "file";
 /// A file in the store that is deleted again unless it is kept.
 pub struct Upload {
     pub id: Uuid,
+    tenant: Tenant,
     pub bytes: u64,
     pub content: blake3::Hash,
     store: Option<Store>,
 }
 
 impl Upload {
+    /// One that was made of others.
+    pub fn of(app: &App, id: Uuid, bytes: u64) -> Self {
+        Self { id, tenant: app.tenant(), bytes, content: blake3::hash(b""), store: Some(app.shared.store.clone()) }
+    }
+
     pub fn url(&self) -> String {
         url(self.id)
     }
@@ -57,7 +65,7 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         let (Some(store), Ok(runtime)) = (self.store.take(), tokio::runtime::Handle::try_current()) else { return };
-        let path = paths::upload(self.id);
+        let path = paths::upload(UploadRef { tenant: self.tenant, id: self.id });
         runtime.spawn(async move {
             if let Err(error) = store.delete(&path).await {
                 tracing::warn!(%error, path, "an upload that is not wanted could not be deleted");
@@ -72,14 +80,14 @@ fn url(id: Uuid) -> String {
 
 /// Writes a stream of bytes as one file.
 pub async fn receive<E: fmt::Display>(
-    app: &AppState,
+    app: &App,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
-) -> Result<Upload, Refusal> {
+) -> Result<Upload, Rejection> {
     let _place = app.upload_place()?;
     let (store, max, id) = (&app.shared.store, app.shared.config.intake.input_bytes_max, Uuid::now_v7());
     // Dropped before it is finished, the writer leaves nothing: that is so for each `?` below, and for a client that
     // goes away, which drops this future.
-    let mut writer = store.writer(&paths::upload(id)).await?;
+    let mut writer = store.writer(&paths::upload(app.upload(id))).await?;
     let (mut hasher, mut rate) = (blake3::Hasher::new(), MinRate::default());
     while let Some(piece) = paced(&mut rate, &mut pieces).await? {
         if writer.bytes() + piece.len() as u64 > max {
@@ -89,64 +97,85 @@ pub async fn receive<E: fmt::Display>(
         writer.write(piece).await?;
     }
     let bytes = writer.finish().await?;
-    Ok(Upload { id, bytes, content: hasher.finalize(), store: Some(store.clone()) })
+    Ok(Upload { id, tenant: app.tenant(), bytes, content: hasher.finalize(), store: Some(store.clone()) })
 }
 
 /// The next piece, where it comes in time.
 async fn paced<E: fmt::Display>(
     rate: &mut MinRate,
     pieces: &mut (impl Stream<Item = Result<Bytes, E>> + Unpin),
-) -> Result<Option<Bytes>, Refusal> {
+) -> Result<Option<Bytes>, Rejection> {
     let asked = Instant::now();
-    let piece = timeout(rate.left, pieces.next()).await.map_err(|_| Refusal::too_slow())?;
-    let piece = piece.transpose().map_err(Refusal::cut_off)?;
+    let piece = timeout(rate.left, pieces.next()).await.map_err(|_| Rejection::too_slow())?;
+    let piece = piece.transpose().map_err(Rejection::cut_off)?;
     rate.note(asked.elapsed(), piece.as_ref().map_or(0, Bytes::len));
     Ok(piece)
 }
 
-fn too_large(max: u64) -> Refusal {
-    Refusal::too_large(format!("an input has at most {max} bytes (intake.input_bytes_max)"))
+fn too_large(max: u64) -> Rejection {
+    Rejection::too_large(format!("an input has at most {max} bytes (intake.input_bytes_max)"))
 }
 
 /// The body itself is the file.
-pub async fn raw(app: &AppState, request: Request) -> Result<Upload, Refusal> {
-    plain(request.headers())?;
+pub async fn raw(app: &App, request: Request) -> Result<Upload, Rejection> {
     let max = app.shared.config.intake.input_bytes_max;
     if request.body().size_hint().lower() > max {
         return Err(too_large(max));
     }
-    receive(app, request.into_body().into_data_stream()).await
+    receive(app, decoded(request)?.into_body().into_data_stream()).await
 }
 
 /// A form: fields, then the file. `ready` judges the fields before the file is read.
 pub async fn form(
-    app: &AppState,
+    app: &App,
     request: Request,
     fields: &mut Fields,
-    ready: impl Fn(&Fields) -> Result<(), Refusal>,
-) -> Result<Upload, Refusal> {
-    plain(request.headers())?;
-    let unused = Arc::new(AtomicUsize::new(0));
-    let used = || unused.store(0, Ordering::Relaxed);
-    let request = request.map(|body| bounded(body, unused.clone()));
-    let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|e| Refusal::invalid(e.body_text()).param("Content-Type"))?;
-    let mut upload = None;
-    while let Some(field) = next(&mut form).await? {
-        used();
+    ready: impl Fn(&Fields) -> Result<(), Rejection>,
+) -> Result<Upload, Rejection> {
+    let mut form = Form::open(request).await?;
+    let (unused, mut upload) = (form.unused.clone(), None);
+    while let Some(field) = form.next().await? {
         match (field.name(), &upload) {
             (Some(FILE), None) => {
                 ready(fields)?;
-                upload = Some(receive(app, field.inspect(|_| used())).await?);
+                upload = Some(receive_field(app, field, &unused).await?);
             }
-            (_, Some(_)) => return Err(Refusal::invalid("the file must be the last field of the form").param(FILE)),
+            (_, Some(_)) => return Err(Rejection::invalid("the file must be the last field of the form").param(FILE)),
             (_, None) => {
                 let name = field.name().unwrap_or_default().to_owned();
                 fields.add(&name, text(&name, field).await?)?;
             }
         }
     }
-    upload.ok_or_else(|| Refusal::invalid("the form has no field 'file'").param(FILE))
+    upload.ok_or_else(|| Rejection::invalid("the form has no field 'file'").param(FILE))
+}
+
+/// A form that is read field by field.
+pub struct Form {
+    fields: Multipart,
+    /// Bytes that came since a field was seen.
+    pub unused: Arc<AtomicUsize>,
+}
+
+impl Form {
+    pub async fn open(request: Request) -> Result<Self, Rejection> {
+        let unused = Arc::new(AtomicUsize::new(0));
+        let request = decoded(request)?.map(|body| bounded(body, unused.clone()));
+        let fields = Multipart::from_request(request, &()).await;
+        let fields = fields.map_err(|e| Rejection::invalid(e.body_text()).param("Content-Type"))?;
+        Ok(Self { fields, unused })
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Field<'_>>, Rejection> {
+        let field = timeout(limits::STALL_MAX, self.fields.next_field()).await.map_err(|_| Rejection::too_slow())?;
+        self.unused.store(0, Ordering::Relaxed);
+        field.map_err(|e| Rejection::cut_off(e.body_text()))
+    }
+}
+
+/// A field as one file.
+pub async fn receive_field(app: &App, field: Field<'_>, unused: &AtomicUsize) -> Result<Upload, Rejection> {
+    receive(app, field.inspect(|_| unused.store(0, Ordering::Relaxed))).await
 }
 
 /// The parser keeps what comes before a field and the field's head until it has seen their end, however far that is.
@@ -160,24 +189,19 @@ fn bounded(body: Body, unused: Arc<AtomicUsize>) -> Body {
     }))
 }
 
-async fn next(form: &mut Multipart) -> Result<Option<Field<'_>>, Refusal> {
-    let field = timeout(limits::STALL_MAX, form.next_field()).await.map_err(|_| Refusal::too_slow())?;
-    field.map_err(|e| Refusal::cut_off(e.body_text()))
-}
-
-async fn text(name: &str, field: Field<'_>) -> Result<String, Refusal> {
+pub async fn text(name: &str, field: Field<'_>) -> Result<String, Rejection> {
     let read = timeout(limits::STALL_MAX, whole(field, limits::FIELD_BYTES_MAX)).await;
-    let bytes = read.map_err(|_| Refusal::too_slow())??;
-    let bytes = bytes.ok_or_else(|| Refusal::too_large("a form field is too large").param(name))?;
-    String::from_utf8(bytes.into()).map_err(|_| Refusal::invalid("a form field is not UTF-8").param(name))
+    let bytes = read.map_err(|_| Rejection::too_slow())??;
+    let bytes = bytes.ok_or_else(|| Rejection::too_large("a form field is too large").param(name))?;
+    String::from_utf8(bytes.into()).map_err(|_| Rejection::invalid("a form field is not UTF-8").param(name))
 }
 
 /// `POST /files`: a file for a submission that follows by any door.
-pub async fn keep(State(app): State<Arc<AppState>>, request: Request) -> Answer {
+pub async fn keep(app: App, request: Request) -> Answer {
     let mut upload = if media(request.headers()) == FORM {
         let none = |fields: &Fields| match fields.is_empty() {
             true => Ok(()),
-            false => Err(Refusal::invalid("only 'file' is taken here; settings go with the submission")),
+            false => Err(Rejection::invalid("only 'file' is taken here; settings go with the submission")),
         };
         form(&app, request, &mut Fields::default(), none).await?
     } else {
@@ -214,7 +238,7 @@ mod tests {
     async fn read(
         mut rate: MinRate,
         mut body: impl Stream<Item = Result<Bytes, String>> + Unpin,
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, Rejection> {
         let mut bytes = 0;
         while let Some(piece) = paced(&mut rate, &mut body).await? {
             bytes += piece.len();

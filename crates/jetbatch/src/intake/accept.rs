@@ -1,24 +1,26 @@
 //! A submission's way into the log: its job begins here. What it asks for is looked at later, in its turn.
-use super::source;
 use crate::{
     bus::{Delivery, PublishError},
     command,
+    input::{self, locate},
     log::{self, Folded, LogError},
+    paths,
     shared::Shared,
     spans,
-    store::{StoreError, paths},
     submitted::Incoming,
     telemetry,
 };
 use domain::{
     Job, JobId,
-    decide::{Command, Refusal},
+    command::Command,
+    decide::Denied,
     event::{Code, Input, LineError, Submitted},
     job::Phase,
     limits::SMALL_INPUT_BYTES_MAX,
     queue::{Size, Turn},
     raw::RawRequest,
 };
+use store::StoreError;
 use tracing::{Instrument, Span};
 
 /// What may pass: the submission is tried again.
@@ -37,6 +39,15 @@ pub enum Error {
     Behind,
     #[error("handling it panicked")]
     Panicked,
+}
+
+impl From<input::Error> for Error {
+    fn from(error: input::Error) -> Self {
+        match error {
+            input::Error::Publish(error) => error.into(),
+            input::Error::Store(error) => error.into(),
+        }
+    }
 }
 
 /// A job that has begun and waits for its validation.
@@ -97,7 +108,7 @@ fn input(shared: &Shared, incoming: &Incoming) -> (Input, Option<LineError>) {
         Err(why) => Err(LineError { code: Code::InvalidSubmission, line: None, param: None, message: why.clone() }),
         Ok(submission) => match &submission.input {
             None => Ok(Input::Inline),
-            Some(url) => source::locate(url, &shared.config.intake),
+            Some(url) => locate(url, incoming.owner.tenant, &shared.config.intake),
         },
     };
     match located {
@@ -125,11 +136,11 @@ async fn submit(
     match done {
         Ok(_) => tracing::info!(job = %id, "job submitted"),
         // Submitted before: by this very message before a crash, or by a repetition of it.
-        Err(command::Error::Refused(Refusal::Exists)) => {
+        Err(command::Error::Denied(Denied::Exists)) => {
             shared.metrics.submission("duplicate");
             drop_copy(shared, id).await?;
         }
-        Err(command::Error::Refused(Refusal::Conflict)) => {
+        Err(command::Error::Denied(Denied::Conflict)) => {
             shared.metrics.submission("conflict");
             tracing::warn!(job = %id, "a second submission with this key or id has another body; it is dropped");
             return Ok(None);

@@ -2,12 +2,9 @@
 //! stream by, and appends what it found as facts. It owns a job's events until `JobPlanned` or `JobRejected`; it never
 //! runs or sends work.
 mod accept;
-mod check;
-mod constraints;
+mod facts;
 mod held;
 mod plan;
-mod source;
-mod validate;
 
 use crate::{
     bus::{Delivery, PullError},
@@ -32,8 +29,8 @@ const WAIT: Duration = Duration::from_secs(20);
 /// Submissions of one pull, all begun at once.
 const PULL_MAX: usize = 256;
 const PULL_BYTES: usize = 4 << 20;
-/// Small inputs validated at once, beside those of `jobs_at_once`.
-const SMALL_AT_ONCE: usize = 16;
+/// Small inputs validated at once, beside those of `jobs_at_once`. They wait for NATS and for the disk, each for itself.
+const SMALL_AT_ONCE: usize = 32;
 /// Before a submission that could not be handled comes again.
 const AGAIN: Duration = Duration::from_secs(2);
 

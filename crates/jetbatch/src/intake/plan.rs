@@ -1,18 +1,19 @@
 //! A job's way from its first event to the verdict on its input.
 use super::{
     accept::{Asked, Error, Ticket, drop_copy},
-    source::{Source, SourceError},
-    validate::{self, Verdict},
+    facts,
 };
 use crate::{
     bus::PublishError,
     clock, command,
+    input::{Source, SourceError, Verdict},
     log::{self, Folded},
     shared::Shared,
     telemetry,
 };
 use domain::{
-    decide::{Command, Refusal},
+    command::Command,
+    decide::Denied,
     event::{Code, LineError, Planned},
 };
 
@@ -32,7 +33,7 @@ pub async fn run(shared: &Shared, ticket: Ticket) -> Result<(), Error> {
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
     let copied = source.copy;
-    match validate::run(shared, id, &known.job.submitted, source).await {
+    match facts::validate(shared, id, &known.job.submitted, source).await {
         Err(Error::Publish(error @ PublishError::TooLarge { .. })) => {
             reject(shared, known, vec![large(&error)], 1).await.map(drop)
         }
@@ -54,7 +55,7 @@ async fn settle(shared: &Shared, known: &Folded, verdict: Verdict, copied: bool)
                 _ => Ok(()),
             }
         }
-        Verdict::Bad { errors, total } => {
+        Verdict::Bad { errors, total, .. } => {
             reject(shared, known, errors, total).await?;
             drop_copy(shared, id).await
         }
@@ -65,7 +66,7 @@ async fn settle(shared: &Shared, known: &Folded, verdict: Verdict, copied: bool)
 async fn expire(shared: &Shared, known: &Folded) -> Result<(), Error> {
     let (job, window_ms) = (known.job.id, known.job.submitted.window_ms);
     tracing::warn!(%job, window_ms, "the job's window passed before its submission was taken: it expires, and nothing of it runs");
-    tell(shared, known, Command::Expire { at: clock::now() }).await.map(drop)
+    tell(shared, known, Command::Expire { at: clock::now(), reason: None }).await.map(drop)
 }
 
 /// A fact of the job that no message can hold; asking again would change nothing.
@@ -92,9 +93,9 @@ async fn reject(shared: &Shared, known: &Folded, errors: Vec<LineError>, total: 
 async fn tell(shared: &Shared, known: &Folded, command: Command) -> Result<bool, Error> {
     let trace = telemetry::context();
     match command::execute(&shared.bus, known.job.id, Some(known), command, trace.as_deref()).await {
-        Err(command::Error::Refused(Refusal::Unknown)) => Err(Error::Behind),
+        Err(command::Error::Denied(Denied::Unknown)) => Err(Error::Behind),
         Ok(is_new) => Ok(is_new),
-        Err(command::Error::Refused(_)) => Ok(false),
+        Err(command::Error::Denied(_)) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,19 +5,22 @@
 use super::{Folded, LogError};
 use crate::{
     bus::{self, StreamState},
+    paths,
     shared::Shared,
-    store::{Store, StoreError, paths},
 };
 use bytes::Bytes;
 use domain::JobId;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{collections::HashMap, sync::Arc};
+use store::{Store, StoreError};
 use tokio::task::{JoinError, spawn_blocking};
 use wire::stream::EVENTS;
 
 /// Of the bytes. Whoever changes what a job, or a note of the projector, is encoded as counts it up; the golden
 /// snapshot says when.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 3;
+/// Of one without a job of a tenant: who does not know of tenants may read it.
+const COMMON: u16 = 2;
 const MAGIC: &[u8; 6] = b"jbsnap";
 /// Magic, version, and the hash of all that follows.
 const PREFIX: usize = MAGIC.len() + 2 + blake3::OUT_LEN;
@@ -89,6 +92,7 @@ impl Image {
     pub fn encode(self) -> Result<Bytes, rmp_serde::encode::Error> {
         let mut jobs = self.jobs;
         jobs.sort_unstable_by_key(|folded| folded.job.id);
+        let is_common = jobs.iter().all(|folded| folded.job.submitted.is_common());
         let head = Head { log: self.log, seq: self.seq, jobs: jobs.len() as u64, notes: self.notes };
         let mut bytes = vec![0; PREFIX];
         rmp_serde::encode::write_named(&mut bytes, &head)?;
@@ -97,7 +101,7 @@ impl Image {
         }
         let hash = blake3::hash(&bytes[PREFIX..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
-        bytes[MAGIC.len()..MAGIC.len() + 2].copy_from_slice(&VERSION.to_be_bytes());
+        bytes[MAGIC.len()..MAGIC.len() + 2].copy_from_slice(&(if is_common { COMMON } else { VERSION }).to_be_bytes());
         bytes[MAGIC.len() + 2..PREFIX].copy_from_slice(hash.as_bytes());
         Ok(bytes.into())
     }
@@ -108,7 +112,7 @@ impl Snapshot {
         let (prefix, mut rest) = bytes.split_at_checked(PREFIX).ok_or(ReadError::Strange)?;
         let numbers = prefix.strip_prefix(MAGIC).ok_or(ReadError::Strange)?;
         match u16::from_be_bytes([numbers[0], numbers[1]]) {
-            VERSION => {}
+            COMMON | VERSION => {}
             other => return Err(ReadError::Version(other)),
         }
         if blake3::hash(rest).as_bytes() != &numbers[2..] {
@@ -149,6 +153,16 @@ async fn prune(store: &Store, log: &str) -> Result<(), StoreError> {
 /// Whether there are to be snapshots. A log in memory ends with its server, and one after it is no loss.
 pub fn are_kept(shared: &Shared) -> bool {
     shared.config.nats.storage == bus::Storage::File
+}
+
+/// Whether the log is the one that the snapshots are of, and ends not before them. A store that is away tells nothing.
+pub async fn is_known(shared: &Shared) -> Result<(), LogError> {
+    if !are_kept(shared) {
+        return Ok(());
+    }
+    let Ok(found) = list(&shared.store).await else { return Ok(()) };
+    let most = found.iter().map(|found| found.seq).max().unwrap_or(0);
+    check(&shared.store, &found, &shared.bus.settled(EVENTS, most, None).await?)
 }
 
 /// The newest snapshot of this log that can be used.

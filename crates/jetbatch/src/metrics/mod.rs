@@ -3,9 +3,11 @@ mod labels;
 
 use domain::{
     Pool,
-    eta::Sla,
+    alarm::Alarm,
     event::{FaultClass, Tally},
+    health,
     status::State,
+    trouble::Kind,
 };
 use prometheus_client::{
     encoding::text,
@@ -17,11 +19,12 @@ use prometheus_client::{
     },
     registry::{Metric, Registry},
 };
+use std::collections::BTreeMap;
 
 pub use labels::ChunkFate;
 use labels::{
-    ChunkLabel, FaultLabel, FileLabel, HttpLabel, OutcomeLabel, PoolLabel, ResultLabel, RoleLabel, RouteLabel,
-    SlaLabel, StateLabel, Text, TokenLabel, Word,
+    ChunkLabel, FaultLabel, FileLabel, HttpLabel, OutcomeLabel, PoolLabel, ResultLabel, RiskLabel, RoleLabel,
+    RouteLabel, SlaLabel, StateLabel, Text, TokenLabel, TroubleLabel, Word, WorkerLabel,
 };
 
 type Counters<L> = Family<L, Counter>;
@@ -33,6 +36,7 @@ pub struct Metrics {
     registry: Registry,
     jobs: Gauges<StateLabel>,
     sla: Counters<SlaLabel>,
+    risks: Gauges<RiskLabel>,
     requests: Counters<OutcomeLabel>,
     tokens: Counters<TokenLabel>,
     chunks: Counters<ChunkLabel>,
@@ -42,6 +46,8 @@ pub struct Metrics {
     slots: Gauges<PoolLabel>,
     busy: Gauges<PoolLabel>,
     engine_restarts: Counters<PoolLabel>,
+    quarantines: Counters<PoolLabel>,
+    workers: Gauges<WorkerLabel>,
     status_delay: Histogram,
     status_writes: Counter,
     events: Counter,
@@ -50,10 +56,13 @@ pub struct Metrics {
     intake_jobs: Counters<ResultLabel>,
     segments: Counter,
     unanswered: Counter,
+    results_lost: Counter,
     archive_bytes: Counters<FileLabel>,
     http: Counters<HttpLabel>,
     http_seconds: Histograms<RouteLabel>,
     leader: Gauges<RoleLabel>,
+    troubles: Gauges<TroubleLabel>,
+    stalled: Gauge,
     publish_retries: Gauge,
     reconnects: Gauge,
 }
@@ -67,9 +76,14 @@ impl Default for Metrics {
 impl Metrics {
     pub fn new() -> Self {
         let mut on = Register(Registry::with_prefix("jetbatch"));
-        Self {
+        let metrics = Self {
             jobs: on.add("jobs", "Jobs that the status bucket knows, by state", Family::default()),
             sla: on.add("sla_transitions", "Changes of a job's standing against its deadline", Family::default()),
+            risks: on.add(
+                "jobs_at_risk",
+                "Jobs that are to be feared to miss their deadline, by how surely",
+                Family::default(),
+            ),
             requests: on.add("requests", "Requests answered, by pool and outcome", Family::default()),
             tokens: on.add("tokens", "Tokens as the engine counted them", Family::default()),
             chunks: on.add("chunks", "Chunks by what became of them", Family::default()),
@@ -79,6 +93,8 @@ impl Metrics {
             slots: on.add("worker_slots", "Requests that this process's workers run at once", Family::default()),
             busy: on.add("worker_slots_busy", "Slots in use", Family::default()),
             engine_restarts: on.add("engine_restarts", "Engine processes started in place of one", Family::default()),
+            quarantines: on.add("worker_quarantines", "Workers that were found to be bad", Family::default()),
+            workers: on.add("workers", "Workers that were heard of lately, by pool and state", Family::default()),
             status_delay: on.add("status_delay_seconds", "From an event's storing to its status", fast()),
             status_writes: on.add("status_writes", "Statuses written", Counter::default()),
             events: on.add("events_folded", "Events folded by the projector", Counter::default()),
@@ -90,15 +106,27 @@ impl Metrics {
                 "Requests that a job's end left without an answer",
                 Counter::default(),
             ),
+            results_lost: on.add(
+                "results_lost",
+                "Chunks whose results were gone before they were archived; they run again",
+                Counter::default(),
+            ),
             segments: on.add("archive_segments", "Segments archived", Counter::default()),
             archive_bytes: on.add("archive_bytes", "Bytes of archived lines", Family::default()),
             http: on.add("http_requests", "HTTP requests by route and status", Family::default()),
             http_seconds: on.add("http_request_seconds", "Time to an HTTP answer's head", histograms(fast)),
             leader: on.add("leader", "Whether this process leads the role", Family::default()),
+            troubles: on.add("troubles", "What this process tells of work that cannot go on", Family::default()),
+            stalled: on.add("jobs_stalled", "Jobs that wait for something to be mended", Gauge::default()),
             publish_retries: on.add("publish_retries", "Publishes tried again since the start", Gauge::default()),
             reconnects: on.add("nats_reconnects", "Connections to NATS made anew since the start", Gauge::default()),
             registry: on.0,
+        };
+        // Prometheus sees no step in what was not there before it.
+        for to in Alarm::ALL {
+            drop(metrics.sla.get_or_create(&SlaLabel { to: Word(to.as_str()) }));
         }
+        metrics
     }
 
     /// In the OpenMetrics text form.
@@ -114,14 +142,35 @@ impl Metrics {
         self.leader.get_or_create(&RoleLabel { role: Word(role) }).set(i64::from(leads));
     }
 
+    // Troubles.
+
+    /// By the kind of scope (`installation`, `pool`, `job`), and what it is.
+    pub fn troubles(&self, counts: BTreeMap<(&'static str, Kind), u64>) {
+        self.troubles.clear();
+        for ((scope, what), count) in counts {
+            let label = TroubleLabel { scope: Word(scope), what: Word(what.as_str()) };
+            self.troubles.get_or_create(&label).set(signed(count));
+        }
+    }
+
     // Projector.
+
+    pub fn stalled(&self, jobs: usize) {
+        self.stalled.set(signed(jobs));
+    }
 
     pub fn jobs(&self, state: State, count: u64) {
         self.jobs.get_or_create(&StateLabel { state: Word(state.as_str()) }).set(signed(count));
     }
 
-    pub fn sla_changed(&self, to: Sla) {
-        self.sla.get_or_create(&SlaLabel { to: Word(to.as_str()) }).inc();
+    pub fn alarmed(&self, alarm: Alarm) {
+        self.sla.get_or_create(&SlaLabel { to: Word(alarm.as_str()) }).inc();
+    }
+
+    /// Jobs at risk, and those among them that all but certainly miss their deadline.
+    pub fn risks(&self, at_risk: u64, certain: u64) {
+        self.risks.get_or_create(&RiskLabel { risk: Word("at_risk") }).set(signed(at_risk - certain));
+        self.risks.get_or_create(&RiskLabel { risk: Word("certain") }).set(signed(certain));
     }
 
     pub fn events_folded(&self, count: u64) {
@@ -183,6 +232,10 @@ impl Metrics {
         self.engine_restarts.get_or_create(&label(pool)).inc();
     }
 
+    pub fn worker_quarantined(&self, pool: &Pool) {
+        self.quarantines.get_or_create(&label(pool)).inc();
+    }
+
     // Intake.
 
     /// An input was read: requests that it holds, and mistakes found in it.
@@ -204,6 +257,10 @@ impl Metrics {
         self.archive_bytes.get_or_create(&FileLabel { file: Word("errors") }).inc_by(error_bytes);
     }
 
+    pub fn results_lost(&self, chunks: u64) {
+        self.results_lost.inc_by(chunks);
+    }
+
     pub fn unanswered(&self, requests: u64) {
         self.unanswered.inc_by(requests);
     }
@@ -214,6 +271,15 @@ impl Metrics {
     pub fn http(&self, route: &str, status: u16, seconds: f64) {
         self.http.get_or_create(&HttpLabel { route: Text(route.to_owned()), status }).inc();
         self.http_seconds.get_or_create(&RouteLabel { route: Text(route.to_owned()) }).observe(seconds);
+    }
+
+    /// Who was heard of. Called before [`Metrics::encode`].
+    pub fn workers<'a>(&self, workers: impl Iterator<Item = (&'a Pool, health::Word)>) {
+        self.workers.clear();
+        for (pool, state) in workers {
+            let label = WorkerLabel { pool: Text(pool.clone()), state: Word(state.as_str()) };
+            self.workers.get_or_create(&label).inc();
+        }
     }
 
     /// Takes over what the bus counted. Called before [`Metrics::encode`].
@@ -268,38 +334,4 @@ fn slow() -> Histogram {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use domain::event::Usage;
-
-    #[test]
-    fn what_rooms_count_is_shown_by_pool() {
-        let metrics = Metrics::new();
-        let pool: Pool = "tiny".parse().unwrap();
-        let usage = Usage { prompt: 10, completion: 7, cached: 0 };
-        metrics.chunk_done(&pool, &Tally { completed: 3, failed: 1, unanswered: 0, usage }, 0.2);
-        metrics.chunk_failed(&pool, FaultClass::OutOfMemory);
-        metrics.jobs(State::InProgress, 2);
-        metrics.http("/jobs/{id}", 200, 0.001);
-        metrics.status_written(0.03);
-        metrics.leader("scheduler", true);
-        metrics.leader("projector", false);
-        let text = metrics.encode();
-        for line in [
-            "jetbatch_requests_total{pool=\"tiny\",outcome=\"completed\"} 3",
-            "jetbatch_requests_total{pool=\"tiny\",outcome=\"failed\"} 1",
-            "jetbatch_tokens_total{pool=\"tiny\",kind=\"completion\"} 7",
-            "jetbatch_chunks_total{pool=\"tiny\",fate=\"done\"} 1",
-            "jetbatch_chunk_faults_total{pool=\"tiny\",class=\"out_of_memory\"} 1",
-            "jetbatch_jobs{state=\"in_progress\"} 2",
-            "jetbatch_http_requests_total{route=\"/jobs/{id}\",status=\"200\"} 1",
-            "jetbatch_status_delay_seconds_bucket{le=\"0.05\"} 1",
-            "jetbatch_leader{role=\"scheduler\"} 1",
-            "jetbatch_leader{role=\"projector\"} 0",
-            "jetbatch_chunk_run_seconds_count{pool=\"tiny\"} 1",
-        ] {
-            assert!(text.contains(line), "{line} is missing in\n{text}");
-        }
-        assert!(!text.contains("kind=\"cached\""), "what never was is not shown\n{text}");
-    }
-}
+mod tests;

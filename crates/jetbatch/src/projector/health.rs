@@ -5,7 +5,7 @@ use crate::bus::{Bus, ReadError, StreamState};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,6 +19,8 @@ pub struct Health {
     findings: mpsc::Receiver<Finding>,
     /// Keys that the bucket holds at least.
     keys: Arc<AtomicI64>,
+    /// Where the log begins.
+    first: Arc<AtomicU64>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -35,6 +37,7 @@ struct Watchman {
     log: String,
     bucket: String,
     keys: Arc<AtomicI64>,
+    first: Arc<AtomicU64>,
 }
 
 impl Health {
@@ -44,7 +47,8 @@ impl Health {
         let bucket = bucket_state(bus, &pools).await?.created;
         let keys = Arc::new(AtomicI64::new(0));
         let (tell, findings) = mpsc::channel(1);
-        let mut watchman = Watchman { bus: bus.clone(), pools, log, bucket, keys: keys.clone() };
+        let first = Arc::new(AtomicU64::new(0));
+        let mut watchman = Watchman { bus: bus.clone(), pools, log, bucket, keys: keys.clone(), first: first.clone() };
         let task = tokio::spawn(async move {
             loop {
                 sleep(EVERY).await;
@@ -54,11 +58,16 @@ impl Health {
                 }
             }
         });
-        Ok(Self { findings, keys, _task: AbortOnDropHandle::new(task) })
+        Ok(Self { findings, keys, first, _task: AbortOnDropHandle::new(task) })
     }
 
     pub fn set_keys(&self, count: u64) {
         self.keys.store(i64::try_from(count).unwrap_or(i64::MAX), Ordering::Relaxed);
+    }
+
+    /// The first event that the log still holds, as it was seen last.
+    pub fn first_seq(&self) -> u64 {
+        self.first.load(Ordering::Relaxed)
     }
 
     pub fn one_more_key(&self) {
@@ -92,9 +101,11 @@ impl Watchman {
     }
 
     async fn compare(&mut self, keys: u64) -> Result<Option<Finding>, Error> {
-        if self.bus.state(EVENTS).await?.created != self.log {
+        let log = self.bus.state(EVENTS).await?;
+        if log.created != self.log {
             return Ok(Some(Finding::LogReplaced));
         }
+        self.first.store(log.first_seq, Ordering::Relaxed);
         let bucket = bucket_state(&self.bus, &self.pools).await?;
         if bucket.created == self.bucket && bucket.messages >= keys {
             return Ok(None);

@@ -10,16 +10,18 @@ mod alert;
 mod compare;
 mod deleted;
 mod health;
-mod pools;
+mod quotes;
 mod rebuild;
 mod refresh;
 mod repair;
 mod resume;
 mod run;
 mod snapshots;
+mod stalls;
 mod stored;
 mod table;
 mod writer;
+mod writes;
 
 use crate::{
     bus::{ApplyError, PublishError, ReadError},
@@ -32,7 +34,7 @@ use table::JobTable;
 use tokio_util::sync::CancellationToken;
 
 pub use compare::{Comparison, Difference, compare};
-pub use rebuild::{Report, rebuild};
+pub use rebuild::rebuild;
 
 /// Before the room begins anew after a fault that may pass.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -76,6 +78,8 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     let ended = project(&shared, &stop).await;
     // Whoever projects next shows them.
     JobTable::default().show(&shared.metrics);
+    shared.metrics.stalled(0);
+    shared.troubles.found(Vec::new());
     ended
 }
 

@@ -9,7 +9,7 @@ use crate::{
     clock,
     log::{Folded, Keep, Log},
 };
-use domain::{Event, JobId};
+use domain::{Event, JobId, status::Outlook};
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::collections::HashMap;
 use wire::bucket;
@@ -137,7 +137,7 @@ impl Rebuild {
 
 /// Replaces a value that is older than the fold. A newer one is the projector's, which is ahead of us.
 async fn replace(bus: Bus, bucket: Bucket, folded: Folded, rev: u64) -> Result<Outcome, Error> {
-    let value = Value::of(&folded, clock::now(), None);
+    let value = Value::of(&folded, clock::now(), Outlook::default());
     Ok(match stored::put(&bus, &bucket, folded.job.id, value, rev).await? {
         Written::Ours { .. } => Outcome::Rewritten,
         Written::Theirs(_) => Outcome::Same,

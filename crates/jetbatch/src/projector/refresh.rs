@@ -1,13 +1,17 @@
 //! What depends on the clock: rates, ETA, and a job's standing against its deadline.
-use super::{alert, run::Projector};
+use super::{
+    alert::{self, Told},
+    run::Projector,
+    writer::Before,
+};
 use crate::clock;
 use domain::{
-    JobId, Millis,
-    forecast::{Owed, forecast},
-    schedule,
-    status::{self, Live},
+    Job, JobId, Timestamp,
+    alarm::Seen,
+    eta::{Eta, Sla},
+    status::{self, Live, State},
 };
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 /// How often it is computed anew.
 pub const REFRESH: Duration = Duration::from_secs(1);
@@ -19,39 +23,60 @@ impl Projector {
     pub fn alert(&mut self, job: JobId) {
         let now = clock::now();
         if let Some(live) = self.live(job, now) {
-            self.alert_of(job, live, now);
+            self.alert_of(job, &live, now);
         }
     }
 
-    fn live(&self, job: JobId, now: Millis) -> Option<Live> {
+    fn live(&self, job: JobId, now: Timestamp) -> Option<Live> {
         let (folded, entry) = (self.log.job(&job)?, self.table.peek(&job)?);
-        Some(Live::of(&folded.job, now, entry.eta))
+        Some(Live::of(&folded.job, now, entry.outlook()))
     }
 
-    fn alert_of(&mut self, job: JobId, live: Live, now: Millis) {
+    fn alert_of(&mut self, job: JobId, live: &Live, now: Timestamp) {
         let (Some(folded), Some(entry)) = (self.log.job(&job), self.table.get(&job)) else { return };
-        let Some(sla) = live.sla.filter(|sla| !entry.alerting && alert::is_news(entry.alerted, *sla)) else { return };
+        let is_news = |sla: &Sla| !entry.alerting && alert::is_news(entry.alerted, *sla);
+        let Some((sla, alarm)) = live.sla.filter(is_news).and_then(|sla| Some((sla, alert::end(sla)?))) else { return };
         if !entry.stored && !alert::is_recent(status::ended_at(&folded.job), now) {
             return;
         }
         entry.alerting = true;
-        let before = entry.alerted.replace(sla);
-        alert::log(folded, sla, entry.eta);
-        self.shared.metrics.sla_changed(sla);
-        self.writer.alert(job, before, alert::message(folded, sla, entry.eta, now));
+        let before = Before::End(entry.alerted.replace(sla));
+        let told = Told::end(alarm, entry, now);
+        told.log(folded);
+        self.shared.metrics.alarmed(alarm);
+        self.writer.alert(job, before, told.message(folded));
+    }
+
+    /// Tells that a job is at risk, or is no longer.
+    fn watch_of(&mut self, job: JobId, now: Timestamp) {
+        let (Some(folded), Some(entry)) = (self.log.job(&job), self.table.get(&job)) else { return };
+        let deadline = folded.job.deadline;
+        if entry.alerting || now > deadline || !alert::is_open(State::of(&folded.job)) {
+            return;
+        }
+        let before = entry.watch.clone();
+        let seen = Seen { now, deadline, reading: entry.reading.as_ref(), stalled: entry.stalled.as_ref() };
+        let Some(alarm) = entry.watch.see(&seen) else { return };
+        entry.alerting = true;
+        let told = Told::risk(alarm, entry, &before, now);
+        told.log(folded);
+        self.shared.metrics.alarmed(alarm);
+        self.writer.alert(job, Before::Watch(Box::new(before)), told.message(folded));
     }
 
     /// Computes what depends on the clock anew, and writes it where it changed.
     pub fn refresh(&mut self) {
+        self.watch();
         self.forecast();
         let now = clock::now();
         let mut stale = Vec::new();
         for job in self.table.ids() {
+            self.watch_of(job, now);
             let Some(live) = self.live(job, now) else { continue };
-            self.alert_of(job, live, now);
+            self.alert_of(job, &live, now);
             let Some(entry) = self.table.peek(&job) else { continue };
             let is_fresh = entry.write.began.is_some_and(|began| began.elapsed() < REFRESH / 2);
-            if !is_fresh && entry.live != Some(live) {
+            if !is_fresh && entry.live.as_ref() != Some(&live) {
                 stale.push((entry.write.began, job));
             }
         }
@@ -64,11 +89,23 @@ impl Projector {
     }
 
     fn forecast(&mut self) {
-        let order = schedule::order(self.log.jobs().map(|folded| &folded.job));
-        let none = Owed::default();
-        let owed: HashMap<JobId, &Owed> = self.table.iter().map(|(job, entry)| (*job, &entry.owed)).collect();
-        let jobs = order.iter().map(|job| (job.id, owed.get(&job.id).copied().unwrap_or(&none)));
-        let etas: HashMap<_, _> = forecast(jobs, &self.pools.speeds(), clock::now()).into_iter().collect();
-        self.table.iter_mut().for_each(|(job, entry)| entry.eta = etas.get(job).copied());
+        let now = clock::now();
+        let owed = self.table.iter().flat_map(|(_, entry)| entry.owed.iter().map(|(pool, _)| pool));
+        let workers = self.stalls.workers(owed, now);
+        let readings = self.foresight.read(&self.log, &workers, now);
+        self.table.iter_mut().for_each(|(_, entry)| {
+            (entry.eta, entry.moved, entry.reading) = (None, None, None);
+        });
+        for (job, reading) in readings {
+            let Some(entry) = self.table.get(&job) else { continue };
+            (entry.eta, entry.moved) = (Some(reading.into()), reading.moved.map(|moved| moved.cause.into()));
+            entry.reading = Some(reading);
+        }
+        let is_waiting = |job: &&Job| job.is_wanted() && !job.hold.is_on();
+        for job in self.log.jobs().map(|folded| &folded.job).filter(is_waiting) {
+            if let Some(entry) = self.table.get(&job.id).filter(|entry| entry.owed.is_empty()) {
+                entry.eta = Some(Eta::now(now));
+            }
+        }
     }
 }

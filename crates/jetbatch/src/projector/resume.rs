@@ -35,7 +35,7 @@ impl Missing {
 }
 
 impl Projector {
-    /// Brings table and pools to where the log begins, and says what the bucket should have and has not.
+    /// Brings table and foresight to where the log begins, and says what the bucket should have and has not.
     pub async fn resume(&mut self, versions: &HashMap<JobId, StoredVersion>) -> Result<Missing, Error> {
         let Some(Resumed { seq, notes }) = self.log.resumed().cloned() else { return Ok(Missing::default()) };
         let Ok(notes) = wire::envelope::decode::<Notes>("note of the projector", &notes) else {
@@ -43,7 +43,8 @@ impl Projector {
             self.log = Log::open_with(&self.shared.bus, Keep::All).await?;
             return Ok(Missing::default());
         };
-        (self.table.over, self.pools) = (notes.over, notes.pools);
+        (self.table.over, self.foresight) = (notes.over, notes.foresight);
+        self.foresight.resume(&self.log);
         for folded in self.log.jobs() {
             adopt(&mut self.table, &folded.job);
         }

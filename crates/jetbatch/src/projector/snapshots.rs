@@ -1,15 +1,15 @@
 //! When the fold is written as a snapshot: after so many events or so much time, and when the room stops. The fold goes
 //! on meanwhile.
-use super::{pools::Pools, run::Projector};
+use super::run::Projector;
 use crate::{
     log::snapshot::{self, Image, WriteError},
     shared::Shared,
-    store::Store,
 };
-use domain::JobId;
+use domain::{JobId, foresight::Foresight};
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use store::Store;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -17,13 +17,23 @@ use tokio_util::task::AbortOnDropHandle;
 const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// What the projector finds again beside the jobs.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub struct Notes {
     /// As in [`super::table::JobTable`].
     pub over: u64,
     /// Deleted jobs whose status is to be taken away still.
     pub gone: Vec<JobId>,
-    pub pools: Pools,
+    /// None was kept before there was one: it learns from there on.
+    #[serde(default)]
+    pub foresight: Foresight,
+}
+
+/// The same, as it is written.
+#[derive(Serialize)]
+struct Noted<'a> {
+    over: u64,
+    gone: Vec<JobId>,
+    foresight: &'a Foresight,
 }
 
 pub struct Snapshots {
@@ -106,7 +116,32 @@ impl Projector {
 
     fn image(&self) -> Image {
         let gone = self.table.iter().filter(|(_, entry)| entry.gone).map(|(job, _)| *job).collect();
-        let notes = Notes { over: self.table.over, gone, pools: self.pools.clone() };
+        let notes = Noted { over: self.table.over, gone, foresight: &self.foresight };
         self.log.image(wire::envelope::encode(&notes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::envelope::{decode, encode};
+
+    /// As it was written before there was a foresight.
+    #[derive(Serialize)]
+    struct Before {
+        over: u64,
+        gone: Vec<JobId>,
+        pools: std::collections::BTreeMap<String, u64>,
+    }
+
+    #[test]
+    fn notes_of_before_are_read() {
+        let gone = vec![JobId::keyed("t", "a")];
+        let before = Before { over: 3, gone: gone.clone(), pools: [("a".to_owned(), 1)].into() };
+        let notes: Notes = decode("note", &encode(&before)).unwrap();
+        assert_eq!((notes.over, &notes.gone), (3, &gone));
+        let noted = Noted { over: notes.over, gone, foresight: &notes.foresight };
+        assert_eq!(decode::<Notes>("note", &encode(&noted)).unwrap().over, 3);
+        assert!(decode::<Notes>("note", b"none").is_err());
     }
 }

@@ -6,9 +6,8 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    JobId, Millis,
-    eta::Eta,
-    status::{Live, State, Status},
+    JobId, Timestamp,
+    status::{Live, Outlook, State, Status},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -20,7 +19,7 @@ const VERSION: u32 = 1;
 const TRIES_MAX: usize = 16;
 
 /// What is remembered of a stored status: enough to see whether a fold comes to the same.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StoredVersion {
     pub seq: u64,
     /// Of the folded part's bytes.
@@ -32,13 +31,13 @@ pub struct StoredVersion {
 }
 
 /// What stands after a write.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Written {
     Ours {
         rev: u64,
     },
     /// Another's status, which says the same or comes of more events.
-    Theirs(StoredVersion),
+    Theirs(Box<StoredVersion>),
     /// Nothing: the job's tombstone stands.
     Nothing,
 }
@@ -97,10 +96,10 @@ impl StoredVersion {
 
 impl Value {
     /// Of a fold as it stands.
-    pub fn of(folded: &Folded, now: Millis, eta: Option<Eta>) -> Self {
-        let (seq, status, live) = (folded.seq, raw(folded), Live::of(&folded.job, now, eta));
+    pub fn of(folded: &Folded, now: Timestamp, outlook: Outlook<'_>) -> Self {
+        let (seq, status, live) = (folded.seq, raw(folded), Live::of(&folded.job, now, outlook));
         let hash = blake3::hash(status.get().as_bytes());
-        let parts = Parts { v: VERSION, seq, status: &status, live };
+        let parts = Parts { v: VERSION, seq, status: &status, live: live.clone() };
         let bytes = serde_json::to_vec(&parts).expect("a status is plain JSON").into();
         Self { bytes, version: StoredVersion { seq, hash, state: State::of(&folded.job), live, rev: 0 } }
     }
@@ -145,7 +144,7 @@ pub async fn put(bus: &Bus, bucket: &Bucket, job: JobId, value: Value, mut rev: 
         }
         let held = bucket.last(&key).await?;
         if let Some(version) = held.as_ref().and_then(|held| theirs(held, &version)) {
-            return Ok(Written::Theirs(version));
+            return Ok(Written::Theirs(Box::new(version)));
         }
         if is_over && log::is_deleted(bus, job).await? {
             return Ok(Written::Nothing);
@@ -188,6 +187,7 @@ mod tests {
     use super::*;
     use domain::{
         Event, Job,
+        eta::Eta,
         event::{Input, Priority, Submitted},
         pack::Packing,
         retry::Policies,
@@ -209,8 +209,9 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_value_is_what_is_read_of_it() {
-        let value = Value::of(&folded(), Millis::new(9_000), Some(Eta { p50: Millis::new(1), p90: Millis::new(2) }));
-        assert_eq!(StoredVersion::read(&value.bytes, 0), Some(value.version));
+        let eta = Eta { p10: Timestamp::new(1), p50: Timestamp::new(2), p90: Timestamp::new(3) };
+        let value = Value::of(&folded(), Timestamp::new(9_000), Outlook { eta: Some(eta), ..Outlook::default() });
+        assert_eq!(StoredVersion::read(&value.bytes, 0), Some(value.version.clone()));
         assert!(value.version.is(&folded()));
         let stored: StoredStatus = serde_json::from_slice(&value.bytes).unwrap();
         assert_eq!((stored.v, &stored.status), (VERSION, &Status::of(&folded().job)));
@@ -219,7 +220,7 @@ mod tests {
 
     fn folded() -> Folded {
         let submitted = Submitted {
-            at: Millis::new(5_000),
+            at: Timestamp::new(5_000),
             fingerprint: "f".into(),
             input: Input::Inline,
             model: Some("tiny".into()),
@@ -229,8 +230,10 @@ mod tests {
             priority: Priority::High,
             trace: None,
             packing: Packing::default(),
-            retries: Policies::default(),
+            policies: Policies::default(),
             strict: false,
+            tenant: domain::Tenant::default(),
+            pools: Vec::new(),
         };
         let job = Job::begin(JobId::keyed("t", "a"), &Event::JobSubmitted(submitted)).unwrap();
         Folded { job, lifecycle_seq: 7, seq: 7 }

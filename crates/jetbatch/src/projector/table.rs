@@ -1,10 +1,14 @@
 //! What the projector remembers of each job beside its fold: what is not written yet, and what was told.
+use super::stalls::Stand;
 use crate::metrics::Metrics;
 use domain::{
     JobId,
+    alarm::Watch,
     eta::{Eta, Sla},
     forecast::Owed,
-    status::{Live, State},
+    foresight::{Reading, Why},
+    status::{Live, Outlook, State},
+    trouble::Trouble,
 };
 use std::collections::HashMap;
 use tokio::time::Instant;
@@ -23,9 +27,18 @@ pub struct JobTable {
 pub struct Entry {
     pub owed: Owed,
     pub eta: Option<Eta>,
+    /// Why that moved last.
+    pub moved: Option<Why>,
+    /// What the alarm is raised by.
+    pub reading: Option<Reading>,
+    pub watch: Watch,
+    /// What it waits for, where it cannot go on.
+    pub stalled: Option<Trouble>,
+    /// Where it came further last, as far as was seen.
+    pub stand: Option<Stand>,
     /// As written last.
     pub live: Option<Live>,
-    /// The worst standing that was told, or was found in the bucket.
+    /// The standing that was told last of its end, or was found in the bucket.
     pub alerted: Option<Sla>,
     /// An alert is on its way.
     pub alerting: bool,
@@ -48,6 +61,8 @@ pub struct Write {
     pub since: Option<u64>,
     /// It stands in the queue.
     pub queued: bool,
+    /// With the job's end, which waits for nothing.
+    pub last: bool,
     pub running: bool,
     pub began: Option<Instant>,
 }
@@ -105,10 +120,16 @@ impl JobTable {
 
     pub fn show(&self, metrics: &Metrics) {
         State::ALL.iter().copied().for_each(|state| metrics.jobs(state, self.states[place(state)]));
+        let risks = || self.entries.values().filter_map(|entry| entry.live.as_ref()?.risk.as_deref());
+        metrics.risks(risks().count() as u64, risks().filter(|risk| risk.certain).count() as u64);
     }
 }
 
 impl Entry {
+    pub const fn outlook(&self) -> Outlook<'_> {
+        Outlook { eta: self.eta, moved: self.moved, risk: self.watch.risk(), stalled: self.stalled.as_ref() }
+    }
+
     pub fn touch(&mut self, stored_ms: u64) {
         self.write.dirty = true;
         self.write.since.get_or_insert(stored_ms);

@@ -6,6 +6,7 @@ use super::{
 use crate::bus::{Bucket, Bus, PublishError};
 use domain::{
     JobId,
+    alarm::Watch,
     eta::Sla,
     status::{Live, State},
 };
@@ -31,9 +32,15 @@ pub enum Turn {
     Done(Done),
 }
 
+/// What had been told of a job, for when an alert is not published.
+pub enum Before {
+    End(Option<Sla>),
+    Watch(Box<Watch>),
+}
+
 pub enum Done {
     Wrote { job: JobId, since: Option<u64>, live: Live, result: Result<Written, Error> },
-    Alerted { job: JobId, before: Option<Sla>, result: Result<(), PublishError> },
+    Alerted { job: JobId, before: Before, result: Result<(), PublishError> },
     Removed { job: JobId, result: Result<Option<State>, Error> },
 }
 
@@ -51,7 +58,7 @@ impl Writer {
     pub fn write(&mut self, job: JobId, value: Value, rev: u64, since: Option<u64>) {
         let (bus, bucket) = (self.bus.clone(), self.bucket.clone());
         let write = async move {
-            let live = value.version.live;
+            let live = value.version.live.clone();
             let result = stored::put(&bus, &bucket, job, value, rev).await;
             Done::Wrote { job, since, live, result }
         };
@@ -65,7 +72,7 @@ impl Writer {
     }
 
     /// `before`: what had been told of the job until now.
-    pub fn alert(&mut self, job: JobId, before: Option<Sla>, alert: Message) {
+    pub fn alert(&mut self, job: JobId, before: Before, alert: Message) {
         let bus = self.bus.clone();
         let done = async move {
             let result = bus.publish(alert).await.map(drop);

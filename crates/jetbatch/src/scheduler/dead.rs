@@ -11,7 +11,6 @@ use crate::{
     bus::{PublishError, ReadError},
     log::{self, LogError},
     shared::Shared,
-    store::StoreError,
 };
 use domain::{Event, Job, JobId, event::ChunkFailed, job::Chunk};
 use std::{
@@ -19,6 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use store::StoreError;
 use tokio::{
     sync::Notify,
     task::AbortHandle,

@@ -2,34 +2,50 @@
 use super::Transient;
 use crate::{
     bus::{Bus, PublishError},
-    clock, spans,
-    store::{Store, StoreError},
-    telemetry,
+    clock, spans, telemetry,
 };
 use bytes::{Bytes, BytesMut};
 use domain::{
-    ChunkId, Job, JobId, Pool,
+    Job, JobId, Pool,
     event::{ChunkPlan, FaultClass, SegmentPlan},
     job::{Chunk, Segment},
     lines::spans,
     retry::{Action, Policies},
+    schedule::Send,
 };
-use std::collections::HashMap;
+use futures::StreamExt;
+use std::{collections::HashMap, ops::Range};
+use store::{Store, StoreError};
 use tracing::Instrument;
-use wire::{Message, Subject, Work, envelope, parts};
+use wire::{Lines, Message, Subject, Work, envelope, parts};
 
 /// Segments whose lines are kept in memory: those being sent.
 const SEGMENTS_MAX: usize = 4;
+/// Segments of so few bytes are read many at a time, and not kept.
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+const READS_AT_ONCE: usize = 32;
+/// Of a message beside its lines, roughly.
+const HEAD_BYTES: usize = 1 << 10;
+
+pub type Key = (JobId, u32);
+
+/// Where a small segment lies.
+pub struct Small {
+    input: String,
+    range: Range<u64>,
+}
 
 pub struct Segments {
     store: Store,
-    held: HashMap<(JobId, u32), Lines>,
+    held: HashMap<Key, SegmentLines>,
     /// In the order of their last use, the latest last.
-    order: Vec<(JobId, u32)>,
+    order: Vec<Key>,
+    /// What was loaded for the chunks that are sent now.
+    loaded: HashMap<Key, SegmentLines>,
 }
 
 /// A segment's bytes and where its lines are: `(start, end)` with the line end, blank lines left out.
-pub struct Lines {
+pub struct SegmentLines {
     bytes: Bytes,
     at: Vec<(u32, u32)>,
 }
@@ -41,19 +57,23 @@ pub struct Prepared {
     span: tracing::Span,
 }
 
+impl Small {
+    /// None: it is not small, or there is none.
+    pub fn of(job: &Job, segment: u32) -> Option<(Key, Self)> {
+        let (planned, plan) = (job.planned.as_ref()?, &job.open.get(&segment)?.plan);
+        let small = Self { input: planned.input.clone(), range: plan.offset..plan.offset + plan.bytes };
+        (plan.bytes <= SMALL_BYTES_MAX).then_some(((job.id, segment), small))
+    }
+}
+
 impl Segments {
     pub fn new(store: Store) -> Self {
-        Self { store, held: HashMap::new(), order: Vec::new() }
+        Self { store, held: HashMap::new(), order: Vec::new(), loaded: HashMap::new() }
     }
 
     /// The message for a chunk that is owed; none if it is not owed any more.
-    pub async fn work(
-        &mut self,
-        job: &Job,
-        chunk: ChunkId,
-        generation: u32,
-        failed: Option<String>,
-    ) -> Result<Option<Prepared>, Transient> {
+    pub async fn work(&mut self, job: &Job, send: &Send, room: usize) -> Result<Option<Prepared>, Transient> {
+        let Send { chunk, generation, ref failed, .. } = *send;
         let Some(segment) = job.open.get(&chunk.segment) else { return Ok(None) };
         let (Some(Chunk::Owed { failures, .. }), Some(plan)) =
             (job.chunk(chunk), segment.plan.chunks.get(chunk.index as usize))
@@ -75,22 +95,37 @@ impl Segments {
             endpoint: submitted.endpoint.clone(),
             model: submitted.model.clone(),
             alone: failures.alone,
-            retried: retried(&submitted.retries),
+            retried: retried(&submitted.policies),
             runs: plan.runs.clone(),
             first: segment.plan.first,
-            lines,
+            lines: Lines::pack(lines),
             parts: 0,
         };
         let span = spans::schedule(job, chunk, &pool, attempt);
         telemetry::link(&span, failed.as_deref());
         let id = format!("{}:{chunk}:{attempt}.{}.{generation}", job.id, job.epoch);
-        Ok(Some(Prepared::new(work, pool, id, span)))
+        Ok(Some(Prepared::new(work, pool, id, span, room)))
     }
 
     /// The requests of a chunk. None if the input has fewer lines than were planned.
     async fn of(&mut self, job: &Job, segment: &Segment, plan: &ChunkPlan) -> Result<Option<Bytes>, StoreError> {
         let Some(planned) = &job.planned else { return Ok(None) };
         Ok(self.lines(job.id, &planned.input, &segment.plan).await?.join(plan))
+    }
+
+    /// Reads small segments ahead, all at once. What cannot be read is tried, and told, when it is wanted.
+    pub async fn load(&mut self, wanted: HashMap<Key, Small>) {
+        let store = &self.store;
+        let reads = wanted.into_iter().map(|(key, Small { input, range })| async move {
+            let bytes = store.range(&input, range).await.ok()?;
+            Some((key, SegmentLines::of(bytes)))
+        });
+        let read = futures::stream::iter(reads).buffer_unordered(READS_AT_ONCE);
+        self.loaded = read.filter_map(std::future::ready).collect().await;
+    }
+
+    pub fn unload(&mut self) {
+        self.loaded.clear();
     }
 
     pub fn forget(&mut self, job: JobId, segment: u32) {
@@ -103,10 +138,13 @@ impl Segments {
         self.order.retain(|(id, _)| *id != job);
     }
 
-    async fn lines(&mut self, job: JobId, input: &str, plan: &SegmentPlan) -> Result<&Lines, StoreError> {
+    async fn lines(&mut self, job: JobId, input: &str, plan: &SegmentPlan) -> Result<&SegmentLines, StoreError> {
         let key = (job, plan.segment);
+        if self.loaded.contains_key(&key) {
+            return Ok(&self.loaded[&key]);
+        }
         if !self.held.contains_key(&key) {
-            let lines = Lines::read(&self.store, input, plan).await?;
+            let lines = SegmentLines::read(&self.store, input, plan).await?;
             if self.order.len() >= SEGMENTS_MAX {
                 let oldest = self.order.remove(0);
                 self.held.remove(&oldest);
@@ -131,7 +169,7 @@ fn retried(policies: &Policies) -> Vec<FaultClass> {
     own.into_iter().filter(|class| policies.of(*class).action == Action::Retry).collect()
 }
 
-impl Lines {
+impl SegmentLines {
     /// A segment's lines, read for themselves.
     pub async fn read(store: &Store, input: &str, plan: &SegmentPlan) -> Result<Self, StoreError> {
         Ok(Self::of(segment(store, input, plan).await?))
@@ -157,12 +195,13 @@ impl Lines {
 }
 
 impl Prepared {
-    fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span) -> Self {
+    fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span, room: usize) -> Self {
         let (job, chunk) = (work.job, work.chunk);
-        let parts = parts::cut(&mut work.lines, |part| Subject::InputPart { job, chunk, part });
+        let parts = parts::cut(work.lines.bytes_mut(), room, |part| Subject::InputPart { job, chunk, part });
         work.parts = parts.len() as u32;
         let subject = Subject::Work { pool, job, chunk };
-        let mut message = Message::new(subject, envelope::encode(&work)).id(id);
+        let mut message =
+            Message::new(subject, envelope::encode_about(&work, work.lines.bytes().len() + HEAD_BYTES)).id(id);
         message = wire::trace::put(message, span.in_scope(telemetry::context).as_deref());
         Self { parts, work: message, span }
     }

@@ -5,27 +5,33 @@
 //! of them the leader only spares work done twice.
 mod dead;
 mod lines;
+mod pools;
 mod reconcile;
 mod send;
 
 use crate::{
-    bus::{PublishError, ReadError},
-    clock, command,
+    bus::{Bus, PublishError, ReadError},
+    clock::{self, Uptime},
+    command,
     log::{self, Change, Keep, Log, LogError},
     shared::Shared,
     spans,
-    store::StoreError,
 };
 use dead::Dead;
 use domain::{
     Event, Job, JobId,
-    decide::Command,
-    schedule::{self, DEAD_MS, Effect, Folded, Input, Jobs, Moment, Now},
+    command::Command,
+    forecast::Owed,
+    limits::REASON_CHARS_MAX,
+    schedule::{self, DEAD_MS, Effect, Folded, Input, Now},
+    trouble::Scope,
 };
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use lines::Segments;
-use std::time::Duration;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use pools::Pools;
+use std::{iter, time::Duration};
+use store::StoreError;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use wire::{Filter, stream};
 
@@ -33,6 +39,8 @@ use wire::{Filter, stream};
 const TICK: Duration = Duration::from_millis(200);
 /// Events folded before the next decision.
 const EVENTS_AT_ONCE: usize = 512;
+/// Lifecycle events on their way at a time, each of another job.
+const APPENDS_AT_ONCE: usize = 256;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,17 +79,8 @@ struct Scheduler {
     dead: Dead,
     tick: Interval,
     reconcile: Interval,
-    began: Instant,
-}
-
-impl Jobs for Log {
-    fn job(&self, id: JobId) -> Option<&Job> {
-        self.job(&id).map(|folded| &folded.job)
-    }
-
-    fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.jobs().map(|folded| &folded.job)
-    }
+    pools: Pools,
+    uptime: Uptime,
 }
 
 impl Scheduler {
@@ -100,13 +99,15 @@ impl Scheduler {
             log,
             tick: every(TICK),
             reconcile: every(Duration::from_secs(config.scheduler.reconcile_s.max(1))),
-            began: Instant::now(),
+            pools: Pools::open(&shared),
+            uptime: Uptime::default(),
             shared,
         })
     }
 
     /// Nothing is sent before the whole log is folded and WORK was looked at: what stands there is not sent again.
     async fn work(&mut self) -> Result<(), Error> {
+        self.core.resume(&self.log);
         self.recall().await?;
         while !self.log.caught_up() {
             self.fold().await?;
@@ -115,6 +116,7 @@ impl Scheduler {
             tokio::select! {
                 biased;
                 _ = self.reconcile.tick() => self.reconcile_now().await?,
+                () = self.pools.due() => self.tell(),
                 change = self.log.next() => {
                     let change = change?;
                     self.note(&change);
@@ -122,9 +124,12 @@ impl Scheduler {
                 }
                 _ = self.tick.tick() => {}
             }
-            if let Err(error) = self.act().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the scheduler tries again");
-                self.input(Input::Failed);
+            match self.act().await {
+                Ok(()) => self.input(Input::Tried),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "the scheduler tries again");
+                    self.input(Input::Failed);
+                }
             }
         }
     }
@@ -157,7 +162,7 @@ impl Scheduler {
     }
 
     fn now(&self) -> Now {
-        Now { at: clock::now(), moment: Moment::new(self.began.elapsed().as_millis() as u64) }
+        Now { at: clock::now(), moment: self.uptime.moment() }
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -167,7 +172,7 @@ impl Scheduler {
 
     fn note(&mut self, change: &Change) {
         let Change { job, seq, event, at_ms, trace, .. } = change;
-        let stored = domain::Millis::new(*at_ms);
+        let stored = domain::Timestamp::new(*at_ms);
         self.input(Input::Folded(Folded { job: *job, event, seq: *seq, stored, trace: trace.as_deref() }));
         match event {
             Event::SegmentArchived(archived) => self.segments.forget(*job, archived.segment),
@@ -179,43 +184,89 @@ impl Scheduler {
     }
 
     async fn act(&mut self) -> Result<(), Transient> {
-        let mut sends = Vec::new();
+        let (mut appends, mut sends) = (Vec::new(), Vec::new());
         for effect in self.core.outstanding(&self.log, self.now()) {
             match effect {
                 Effect::DeadLetter { job, from, until } => {
                     self.dead.tell(job, from, until);
                     self.input(Input::DeadLettered(job, until));
                 }
-                Effect::Append(job, command) => self.append(job, command).await?,
+                Effect::Append(job, command) => appends.push((job, self.told(job, command))),
                 Effect::Withdraw(job) => {
+                    let appended = self.append(std::mem::take(&mut appends)).await;
+                    self.appended(appended)?;
                     self.shared.bus.purge(stream::WORK, &Filter::JobWork(job)).await?;
                     self.input(Input::Withdrawn(job));
                 }
                 Effect::Send(send) => sends.push(send),
             }
         }
-        self.send(sends).await
+        // Neither waits for the other: a job that ends has nothing to be sent.
+        let append = self.append(appends);
+        let (appended, sent) = tokio::join!(append, self.send(sends));
+        self.appended(appended).and(sent)
     }
 
-    async fn append(&mut self, id: JobId, command: Command) -> Result<(), Transient> {
-        let Some(folded) = self.log.job(&id) else { return Ok(()) };
-        let (job, ends) = (folded.job.clone_head(), matches!(command, Command::End { .. }));
-        let trace = job.submitted.trace.clone();
-        match command::execute(&self.shared.bus, id, Some(folded), command, trace.as_deref()).await {
-            Ok(true) => {
-                self.input(Input::Appended(id));
-                if ends {
-                    told(&job);
-                }
+    /// What a job waited for until its deadline goes to those who read its error lines.
+    fn told(&self, id: JobId, command: Command) -> Command {
+        let Command::Expire { at, reason: None } = command else { return command };
+        let job = self.log.job(&id).map(|folded| &folded.job);
+        let owed = job.map(Owed::of).unwrap_or_default();
+        let pools = owed.iter().map(|(pool, _)| Scope::Pool(pool.clone()));
+        let told = iter::once(Scope::Job(id)).chain(pools).flat_map(|scope| self.shared.troubles.of(&scope)).next();
+        let reason = told.map(|trouble| trouble.cause.chars().take(REASON_CHARS_MAX).collect());
+        Command::Expire { at, reason }
+    }
+
+    /// Of as many jobs at once: what one waits for is no other's.
+    fn append(&self, commands: Vec<(JobId, Command)>) -> impl Future<Output = Vec<Appended>> + Send + use<> {
+        let bus = self.shared.bus.clone();
+        let known = commands.into_iter().filter_map(|(id, command)| Some((self.log.share(&id)?, command)));
+        let known: Vec<_> = known.collect();
+        let appends = known.into_iter().map(move |(folded, command)| {
+            let bus = bus.clone();
+            async move { (folded.job.id, append(&bus, &folded, command).await) }
+        });
+        futures::stream::iter(appends).buffer_unordered(APPENDS_AT_ONCE).collect()
+    }
+
+    /// The first error is told when all have come to an end.
+    fn appended(&mut self, appended: Vec<Appended>) -> Result<(), Transient> {
+        let mut result = Ok(());
+        for (id, is_stored) in appended {
+            match is_stored {
+                Ok(true) => self.input(Input::Appended(id)),
+                Ok(false) => {}
+                Err(error) => result = result.and(Err(error)),
             }
-            Ok(false) | Err(command::Error::Refused(_)) => {}
-            Err(error) => return Err(error.into()),
         }
-        Ok(())
+        result
     }
 }
 
-fn told(job: &Job) {
+/// A job, and whether the command's event was stored by this.
+type Appended = (JobId, Result<bool, Transient>);
+
+/// Whether this stored it.
+async fn append(bus: &Bus, folded: &log::Folded, command: Command) -> Result<bool, Transient> {
+    let trace = folded.job.submitted.trace.as_deref();
+    let (ends, abandons) = (matches!(command, Command::End { .. }), matches!(command, Command::Abandon { .. }));
+    match command::execute(bus, folded.job.id, Some(folded), command, trace).await {
+        Ok(true) => {
+            if ends {
+                tell_end(&folded.job);
+            }
+            if abandons {
+                tracing::error!(job = %folded.job.id, "a cancelled job's answers could not be written; it ends without them");
+            }
+            Ok(true)
+        }
+        Ok(false) | Err(command::Error::Denied(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn tell_end(job: &Job) {
     let (id, outcome) = (job.id, job.outcome());
     tracing::info!(job = %id, ?outcome, completed = job.tally.completed, failed = job.tally.failed, "job ended");
     spans::ended(job, clock::now());

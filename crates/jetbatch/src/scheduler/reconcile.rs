@@ -1,16 +1,11 @@
-//! What WORK holds, and who works, against what the log owes.
+//! What WORK holds against what the log owes.
 use super::{Error, Scheduler, Transient};
 use crate::shared::Shared;
-use domain::{
-    Pool,
-    schedule::{Held, Input, Now},
-};
-use std::{collections::HashMap, time::Duration};
-use tokio::time::{Instant, timeout, timeout_at};
-use wire::{Filter, Subject, bucket, stream};
+use domain::schedule::{Held, Now};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use wire::{Filter, Subject, stream};
 
-/// The heartbeats must be read by then, or the workers are taken to be who they were: nobody's work waits for them.
-const WORKERS_WITHIN: Duration = Duration::from_millis(500);
 /// The longest wait for events that were stored already.
 const FOLD_WAIT: Duration = Duration::from_secs(2);
 
@@ -18,40 +13,23 @@ struct Look {
     held: Held,
     /// The last event that was stored by then.
     until: u64,
-    workers: Option<HashMap<Pool, u64>>,
 }
 
 async fn look(shared: &Shared, now: Now) -> Result<Look, Transient> {
-    let filter = Filter::Work;
-    let (subjects, workers) = tokio::join!(shared.bus.subjects(stream::WORK, &filter), workers(shared));
-    let subjects = subjects?;
+    let subjects = shared.bus.subjects(stream::WORK, &Filter::Work).await?;
     let until = shared.bus.last_seq(stream::EVENTS).await?;
     let chunks = subjects.keys().filter_map(|subject| match subject.parse() {
         Ok(Subject::Work { pool, job, chunk }) => Some(((job, chunk), pool)),
         _ => None,
     });
     let held = Held { chunks: chunks.collect(), at: now.at, looked: now.moment };
-    Ok(Look { held, until, workers })
-}
-
-/// Workers by pool, from their heartbeats.
-async fn workers(shared: &Shared) -> Option<HashMap<Pool, u64>> {
-    let bucket = shared.bus.bucket(bucket::WORKERS);
-    let keys = timeout(WORKERS_WITHIN, bucket.keys()).await.ok()?.ok()?;
-    let mut workers = HashMap::new();
-    for pool in keys.iter().filter_map(|key| key.split_once('.')?.0.parse::<Pool>().ok()) {
-        *workers.entry(pool).or_default() += 1;
-    }
-    Some(workers)
+    Ok(Look { held, until })
 }
 
 impl Scheduler {
     pub(super) async fn reconcile_now(&mut self) -> Result<(), Error> {
         match look(&self.shared, self.now()).await {
             Ok(look) => {
-                if let Some(workers) = &look.workers {
-                    self.input(Input::Workers(workers));
-                }
                 // A worker stores the fact before it acks: what is not in WORK and has no fact by `until` is lost.
                 if self.fold_up_to(look.until).await? {
                     self.settle(&look.held);

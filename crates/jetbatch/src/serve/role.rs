@@ -36,6 +36,11 @@ impl Roles {
         self.0.contains(&role)
     }
 
+    /// A worker alone has no store.
+    pub fn needs_no_store(&self) -> bool {
+        self.iter().all(|role| role == Role::Worker)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = Role> + '_ {
         self.0.iter().copied()
     }

@@ -3,21 +3,23 @@ use crate::{
     archiver,
     bus::{self, Bus, server::Server},
     config::{Config, PoolConfig},
-    control, gateway, intake, lease,
+    control, gateway, installation, intake, lease,
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
-    store::{self, Store, StoreError},
     streams::DECLARED,
+    troubles::Troubles,
     worker,
 };
 use domain::Pool;
 use std::{
     collections::{BTreeMap, HashMap},
+    convert::Infallible,
     net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
+use store::{Store, StoreError};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -35,9 +37,14 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     let config = Config { nats, ..config };
     // The address is taken before anything is promised to anyone.
     let door = if roles.has(Role::Gateway) { Some(listen(config.http.listen).await?) } else { None };
-    let shared = shared(config, server.as_ref(), &roles).await?;
+    let name = worker::name();
+    let shared = shared(config, server.as_ref(), &roles, &name).await?;
+    let is_known = roles.needs_no_store() || identify(&shared).await?;
     let http = door.as_ref().and_then(|door| door.local_addr().ok());
-    let mut running = Running::new(http, &shared.config, server);
+    let mut running = Running::new(http, name, &shared, server);
+    if !roles.needs_no_store() {
+        running.join(&shared, is_known);
+    }
     for role in roles.iter().filter(|role| *role != Role::Gateway) {
         running.open(role, &shared);
     }
@@ -74,39 +81,57 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
 }
 
-async fn shared(config: Config, server: Option<&Server>, roles: &Roles) -> Result<Shared, Error> {
+async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &str) -> Result<Shared, Error> {
     let bus = connect(&config.nats, &format!("jetbatch {roles}"), server).await?;
     for change in bus.open_streams(&pools(&config)).await? {
         tracing::debug!(%change, "brought to its file");
     }
     let store = store(&config, roles)?;
-    greet(&store, &config.store.url).await?;
-    Ok(Shared { config: Arc::new(config), bus, store, metrics: Arc::new(Metrics::default()) })
+    let metrics = Arc::new(Metrics::default());
+    let troubles = Troubles::open(&bus, &metrics, name);
+    let shared = Shared { config: Arc::new(config), bus, store, metrics, troubles };
+    if !roles.needs_no_store() {
+        greet(&shared).await?;
+    }
+    Ok(shared)
 }
 
 /// A worker alone is given no store: it needs no credentials, and nothing to write to.
 fn store(config: &Config, roles: &Roles) -> Result<Store, Error> {
-    let needs_none = roles.iter().all(|role| role == Role::Worker);
     let none = || store::Settings { url: "memory:///".to_owned(), ..store::Settings::default() };
-    Ok(Store::open(&if needs_none { none() } else { config.store.clone() })?)
+    Ok(Store::open(&if roles.needs_no_store() { none() } else { config.store.clone() })?)
 }
 
-/// A store that is away is used when it comes. One that refuses is a mistake in the settings, told at once.
-async fn greet(store: &Store, url: &str) -> Result<(), Error> {
-    match timeout(STORE_WITHIN, store.probe()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(StoreError::Refused { why, .. })) => return Err(Error::Refused { url: url.to_owned(), why }),
+/// A store that is away is used when it comes, and then held against NATS. One that refuses is a mistake in the settings,
+/// told at once.
+async fn greet(shared: &Shared) -> Result<(), Error> {
+    let url = &shared.config.store.url;
+    match timeout(STORE_WITHIN, shared.store.rights()).await {
+        Ok(Ok(rights)) => installation::show(shared, rights),
+        Ok(Err(StoreError::Refused { path, why })) => {
+            return Err(Error::Refused { url: url.clone(), why: format!("{why} (at {path})") });
+        }
         Ok(Err(error)) => tracing::warn!(error = &error as &dyn std::error::Error, "the store does not work yet"),
         Err(_) => tracing::warn!(seconds = STORE_WITHIN.as_secs(), "the store gave no answer yet"),
     }
     Ok(())
 }
 
+/// Whether the store is known to be this NATS's.
+async fn identify(shared: &Shared) -> Result<bool, Error> {
+    match timeout(STORE_WITHIN, installation::join(shared)).await {
+        Ok(Err(error)) if error.is_final() => Err(error.into()),
+        Ok(joined) => Ok(installation::told(shared, joined)),
+        Err(_) => Ok(installation::told(shared, Err(installation::Error::Silent))),
+    }
+}
+
 impl Running {
-    fn new(http: Option<SocketAddr>, config: &Config, server: Option<Server>) -> Self {
-        let drain = Duration::from_secs(config.worker.drain_s);
+    fn new(http: Option<SocketAddr>, name: String, shared: &Shared, server: Option<Server>) -> Self {
+        let drain = Duration::from_secs(shared.config.worker.drain_s);
+        let troubles = shared.troubles.clone();
         let (rooms, live, stops) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
-        Self { http, name: worker::name(), rooms, live, stops, drain, server }
+        Self { http, name, rooms, live, stops, drain, troubles, server }
     }
 
     fn token(&mut self, role: Role) -> CancellationToken {
@@ -129,6 +154,18 @@ impl Running {
             }
             Role::Projector => self.lead(role, &shared, &stop, projector::run),
         }
+    }
+
+    /// Watches that store, NATS and the other heads are of one installation.
+    fn join(&mut self, shared: &Shared, is_known: bool) {
+        let (name, stop) = (self.name.clone(), self.token(Role::Projector));
+        let (given, until) = (shared.clone(), stop.clone());
+        self.spawn(Role::Projector, async move { installation::watch(given, is_known, until).await });
+        let shared = shared.clone();
+        self.spawn(Role::Projector, async move {
+            installation::agree(shared, name, stop).await;
+            Ok::<_, Infallible>(())
+        });
     }
 
     /// Opens a room that runs on one head at a time.
@@ -168,12 +205,18 @@ impl Running {
 }
 
 async fn work(shared: Shared, pool: Pool, settings: PoolConfig, stop: CancellationToken) -> Result<(), Error> {
+    let name = shared.config.worker.name.clone().unwrap_or_else(worker::name);
+    let engine = settings.engine.kind().as_str();
+    let starting = worker::Starting { shared: &shared, pool: &pool, name: &name, engine };
     let engine = tokio::select! {
-        engine = engines::open(&shared, &pool, settings.engine) => engine?,
-        () = stop.cancelled() => return Ok(()),
+        engine = starting.load(engines::open(&shared, &pool, settings.engine)) => engine?,
+        () = stop.cancelled() => {
+            starting.leave().await;
+            return Ok(());
+        }
     };
     let about = engine.about();
     tracing::info!(%pool, model = about.model, device = about.device, slots = about.slots, "the engine is loaded");
     let role = Role::Worker;
-    worker::run(shared, pool, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
+    worker::run(shared, pool, name, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
 }

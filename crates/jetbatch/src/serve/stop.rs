@@ -46,6 +46,7 @@ impl Running {
             outcome = outcome.and(stopped.unwrap_or(Err(Error::Stuck { role, limit })));
         }
         self.rooms.shutdown().await;
+        self.troubles.leave().await;
         if let Some(server) = self.server.take() {
             let stopped = server.stop().await.map_err(Error::Server);
             outcome = outcome.and(stopped);

@@ -1,6 +1,6 @@
 //! W3C trace contexts on spans, each as one text ([`wire::trace`]). Without a tracer a span remembers the context it was given and hands that one on.
 use super::{Attribute, TRACER};
-use domain::Millis;
+use domain::Timestamp;
 use opentelemetry::{
     Context, KeyValue,
     propagation::TextMapPropagator,
@@ -85,8 +85,8 @@ pub fn fail(span: &Span, why: &str) {
 pub fn past(
     name: &'static str,
     parent: Option<&str>,
-    from: Millis,
-    to: Millis,
+    from: Timestamp,
+    to: Timestamp,
     attributes: &[Attribute],
 ) -> Option<String> {
     let remote = parent.and_then(parse);
@@ -131,7 +131,7 @@ fn remote(id: &span::Id, dispatch: &Dispatch) -> Option<String> {
     None
 }
 
-fn time(at: Millis) -> SystemTime {
+fn time(at: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(at.get())
 }
 
@@ -195,7 +195,7 @@ mod tests {
                 assert_eq!(inner.in_scope(context), Some(stated.clone()));
             });
         });
-        let now = Millis::new(5);
+        let now = Timestamp::new(5);
         assert_eq!(past("queue chunk", Some(PARENT), now, now, &[]).as_deref(), Some(PARENT));
         assert_eq!(past("queue chunk", None, now, now, &[]), None);
     }

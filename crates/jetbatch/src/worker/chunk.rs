@@ -1,7 +1,9 @@
 //! One chunk, from its delivery to its ack.
 use super::{
     cancel_check::CancelCheck,
-    render, report,
+    health::Health,
+    render,
+    report::{self, Failure},
     slots::{Announced, Place, Slots},
 };
 use crate::{
@@ -12,12 +14,12 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Millis, Pool,
+    Pool, Timestamp,
     event::{FaultClass, Tally, Usage},
     limits::DELIVERIES_MAX,
 };
 use engine::{Answer, Engine, Fault, Key, answer::Kind};
-use futures::{StreamExt, stream::FuturesOrdered};
+use futures::{StreamExt, TryFutureExt, stream::FuturesOrdered};
 use std::{
     sync::{
         Arc,
@@ -25,9 +27,10 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::SemaphorePermit;
 use tracing::Instrument;
 use wire::{
-    Results, Subject, Work,
+    Lines, Results, Subject, Work,
     envelope::{self, DecodeError},
     line,
 };
@@ -44,7 +47,8 @@ pub struct Runner {
     pub engine: Arc<dyn Engine>,
     pub slots: Slots,
     pub cancel_check: CancelCheck,
-    pub started: Millis,
+    pub health: Health,
+    pub started: Timestamp,
     pub requests: AtomicU64,
     pub tokens: AtomicU64,
     pub draining: AtomicBool,
@@ -63,6 +67,8 @@ pub enum Error {
     Publish(#[from] PublishError),
     #[error("part {part} of the chunk's requests is missing")]
     Part { part: u32 },
+    #[error("the chunk's requests cannot be read")]
+    Lines(#[from] wire::BadLines),
 }
 
 /// A request's turn at the engine.
@@ -91,12 +97,14 @@ enum Ran {
     },
     /// The job wants it no more.
     Withdrawn,
+    /// The worker is to have nothing.
+    Back,
 }
 
 impl Error {
     const fn class(&self) -> FaultClass {
         match self {
-            Self::Decode(_) | Self::Stored(_) => FaultClass::Internal,
+            Self::Decode(_) | Self::Stored(_) | Self::Lines(_) => FaultClass::Internal,
             Self::Part { .. } => FaultClass::Storage,
             Self::Publish(PublishError::TooLarge { .. } | PublishError::Full { .. }) => FaultClass::Storage,
             Self::Publish(_) | Self::Read(_) => FaultClass::Nats,
@@ -108,13 +116,16 @@ impl Runner {
     pub fn new(shared: Shared, name: String, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
         let (requests, tokens, draining) = Default::default();
         let cancel_check = CancelCheck::new(shared.bus.clone());
-        Self { shared, name, pool, engine, slots, cancel_check, started: clock::now(), requests, tokens, draining }
+        let health = Health::new(&shared, &name, &pool);
+        let started = clock::now();
+        Self { shared, name, pool, engine, slots, cancel_check, health, started, requests, tokens, draining }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
     /// either, the delivery comes again.
     pub async fn settle(&self, delivery: &Delivery, announced: Announced) -> Result<(), Error> {
         let work: Work = envelope::decode("chunk", &delivery.payload).map_err(Error::Decode)?;
+        self.slots.came(work.indices().count());
         match self.attempt(&work, delivery, announced).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -128,17 +139,26 @@ impl Runner {
     /// not heard of again, and a chunk that saw many workers come and go would pass for the one that ended them.
     pub async fn hand_back(&self, delivery: &Delivery) -> Result<(), Error> {
         let work: Work = envelope::decode("chunk", &delivery.payload).map_err(Error::Decode)?;
-        let reason = "the worker was told to stop".to_owned();
-        report::failed(&self.shared.bus, &work, &self.name, FaultClass::HandedBack, reason).await
+        self.give_back(&work, "the worker was told to stop".to_owned()).await
+    }
+
+    async fn give_back(&self, work: &Work, reason: String) -> Result<(), Error> {
+        let failure = Failure { class: FaultClass::HandedBack, reason, trust: self.health.trust() };
+        report::failed(&self.shared.bus, work, &self.name, failure).await
     }
 
     /// It begins when its first request has a place; until then the job may be cancelled.
     async fn attempt(&self, work: &Work, delivery: &Delivery, announced: Announced) -> Result<(), Error> {
+        if self.health.hands_back() {
+            return self.give_back(work, self.health.why()).await;
+        }
         let looked = Instant::now();
-        if !self.cancel_check.now(work.job).await? {
+        let stored = report::stored_near(&self.shared.bus, work.job, work.chunk);
+        let (is_wanted, stored) = tokio::try_join!(self.cancel_check.now(work.job).map_err(Error::from), stored)?;
+        if !is_wanted {
             return self.skip(work);
         }
-        if let Some(results) = report::stored_near(&self.shared.bus, work.job, work.chunk).await? {
+        if let Some(results) = stored {
             self.shared.metrics.chunk_skipped(&self.pool);
             return report::done(&self.shared.bus, work, &results, delivery.delivered).await;
         }
@@ -148,22 +168,31 @@ impl Runner {
         }
         let mut work = work.clone();
         if work.parts > 0 {
-            work.lines = self.parts(&work).await?;
+            *work.lines.bytes_mut() = self.parts(&work).await?;
         }
-        let rest: Vec<Announced> = work.indices().skip(1).map(|_| self.slots.announce()).collect();
-        let rest = rest.into_iter().map(Turn::Waits);
-        let (_all, turns) = if work.alone {
-            let all = self.slots.all().await;
-            let first = std::iter::once(Turn::Extra(announced));
-            (Some(all), first.chain(rest.map(Turn::without_waiting)).collect())
-        } else {
-            let first = std::iter::once(Turn::Has(self.slots.take(announced).await));
-            (None, first.chain(rest).collect())
+        work.lines = Lines::Plain(work.lines.unpack()?);
+        let (_all, turns) = tokio::select! {
+            biased;
+            () = self.health.bad() => return self.give_back(&work, self.health.why()).await,
+            turns = self.turns(&work, announced) => turns,
         };
         if looked.elapsed() > LOOK_AGE_MAX && !self.cancel_check.now(work.job).await? {
             return self.skip(&work);
         }
         self.begin(&work, delivery, turns).await
+    }
+
+    /// The turns of its requests, once the first may begin; all places, where it runs alone.
+    async fn turns(&self, work: &Work, announced: Announced) -> (Option<SemaphorePermit<'_>>, Vec<Turn<'_>>) {
+        let rest: Vec<Announced> = work.indices().skip(1).map(|_| self.slots.announce()).collect();
+        let rest = rest.into_iter().map(Turn::Waits);
+        if work.alone {
+            let all = self.slots.all().await;
+            let first = std::iter::once(Turn::Extra(announced));
+            return (Some(all), first.chain(rest.map(Turn::without_waiting)).collect());
+        }
+        let first = std::iter::once(Turn::Has(self.slots.take(announced).await));
+        (None, first.chain(rest).collect())
     }
 
     fn skip(&self, work: &Work) -> Result<(), Error> {
@@ -180,7 +209,14 @@ impl Runner {
         self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
         let about = self.engine.about();
         let span = spans::run(work, &self.name, &about.model, about.engine, trace);
-        let run = self.run(work, turns).instrument(span.clone());
+        let run = async {
+            tokio::select! {
+                biased;
+                () = self.health.bad() => Ran::Back,
+                ran = self.run(work, turns) => ran,
+            }
+        };
+        let run = run.instrument(span.clone());
         let ran = self.cancel_check.until_withdrawn(work.job, run).await.unwrap_or(Ran::Withdrawn);
         self.report(work, ran, delivery.delivered, &span).instrument(span.clone()).await
     }
@@ -203,8 +239,8 @@ impl Runner {
             started,
             ..Results::default()
         };
-        let mut out = Vec::with_capacity(work.lines.len() * 2);
-        let lines = split(&work.lines);
+        let mut out = Vec::with_capacity(work.lines.bytes().len() * 2);
+        let lines = split(work.lines.bytes());
         if lines.len() != work.indices().count() {
             let reason = format!("the chunk holds {} lines, not {} as planned", lines.len(), work.indices().count());
             return Ran::Failed { class: FaultClass::Internal, reason };
@@ -230,7 +266,7 @@ impl Runner {
             }
         }
         results.ended = clock::now();
-        results.lines = out.into();
+        results.lines = Lines::pack(out.into());
         Ran::Done(results)
     }
 
@@ -251,6 +287,7 @@ impl Runner {
         match ran {
             Ran::Done(results) => {
                 let tally = results.tally;
+                self.health.done();
                 spans::ran(span, &tally);
                 self.requests.fetch_add(tally.requests(), Ordering::Relaxed);
                 self.tokens.fetch_add(tally.usage.completion, Ordering::Relaxed);
@@ -264,12 +301,13 @@ impl Runner {
                 self.fail(work, class, reason).await
             }
             Ran::Withdrawn => self.skip(work),
+            Ran::Back => self.give_back(work, self.health.why()).await,
         }
     }
 
     /// Answers cost much: they are kept until they are stored, or nobody wants them any more.
     async fn store(&self, work: &Work, results: Results) -> Result<Results, Error> {
-        let (parts, results) = report::cut(work, results);
+        let (parts, results) = report::cut(work, results, self.shared.bus.room());
         loop {
             match report::store(&self.shared.bus, work, &parts, &results).await {
                 Err(Error::Publish(error))
@@ -283,10 +321,14 @@ impl Runner {
         }
     }
 
+    /// Nothing is told of a failure before it is known whether it speaks against the request or against the worker.
     async fn fail(&self, work: &Work, class: FaultClass, reason: String) -> Result<(), Error> {
-        tracing::warn!(job = %work.job, chunk = %work.chunk, class = class.as_str(), reason, attempt = work.attempt, "chunk failed");
+        let trust = if class.is_doubtful() { self.health.examine(&*self.engine).await } else { self.health.trust() };
+        let is_ruined = class.is_doubtful() && self.health.was_renewed();
+        let class = if is_ruined { FaultClass::EngineDied } else { class };
+        tracing::warn!(job = %work.job, chunk = %work.chunk, class = class.as_str(), reason, attempt = work.attempt, ?trust, "chunk failed");
         self.shared.metrics.chunk_failed(&self.pool, class);
-        report::failed(&self.shared.bus, work, &self.name, class, reason).await
+        report::failed(&self.shared.bus, work, &self.name, Failure { class, reason, trust }).await
     }
 
     pub fn progress_every(&self) -> Duration {
@@ -351,6 +393,8 @@ const fn class(fault: &Fault) -> FaultClass {
         Fault::OutOfMemory { .. } => FaultClass::OutOfMemory,
         Fault::Died { .. } => FaultClass::EngineDied,
         Fault::Timeout { .. } => FaultClass::Timeout,
+        // Nothing was tried: whoever can takes it.
+        Fault::Away { .. } => FaultClass::HandedBack,
         Fault::Internal { .. } => FaultClass::Internal,
     }
 }

@@ -3,6 +3,8 @@
 mod beat;
 mod cancel_check;
 mod chunk;
+mod health;
+mod orders;
 mod render;
 mod report;
 mod slots;
@@ -11,6 +13,7 @@ use crate::{
     bus::{Delivery, PullError, Puller},
     shared::Shared,
 };
+pub use beat::Starting;
 use chunk::Runner;
 use domain::Pool;
 use engine::Engine;
@@ -19,7 +22,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use wire::stream;
 
 /// The longest wait of one pull.
@@ -34,8 +40,13 @@ pub enum Error {
 }
 
 /// Serves one pool until `stop`, then drains: what runs may end within `worker.drain_s`, the rest is handed back.
-pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: CancellationToken) -> Result<(), Error> {
-    let name = shared.config.worker.name.clone().unwrap_or_else(name);
+pub async fn run(
+    shared: Shared,
+    pool: Pool,
+    name: String,
+    engine: Arc<dyn Engine>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let about = engine.about();
     tracing::info!(worker = name, %pool, model = about.model, engine = about.engine, device = about.device, slots = about.slots, "worker ready");
     let mut puller = shared.bus.puller(stream::WORK, pool.as_str()).await?;
@@ -45,6 +56,9 @@ pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: Canc
     let tasks = TaskTracker::new();
     let beating = CancellationToken::new();
     let beats = tokio::spawn(beat::run(runner.clone(), beating.clone()));
+    let probes = tokio::spawn(probe(runner.clone(), beating.clone()));
+    let _sizes = AbortOnDropHandle::new(tokio::spawn(resize(runner.engine.clone(), slots.clone())));
+    let _orders = AbortOnDropHandle::new(tokio::spawn(orders::obey(runner.clone())));
     let pulled = pull(&mut puller, &runner, &slots, &tasks, &stop, &abandon).await;
     runner.draining.store(true, Ordering::Relaxed);
     // What its last pull brought goes back at once.
@@ -53,7 +67,28 @@ pub async fn run(shared: Shared, pool: Pool, engine: Arc<dyn Engine>, stop: Canc
     beating.cancel();
     // A heartbeat that panicked has nothing to say.
     drop(beats.await);
+    drop(probes.await);
     pulled
+}
+
+/// Follows an engine that takes now more requests at once, now fewer.
+async fn resize(engine: Arc<dyn Engine>, slots: Slots) {
+    let Some(mut now) = engine.slots() else { return };
+    loop {
+        let count = *now.borrow_and_update();
+        slots.set(count).await;
+        if now.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks the engine of a worker in doubt again, until `stop`.
+async fn probe(runner: Arc<Runner>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = runner.health.probe(&*runner.engine) => {}
+    }
 }
 
 async fn pull(
@@ -64,23 +99,31 @@ async fn pull(
     stop: &CancellationToken,
     abandon: &CancellationToken,
 ) -> Result<(), Error> {
+    // An engine that ends its process with whatever it is asked ends it here, with nothing in hand.
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        _ = runner.health.examine(&*runner.engine) => {}
+    }
     loop {
         let pulled = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            pulled = fetch(puller, slots, &*runner.engine) => pulled?,
+            pulled = fetch(puller, slots, runner) => pulled?,
         };
         for delivery in pulled {
+            runner.health.took();
             tasks.spawn(attend(runner.clone(), delivery, slots.announce_chunk(), abandon.clone()));
         }
     }
 }
 
-/// No more than slots can begin soon, and nothing for an engine that is down: other workers may have one.
-async fn fetch(puller: &mut Puller, slots: &Slots, engine: &dyn Engine) -> Result<Vec<Delivery>, PullError> {
+/// No more than slots can begin soon, and nothing for an engine that is down or in doubt: other workers may have one.
+async fn fetch(puller: &mut Puller, slots: &Slots, runner: &Runner) -> Result<Vec<Delivery>, PullError> {
     slots.hungry().await;
-    engine.ready().await;
-    puller.fetch(1, PULL_BYTES, WAIT).await
+    runner.engine.ready().await;
+    let most = runner.health.takes().await;
+    puller.fetch(most.min(slots.chunks_to_fetch()), PULL_BYTES, WAIT).await
 }
 
 /// Runs one chunk and answers for it once: acknowledged when it is settled, handed back when it is not.
@@ -90,6 +133,7 @@ async fn attend(runner: Arc<Runner>, delivery: Delivery, announced: Announced, a
         () = abandon.cancelled() => None,
         settled = settle(&runner, &delivery, announced) => Some(settled),
     };
+    runner.health.settled();
     let answered = match settled {
         Some(Ok(())) => delivery.ack().await,
         None => match runner.hand_back(&delivery).await {

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::{
     ChunkId, Event, JobId,
-    event::{ChunkDone, ChunkFailed, FaultClass},
+    event::{ChunkDone, ChunkFailed, FaultClass, Trust},
     limits::REASON_CHARS_MAX,
 };
 use tracing::Instrument;
@@ -21,7 +21,7 @@ async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>
 
 /// The same for who only spares work by it: it may miss one that was stored a moment ago.
 pub async fn stored_near(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    decode(bus.last_near(&Subject::Result { job, chunk }).await?)
+    decode(bus.direct(&Subject::Result { job, chunk }).await?)
 }
 
 fn decode(raw: Option<Raw>) -> Result<Option<Results>, Error> {
@@ -39,7 +39,7 @@ pub async fn store(bus: &Bus, work: &Work, parts: &[Message], results: &Results)
             }
         }
         let subject = Subject::Result { job: work.job, chunk: work.chunk };
-        let mut message = Message::new(subject, envelope::encode(results));
+        let mut message = Message::new(subject, envelope::encode_about(results, encoded_bytes(results)));
         message = wire::trace::put(message, telemetry::context().as_deref());
         match bus.publish(message).await {
             Ok(_) => Ok(results.clone()),
@@ -49,15 +49,20 @@ pub async fn store(bus: &Bus, work: &Work, parts: &[Message], results: &Results)
             Err(error) => Err(error.into()),
         }
     }
-    .instrument(spans::store(results.lines.len()))
+    .instrument(spans::store(results.lines.bytes().len()))
     .await
 }
 
+/// Its lines, the size of each, and the rest.
+fn encoded_bytes(results: &Results) -> usize {
+    results.lines.bytes().len() + 5 * results.sizes.len() + 512
+}
+
 /// Lines too long for one message go out as parts before it. Their tag is this attempt's own.
-pub fn cut(work: &Work, mut results: Results) -> (Vec<Message>, Results) {
+pub fn cut(work: &Work, mut results: Results, room: usize) -> (Vec<Message>, Results) {
     let tag = Uuid::now_v7().as_u64_pair().1;
     let subject = |part| Subject::ResultPart { job: work.job, chunk: work.chunk, tag, part };
-    let parts = parts::cut(&mut results.lines, subject);
+    let parts = parts::cut(results.lines.bytes_mut(), room, subject);
     if !parts.is_empty() {
         (results.tag, results.parts) = (tag, parts.len() as u32);
     }
@@ -69,25 +74,34 @@ pub async fn done(bus: &Bus, work: &Work, results: &Results, delivered: u64) -> 
     let done = ChunkDone {
         at: clock::now(),
         chunk: work.chunk,
-        attempt: results.attempt,
+        // One that was lost before is not told of once more: who finds it later tells of it as its own.
+        attempt: results.attempt.max(work.attempt),
         delivered: u32::try_from(delivered).unwrap_or(u32::MAX).max(1),
         worker: results.worker.clone(),
         started: results.started,
         tally: results.tally,
     };
-    let id = format!("{}:{}", work.job, work.chunk);
+    let id = format!("{}:{}:{}", work.job, work.chunk, done.attempt);
     fact(bus, work.job, &Event::ChunkDone(done), id).await
 }
 
+/// Why an attempt failed, and whether that speaks against what was attempted.
+pub struct Failure {
+    pub class: FaultClass,
+    pub reason: String,
+    pub trust: Trust,
+}
+
 /// The fact that an attempt failed.
-pub async fn failed(bus: &Bus, work: &Work, worker: &str, class: FaultClass, reason: String) -> Result<(), Error> {
+pub async fn failed(bus: &Bus, work: &Work, worker: &str, failure: Failure) -> Result<(), Error> {
     let failed = ChunkFailed {
         at: clock::now(),
         chunk: work.chunk,
         attempt: work.attempt,
         worker: worker.to_owned(),
-        class,
-        reason: reason.chars().take(REASON_CHARS_MAX).collect(),
+        class: failure.class,
+        reason: failure.reason.chars().take(REASON_CHARS_MAX).collect(),
+        trust: Some(failure.trust),
     };
     let id = format!("{}:{}:failed:{}", work.job, work.chunk, work.attempt);
     fact(bus, work.job, &Event::ChunkFailed(failed), id).await

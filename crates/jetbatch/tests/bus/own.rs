@@ -206,3 +206,23 @@ fn an_old_binary_is_refused() {
     let text = error.to_string();
     assert!(text.contains("2.14.5") && text.contains("2.15.1") && !text.contains('\n'), "{text}");
 }
+
+/// Limits or rights are no want of age.
+#[test]
+fn a_server_that_cannot_be_run_is_not_called_too_old() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str, mode: u32| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        find(Some(&path)).unwrap_err().to_string()
+    };
+    for (said, word) in [
+        (script("rights", "#!/bin/sh", 0o644), "cannot be run: Permission denied"),
+        (script("limits", "#!/bin/sh\necho 'out of memory' >&2; exit 2", 0o755), "exit status: 2: out of memory"),
+        (script("other", "#!/bin/sh\necho hello", 0o755), "tells no version"),
+        (script("old", "#!/bin/sh\necho 'nats-server: v2.10.1'", 0o755), "it is 2.10.1"),
+    ] {
+        assert!(said.contains(word), "{said}");
+    }
+}

@@ -175,6 +175,39 @@ async fn subjects_are_counted_over_all_pages() {
 }
 
 /// The log was deleted and made anew: whoever read the old one knows things that never happened.
+/// What a power cut may do: the end is gone, and what comes after has the numbers of what was read.
+#[tokio::test]
+async fn a_log_that_lost_its_end_and_grew_again_ends_a_read() {
+    let (mut server, bus) = stand().await;
+    fill(&bus, "event.job.a", 0..3, 1).await;
+    let (copy, folder) = (tempfile::tempdir().unwrap(), server.dir().join("store/jetstream/$G/streams/EVENTS"));
+    server.stop().await;
+    copy_all(&folder, copy.path());
+    server.restart().await;
+    fill(&bus, "event.job.a", 3..5, 4).await;
+    let mut reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
+    take(&mut reader, 5).await;
+    server.stop().await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    copy_all(copy.path(), &folder);
+    server.restart().await;
+    fill(&bus, "event.job.a", 5..9, 6).await;
+    let error = tokio::time::timeout(WAIT, reader.next()).await.unwrap().unwrap_err();
+    assert!(matches!(&error, ReadError::Replaced { stream, last: 7 } if stream == "EVENTS"), "{error}");
+}
+
+fn copy_all(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_all(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_log_under_the_same_name_ends_a_read() {
     let (_server, bus) = stand().await;

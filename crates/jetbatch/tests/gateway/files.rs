@@ -1,9 +1,9 @@
 use super::*;
 use domain::event::File;
-use jetbatch::store::{Kind, paths};
+use jetbatch::paths::{self, Kind};
 
 async fn part(stand: &Stand, segment: u32, kind: Kind, text: &'static str) {
-    stand.store.put(&paths::part(job("a"), segment, kind), Bytes::from_static(text.as_bytes())).await.unwrap();
+    stand.store.put(&paths::part(job("a"), segment, kind, 0), Bytes::from_static(text.as_bytes())).await.unwrap();
 }
 
 fn results(what: &str) -> String {
@@ -30,7 +30,7 @@ async fn what_is_archived_can_be_read_while_the_job_runs() {
 async fn the_files_of_an_ended_job_can_be_resumed() {
     let stand = stand().await;
     let text: String = (0..300_000).map(|n| format!("{n}\n")).collect();
-    let path = paths::file(job("a"), Kind::Output);
+    let path = paths::file(job("a"), Kind::Output, 0);
     stand.store.put(&path, Bytes::from(text.clone())).await.unwrap();
     let output = Some(File { path, bytes: text.len() as u64 });
     stand.put(Status { output, ..status(job("a"), State::Completed) }).await;

@@ -91,10 +91,95 @@ async fn refusals(stand: &Stand, route: api::Route) -> usize {
             if response.status().is_success() {
                 continue;
             }
-            let refusal: api::Refusal = response.json().await.unwrap();
+            let refusal: api::ErrorBody = response.json().await.unwrap();
             assert!(route.refuses().contains(&refusal.error.code), "{route:?}: {refusal:?}");
             refused += 1;
         }
     }
     refused
+}
+
+#[tokio::test]
+async fn what_troubles_the_whole_installation_is_said_by_the_probe() {
+    let stand = stand().await;
+    let probe = async |wanted: u16| {
+        let look = || async {
+            let answer = stand.get("/readyz").await;
+            if answer.status() == wanted { Some(json(answer).await) } else { None }
+        };
+        testkit::wait_for("readiness", WAIT, look).await
+    };
+    probe(200).await;
+    let tell = |what| {
+        let trouble = Trouble::new(what, "the store is another's", "give it back", Timestamp::new(1));
+        stand.troubles.tell(Scope::Installation, trouble);
+    };
+    tell(Kind::Rights);
+    tell(Kind::Identity);
+    let reasons = probe(503).await["reasons"].clone();
+    assert_eq!(
+        reasons,
+        serde_json::json!(["identity: the store is another's; give it back"]),
+        "work stops for this alone"
+    );
+    let metrics = stand.get("/metrics").await.text().await.unwrap();
+    assert!(metrics.contains("jetbatch_troubles{scope=\"installation\",what=\"identity\"} 1"), "{metrics}");
+    stand.troubles.clear(&Scope::Installation, Kind::Identity);
+    probe(200).await;
+}
+
+/// A page of another site whose name resolves to 127.0.0.1.
+#[tokio::test]
+async fn a_door_on_loopback_answers_to_its_own_names_alone() {
+    let stand = stand_with(|config| config.http.hosts = vec!["batch.local".into()]).await;
+    let ask = async |method: Method, path: &str, host: &str| {
+        let asked = stand.request(method, path).header("Host", host).header("Origin", format!("http://{host}"));
+        asked.json(&serde_json::json!({"prompts": ["a"]})).send().await.unwrap()
+    };
+    for (method, path) in [(Method::POST, "/start"), (Method::GET, "/jobs"), (Method::GET, "/nothing")] {
+        let refused = refusal(ask(method, path, "evil.example").await).await;
+        assert_eq!(refused, (421, "misdirected".into(), Some("Host".into())), "{path}");
+    }
+    assert_eq!(stand.bus.state(SUBMIT).await.unwrap().messages, 0);
+    for host in ["batch.local", "localhost:8800"] {
+        assert_eq!(ask(Method::GET, "/jobs", host).await.status(), 200, "{host}");
+    }
+}
+
+/// NATS came back without its data: what is submitted now would be gone when that is found out.
+#[tokio::test]
+async fn nothing_is_taken_into_a_log_that_nobody_knows() {
+    let mut stand = stand().await;
+    stand.begin(job("a")).await;
+    let submit = || async { (stand_submit(&stand.http, &stand.address).await.status() == 202).then_some(()) };
+    testkit::wait_for("the door to open", WAIT, submit).await;
+    stand.server.kill().await;
+    std::fs::remove_dir_all(stand.server.dir().join("store")).unwrap();
+    stand.server.restart().await;
+    let bus = stand.bus.clone();
+    testkit::wait_for("the streams to be made anew", WAIT, || async { bus.apply_streams(&[]).await.ok() }).await;
+    for _ in 0..3 {
+        let refused = refusal(stand_submit(&stand.http, &stand.address).await).await;
+        assert_eq!((refused.0, refused.1.as_str()), (503, "unavailable"));
+    }
+    let told = async || {
+        let ready = stand.get("/readyz").await;
+        assert_eq!(ready.status(), 503);
+        json(ready).await["reasons"].to_string().contains("made anew").then_some(())
+    };
+    testkit::wait_for("the cause to be told", WAIT, told).await;
+}
+
+async fn stand_submit(http: &reqwest::Client, address: &str) -> Response {
+    let body = serde_json::json!({"prompts": ["a"]});
+    http.post(format!("http://{address}/start")).json(&body).timeout(WAIT).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_in_the_same_shape() {
+    let stand = stand().await;
+    for path in ["/jobs/%ff", "/jobs/%ff/events", "/dead/%C3%28"] {
+        assert_eq!(refusal(stand.get(path).await).await, (400, "invalid_request".into(), Some("id".into())), "{path}");
+    }
+    assert_eq!(refusal(stand.get("/jobs/%C3%A4%2").await).await.0, 400);
 }

@@ -4,17 +4,21 @@
 mod files;
 mod health;
 mod jobs;
+mod keys;
+mod openai;
 mod submit;
 mod upload;
 
 use bytes::Bytes;
 use domain::{
-    Event, JobId, Millis,
+    Event, JobId, Tenant, Timestamp,
+    command::JobCommand,
     event::{At, Input, Priority, Submitted, Usage},
     pack::Packing,
     retry::Policies,
     status::{Counts, Live, State, Status},
     submission::Submission,
+    trouble::{Kind, Scope, Trouble},
 };
 use jetbatch::streams::DECLARED;
 use jetbatch::{
@@ -22,7 +26,7 @@ use jetbatch::{
     config::Config,
     gateway,
     shared::Shared,
-    store::{self, Store},
+    troubles::Troubles,
 };
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
@@ -31,6 +35,7 @@ use std::{
     sync::{Arc, Once},
     time::Duration,
 };
+use store::Store;
 use tempfile::TempDir;
 use testkit::nats::Server;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -50,6 +55,7 @@ struct Stand {
     address: String,
     stop: CancellationToken,
     door: JoinHandle<()>,
+    troubles: Troubles,
     _folder: TempDir,
 }
 
@@ -68,12 +74,20 @@ async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
     let mut config = Config { nats: settings, ..Config::default() };
     set(&mut config);
     let store = Store::open(&store::Settings::local(folder.path())).unwrap();
-    let shared = Shared { config: Arc::new(config), bus: bus.clone(), store: store.clone(), metrics: Arc::default() };
+    let metrics = Arc::default();
+    let troubles = Troubles::open(&bus, &metrics, "test");
+    let shared = Shared {
+        config: Arc::new(config),
+        bus: bus.clone(),
+        store: store.clone(),
+        metrics,
+        troubles: troubles.clone(),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap().to_string(), CancellationToken::new());
     let run = gateway::run(shared, listener, stop.clone());
     let door = tokio::spawn(async move { run.await.unwrap() });
-    Stand { server, bus, store, http: reqwest::Client::new(), address, stop, door, _folder: folder }
+    Stand { server, bus, store, http: reqwest::Client::new(), address, stop, door, troubles, _folder: folder }
 }
 
 impl Stand {
@@ -90,7 +104,9 @@ impl Stand {
         let settings = Settings { url: Some(self.server.url()), ..Settings::default() };
         let bus = Bus::connect(&settings, &DECLARED, "other").await.unwrap();
         let config = Arc::new(Config { nats: settings, ..Config::default() });
-        let shared = Shared { config, bus, store: self.store.clone(), metrics: Arc::default() };
+        let metrics = Arc::default();
+        let troubles = Troubles::open(&bus, &metrics, "test");
+        let shared = Shared { config, bus, store: self.store.clone(), metrics, troubles };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(gateway::run(shared, listener, self.stop.clone()));
@@ -99,8 +115,12 @@ impl Stand {
 
     /// Appends a job's first event, as intake does.
     async fn begin(&self, id: JobId) {
-        let submitted = Submitted {
-            at: Millis::new(1_700_000_000_000),
+        self.begin_with(id, |_| {}).await;
+    }
+
+    async fn begin_with(&self, id: JobId, set: impl FnOnce(&mut Submitted)) {
+        let mut submitted = Submitted {
+            at: Timestamp::new(1_700_000_000_000),
             fingerprint: "f".into(),
             input: Input::Inline,
             model: None,
@@ -110,14 +130,35 @@ impl Stand {
             priority: Priority::Normal,
             trace: None,
             packing: Packing::default(),
-            retries: Policies::default(),
+            policies: Policies::default(),
             strict: false,
+            tenant: domain::Tenant::default(),
+            pools: Vec::new(),
         };
-        self.bus.publish(envelope::event(id, &Event::JobSubmitted(submitted), None).id("begin")).await.unwrap();
+        set(&mut submitted);
+        let event = envelope::event(id, &Event::JobSubmitted(submitted), None);
+        self.bus.publish(event.id(format!("begin:{id}"))).await.unwrap();
+    }
+
+    /// Appends what follows.
+    async fn append(&self, id: JobId, event: &Event) {
+        self.bus.publish(envelope::event(id, event, None).id(event.name())).await.unwrap();
+    }
+
+    /// The commands that went out.
+    async fn commands(&self) -> Vec<JobCommand> {
+        let (mut all, last) = (Vec::new(), self.bus.state(SUBMIT).await.unwrap().last_seq);
+        for seq in 1..=last {
+            let Some(raw) = self.bus.at(SUBMIT, seq).await.unwrap() else { continue };
+            if matches!(raw.subject.parse(), Ok(Subject::ControlJob(_))) {
+                all.push(envelope::decode("command", &raw.payload).unwrap());
+            }
+        }
+        all
     }
 
     async fn tombstone(&self, id: JobId) {
-        let deleted = Event::JobDeleted(At { at: Millis::new(1_700_000_001_000) });
+        let deleted = Event::JobDeleted(At { at: Timestamp::new(1_700_000_001_000) });
         self.bus.publish(envelope::event(id, &deleted, None).id("tombstone")).await.unwrap();
     }
 
@@ -161,6 +202,7 @@ impl Stand {
 fn status(id: JobId, state: State) -> Status {
     Status {
         id,
+        tenant: Tenant::default(),
         state,
         fingerprint: "f".into(),
         model: Some("tiny".into()),
@@ -171,19 +213,21 @@ fn status(id: JobId, state: State) -> Status {
         usage: Usage::default(),
         attempts: 0,
         retries: 0,
-        submitted_at: Millis::new(1_700_000_000_000),
+        submitted_at: Timestamp::new(1_700_000_000_000),
         validated_at: None,
         started_at: None,
         closing_at: None,
         ended_at: None,
-        deadline: Millis::new(1_700_086_400_000),
+        deadline: Timestamp::new(1_700_086_400_000),
         segments: 0,
         archived_prefix: 0,
         errors: Vec::new(),
         errors_total: 0,
+        losses: 0,
         warnings: Vec::new(),
         output: None,
         error_file: None,
+        reason: None,
         trace: None,
     }
 }

@@ -108,7 +108,7 @@ async fn what_was_acknowledged_is_known() {
         assert_eq!((results.status().as_u16(), results.text().await.unwrap()), (200, String::new()));
     }
     let (submission, raw) = stand.submitted().await.pop().unwrap();
-    let deadline = Millis::new(raw.time_ms + submission.clone().check().unwrap().window_ms()).get();
+    let deadline = Timestamp::new(raw.time_ms + submission.clone().check().unwrap().window_ms()).get();
     let said: jiff::Timestamp = answer["deadline"].as_str().unwrap().parse().unwrap();
     assert_eq!(said.as_millisecond() as u64, deadline);
 }

@@ -66,7 +66,8 @@ async fn an_interrupted_upload_leaves_nothing() {
     let stand = stand().await;
     for head in ["Content-Length: 99999999", "Transfer-Encoding: chunked"] {
         let mut socket = TcpStream::connect(&stand.address).await.unwrap();
-        let head = format!("POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n{head}\r\n\r\n");
+        let head =
+            format!("POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\n{head}\r\n\r\n");
         socket.write_all(head.as_bytes()).await.unwrap();
         let megabytes = "y".repeat(3 << 20);
         socket.write_all(format!("{:x}\r\n{megabytes}\r\n", megabytes.len()).as_bytes()).await.unwrap();

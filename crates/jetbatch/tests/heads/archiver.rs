@@ -4,15 +4,15 @@ use super::{
 };
 use bytes::Bytes;
 use domain::{
-    ChunkId, Event, JobId,
+    ChunkId, Event, JobId, Tenant,
     event::{At, Input, SegmentArchived, Submitted},
 };
 use jetbatch::{
     archiver, clock,
     config::Age,
     log,
+    paths::{self, Kind, UploadRef},
     shared::Shared,
-    store::{Kind, paths},
 };
 use testkit::wait_for;
 use tokio::task::JoinHandle;
@@ -46,21 +46,23 @@ impl Head {
     }
 }
 
-fn line(segment: u32, request: u32) -> String {
-    format!("segment {segment} request {request}\n")
+fn line(job: JobId, segment: u32, request: u32) -> String {
+    let (mut line, number) = (Vec::new(), u64::from(segment * 10 * CHUNK + request));
+    wire::line::answer(&mut line, job, number, br#""a""#, 200, "{}");
+    String::from_utf8(line).unwrap()
 }
 
-fn segment_text(segment: u32) -> String {
-    (0..10 * CHUNK).map(|request| line(segment, request)).collect()
+fn segment_text(job: JobId, segment: u32) -> String {
+    (0..10 * CHUNK).map(|request| line(job, segment, request)).collect()
 }
 
 /// Stores a segment's results and tells of them, as workers do.
 async fn answer(rig: &Rig, job: JobId, segment: u32) {
     for index in 0..10 {
-        let lines: Vec<String> = (0..CHUNK).map(|n| line(segment, index * CHUNK + n)).collect();
+        let lines: Vec<String> = (0..CHUNK).map(|n| line(job, segment, index * CHUNK + n)).collect();
         let results = Results {
             sizes: lines.iter().map(|line| line.len() as u32).collect(),
-            lines: lines.concat().into(),
+            lines: wire::Lines::Plain(lines.concat().into()),
             tally: tally(CHUNK),
             ..Results::default()
         };
@@ -79,7 +81,7 @@ async fn written(rig: &Rig, job: JobId) {
 }
 
 async fn output(rig: &Rig, job: JobId) -> String {
-    let path = paths::file(job, Kind::Output);
+    let path = paths::file(job, Kind::Output, 0);
     let size = rig.shared.store.size(&path).await.unwrap().unwrap();
     let bytes = rig.shared.store.range(&path, 0..size).await.unwrap();
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -108,7 +110,7 @@ async fn two_archivers_share_the_work() {
         answer(&rig, job, segment).await;
     }
     written(&rig, job).await;
-    assert_eq!(output(&rig, job).await, (0..SEGMENTS).map(segment_text).collect::<String>());
+    assert_eq!(output(&rig, job).await, (0..SEGMENTS).map(|segment| segment_text(job, segment)).collect::<String>());
     let counts = heads.each_ref().map(Head::segments);
     assert!(counts.iter().all(|count| *count > 0), "one did nothing: {counts:?}");
     let twice = counts.iter().sum::<u64>() - u64::from(SEGMENTS);
@@ -131,7 +133,7 @@ async fn a_dead_archivers_pieces_are_done_by_another() {
         answer(&rig, job, segment).await;
     }
     written(&rig, job).await;
-    assert_eq!(output(&rig, job).await, (0..SEGMENTS).map(segment_text).collect::<String>());
+    assert_eq!(output(&rig, job).await, (0..SEGMENTS).map(|segment| segment_text(job, segment)).collect::<String>());
     alive.stop().await;
 }
 
@@ -141,14 +143,14 @@ async fn no_output_is_made_of_some_of_the_parts() {
     let rig = Rig::start().await;
     let (torn, whole) = (id("torn"), id("whole"));
     let put = async |job, segment| {
-        let path = paths::part(job, segment, Kind::Output);
-        rig.shared.store.put(&path, Bytes::from(segment_text(segment))).await.unwrap();
+        let path = paths::part(job, segment, Kind::Output, 0);
+        rig.shared.store.put(&path, Bytes::from(segment_text(job, segment))).await.unwrap();
     };
     for job in [torn, whole] {
         rig.plan(job, 2).await;
         for segment in 0..2 {
             let Event::SegmentArchived(fact) = archived(segment) else { unreachable!() };
-            let output_bytes = segment_text(segment).len() as u64;
+            let output_bytes = segment_text(job, segment).len() as u64;
             let fact = SegmentArchived { at: clock::now(), output_bytes, ..fact };
             rig.tell(job, &Event::SegmentArchived(fact)).await;
         }
@@ -159,23 +161,23 @@ async fn no_output_is_made_of_some_of_the_parts() {
     let head = Head::start(&rig, "a").await;
     written(&rig, whole).await;
     assert!(!is_written(&rig, torn).await);
-    assert_eq!(rig.shared.store.size(&paths::file(torn, Kind::Output)).await.unwrap(), None);
+    assert_eq!(rig.shared.store.size(&paths::file(torn, Kind::Output, 0)).await.unwrap(), None);
     put(torn, 1).await;
     for job in [torn, whole] {
         written(&rig, job).await;
-        assert_eq!(output(&rig, job).await, (0..2).map(segment_text).collect::<String>());
+        assert_eq!(output(&rig, job).await, (0..2).map(|segment| segment_text(job, segment)).collect::<String>());
     }
     head.stop().await;
 }
 
 /// A job that ended, its output and the upload that it was made of.
 async fn ended(rig: &Rig, job: JobId, upload: Uuid) -> [String; 2] {
-    let paths = [paths::upload(upload), paths::file(job, Kind::Output)];
+    let paths = [paths::upload(UploadRef { tenant: Tenant::default(), id: upload }), paths::file(job, Kind::Output, 0)];
     for path in &paths {
         rig.shared.store.put(path, Bytes::from_static(b"x")).await.unwrap();
     }
     let Event::JobSubmitted(fact) = submitted() else { unreachable!() };
-    let input = Input::Stored(paths::upload(upload));
+    let input = Input::Stored(paths::upload(UploadRef { tenant: Tenant::default(), id: upload }));
     for event in [Event::JobSubmitted(Submitted { input, ..fact }), plan(0), planned(1)] {
         rig.tell(job, &event).await;
     }

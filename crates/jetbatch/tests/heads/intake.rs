@@ -1,7 +1,7 @@
 use super::rig::{LONG, Rig, id};
 use bytes::Bytes;
 use domain::{
-    Event, JobId, Millis,
+    Event, JobId, Tenant, Timestamp,
     event::{Cause, Priority, SegmentPlan},
     raw::RawRequest,
     submission::Submission,
@@ -11,8 +11,8 @@ use jetbatch::{
     bus::{self, Bus},
     config::Config,
     intake,
+    paths::{self, UploadRef},
     shared::Shared,
-    store::paths,
 };
 use std::{fmt::Write, sync::Arc};
 use testkit::wait_for;
@@ -69,7 +69,11 @@ async fn upload(rig: &Rig, requests: u64) -> String {
         let body = r#"{"model":"tiny","messages":[{"role":"user","content":"x"}]}"#;
         writeln!(lines, r#"{{"custom_id":"{n}","method":"POST","url":"/v1/chat/completions","body":{body}}}"#).unwrap();
     }
-    rig.shared.store.put(&paths::upload(upload), Bytes::from(lines)).await.unwrap();
+    rig.shared
+        .store
+        .put(&paths::upload(UploadRef { tenant: Tenant::default(), id: upload }), Bytes::from(lines))
+        .await
+        .unwrap();
     format!("upload://{upload}")
 }
 
@@ -177,14 +181,14 @@ async fn what_is_found_after_its_window_expires() {
     let window = Some("1s".to_owned());
     let input = Some(upload(&rig, 1).await);
     let stored = publish(&rig, late, Submission { input, completion_window: window, ..Submission::default() }).await;
-    let is_over = || async { (jetbatch::clock::now() >= Millis::new(stored + 1_000)).then_some(()) };
+    let is_over = || async { (jetbatch::clock::now() >= Timestamp::new(stored + 1_000)).then_some(()) };
     wait_for("the window's end", LONG, is_over).await;
     let _head = Head::start(&rig);
     wait_for("the end", LONG, || place(&rig, late, "JobClosing")).await;
     let [Event::JobSubmitted(submitted), Event::JobClosing(closing)] = &events(&rig, late).await[..] else {
         panic!("{:?}", events(&rig, late).await)
     };
-    assert_eq!((submitted.at, closing.cause), (Millis::new(stored), Cause::Expired));
+    assert_eq!((submitted.at, closing.cause), (Timestamp::new(stored), Cause::Expired));
     wait_for("the acknowledgement", LONG, || async {
         (rig.bus.state(stream::SUBMIT).await.unwrap().messages == 0).then_some(())
     })

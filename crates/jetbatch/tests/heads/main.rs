@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archiver;
+mod installation;
 mod intake;
 mod lease;
 #[allow(dead_code, reason = "the projector's tests use the rest")]

@@ -5,12 +5,13 @@ mod gate;
 mod log;
 mod rig;
 mod snapshots;
+mod stalled;
 mod two;
 
 use domain::{
-    Event, JobId, Millis,
-    eta::Sla,
-    event::{At, Cause, ChunkDone, Closing, Ended, Outcome, Planned, Submitted},
+    Event, JobId, Timestamp,
+    eta::{Eta, Sla},
+    event::{At, Cause, Closing, Ended, Outcome, Planned, Submitted},
     status::State,
 };
 use jetbatch::bus::Stream;
@@ -19,7 +20,7 @@ use jetbatch::{
     clock,
     projector::{self, Difference, compare, rebuild},
 };
-use rig::{LONG, Rig, archived, done, id, plan, planned, within};
+use rig::{LONG, RUN_MS, Rig, archived, id, plan, planned, ran, within};
 use testkit::wait_for;
 use wire::Filter;
 use wire::{SlaAlert, Subject, bucket, stream};
@@ -204,36 +205,37 @@ async fn jobs_have_an_eta_in_the_order_of_urgency() {
     let rig = Rig::start().await;
     let projector = rig.project();
     let (urgent, later) = (id("urgent"), id("later"));
-    let begun = Millis::new(clock::now().get() - 10_000);
+    let begun = Timestamp::new(clock::now().get() - 10_000);
     for (job, window) in [(later, 7_200_000), (urgent, 3_600_000)] {
         rig.tell(job, &at(begun, within(window))).await;
         rig.tell(job, &plan(0)).await;
         rig.tell(job, &at(begun, planned(1))).await;
     }
     for chunk in 0..5 {
-        let when = begun.plus(250 * u64::from(chunk + 1));
-        rig.tell(urgent, &at(when, done(0, chunk))).await;
+        rig.tell(urgent, &ran(0, chunk, RUN_MS)).await;
     }
     let (first, second) = tokio::join!(eta(&rig, urgent), eta(&rig, later));
     assert!(first.1 == Some(Sla::OnTrack) && second.1 == Some(Sla::OnTrack));
-    assert!(second.0 > first.0, "{first:?} {second:?}");
+    assert!(second.0.p50 > first.0.p50, "{first:?} {second:?}");
+    for (eta, _) in [first, second] {
+        assert!(eta.p10 <= eta.p50 && eta.p50 < eta.p90, "{eta:?}");
+    }
     projector.stop().await;
 }
 
 /// The event, as if it had come to pass then.
-fn at(when: Millis, event: Event) -> Event {
+fn at(when: Timestamp, event: Event) -> Event {
     match event {
         Event::JobSubmitted(event) => Event::JobSubmitted(Submitted { at: when, ..event }),
         Event::JobPlanned(event) => Event::JobPlanned(Planned { at: when, ..event }),
-        Event::ChunkDone(event) => Event::ChunkDone(ChunkDone { at: when, started: when, ..event }),
         other => other,
     }
 }
 
-async fn eta(rig: &Rig, job: JobId) -> (u64, Option<Sla>) {
+async fn eta(rig: &Rig, job: JobId) -> (Eta, Option<Sla>) {
     wait_for("an ETA", LONG, || async {
         let live = rig.stored(job).await?.live;
-        Some((live.eta?.p50.get(), live.sla))
+        Some((live.eta?, live.sla))
     })
     .await
 }
@@ -247,9 +249,10 @@ async fn a_job_past_its_deadline_is_told_once() {
     rig.tell(job, &plan(0)).await;
     rig.tell(job, &planned(1)).await;
     wait_for("the alert", LONG, || async { (alerts(&rig.bus, job).await == [Sla::Missed]).then_some(()) }).await;
-    rig.tell(job, &Event::JobClosing(Closing { at: clock::now(), cause: Cause::Expired })).await;
+    rig.tell(job, &Event::JobClosing(Closing { at: clock::now(), cause: Cause::Expired, late: false, reason: None }))
+        .await;
     rig.tell(job, &archived(0)).await;
-    rig.tell(job, &Event::JobEnded(Ended { at: clock::now(), outcome: Outcome::Expired })).await;
+    rig.tell(job, &Event::JobEnded(Ended::of(clock::now(), Outcome::Expired))).await;
     let stored = rig.agrees(job).await;
     assert_eq!((stored.status.state, stored.live.sla), (State::Expired, Some(Sla::Missed)));
     assert_eq!(alerts(&rig.bus, job).await, [Sla::Missed]);

@@ -1,6 +1,6 @@
 //! A real nats-server, a projector on it, and jobs made of hand-written events.
 use domain::{
-    ChunkId, Event, JobId, Millis, Pool,
+    ChunkId, Event, JobId, Pool, Timestamp,
     event::{
         ChunkDone, ChunkPlan, Ended, Input, Outcome, OutputWritten, Planned, Priority, SegmentArchived, SegmentPlan,
         Submitted, Tally, Usage,
@@ -16,9 +16,10 @@ use jetbatch::{
     metrics::Metrics,
     projector,
     shared::Shared,
-    store::{self, Store},
+    troubles::Troubles,
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use store::Store;
 use testkit::{nats::Server, wait_for};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ use wire::{StoredStatus, bucket, envelope};
 pub const LONG: Duration = Duration::from_secs(30);
 const DAY_MS: u64 = 86_400_000;
 pub const CHUNK: u32 = 10;
+/// How long a chunk runs that tells how fast its pool is.
+pub const RUN_MS: u64 = 20_000;
 
 pub struct Rig {
     pub server: Server,
@@ -61,7 +64,9 @@ impl Rig {
         let store = Store::open(&store::Settings::local(dir.path())).unwrap();
         let mut config = Config::default();
         set(&mut config);
-        let shared = Shared { config: Arc::new(config), bus: bus.clone(), store, metrics: Arc::new(Metrics::new()) };
+        let metrics = Arc::new(Metrics::new());
+        let troubles = Troubles::open(&bus, &metrics, "test");
+        let shared = Shared { config: Arc::new(config), bus: bus.clone(), store, metrics, troubles };
         Self { server, bus, shared, _dir: dir }
     }
 
@@ -107,8 +112,12 @@ impl Rig {
             self.tell(job, &archived(segment)).await;
         }
         let file = Some(domain::event::File { path: format!("{job}/output.jsonl"), bytes: 1 });
-        self.tell(job, &Event::OutputWritten(OutputWritten { at: clock::now(), output: file, errors: None })).await;
-        self.tell(job, &Event::JobEnded(Ended { at: clock::now(), outcome: Outcome::Completed })).await;
+        self.tell(
+            job,
+            &Event::OutputWritten(OutputWritten { at: clock::now(), output: file, errors: None, losses: 0 }),
+        )
+        .await;
+        self.tell(job, &Event::JobEnded(Ended::of(clock::now(), Outcome::Completed))).await;
     }
 
     pub async fn whole(&self, job: JobId, segments: u32) {
@@ -171,13 +180,16 @@ pub fn within(window_ms: u64) -> Event {
         priority: Priority::Normal,
         trace: None,
         packing: Packing::default(),
-        retries: Default::default(),
+        policies: Default::default(),
         strict: false,
+        tenant: domain::Tenant::default(),
+        pools: Vec::new(),
     })
 }
 
 pub fn plan(segment: u32) -> Event {
-    let chunks = (0..10).map(|n| ChunkPlan { pool: 0, runs: vec![(n * CHUNK, CHUNK)], bytes: 100 }).collect();
+    let chunks =
+        (0..10).map(|n| ChunkPlan { pool: 0, runs: vec![(n * CHUNK, CHUNK)], bytes: 100, load: None }).collect();
     let requests = 10 * CHUNK;
     let first = u64::from(segment * requests);
     Event::SegmentPlanned(SegmentPlan {
@@ -209,12 +221,29 @@ pub fn tally(requests: u32) -> Tally {
 }
 
 pub fn done(segment: u32, index: u32) -> Event {
-    let at: Millis = clock::now();
+    let at: Timestamp = clock::now();
     let (chunk, worker) = (ChunkId::new(segment, index), "w".to_owned());
     Event::ChunkDone(ChunkDone { at, chunk, attempt: 1, delivered: 1, worker, started: at, tally: tally(CHUNK) })
 }
 
+/// The same of one that ran for so long.
+pub fn ran(segment: u32, index: u32, ms: u64) -> Event {
+    match done(segment, index) {
+        Event::ChunkDone(event) => {
+            Event::ChunkDone(ChunkDone { started: Timestamp::new(event.at.get() - ms), ..event })
+        }
+        other => other,
+    }
+}
+
 pub fn archived(segment: u32) -> Event {
     let tally = tally(10 * CHUNK);
-    Event::SegmentArchived(SegmentArchived { at: clock::now(), segment, tally, output_bytes: 10, error_bytes: 0 })
+    Event::SegmentArchived(SegmentArchived {
+        at: clock::now(),
+        segment,
+        tally,
+        output_bytes: 10,
+        error_bytes: 0,
+        losses: 0,
+    })
 }

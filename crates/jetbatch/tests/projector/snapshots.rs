@@ -1,12 +1,12 @@
 //! A start reads what came after the last snapshot; a log that a snapshot is ahead of is refused; a deleted job is gone.
-use crate::rig::{LONG, Rig, id};
-use domain::{Event, JobId, event::At, status::State};
+use crate::rig::{LONG, RUN_MS, Rig, id, ran};
+use domain::{Event, JobId, eta::Eta, event::At, status::State};
 use jetbatch::bus::Stream;
 use jetbatch::{
     clock,
     log::{Keep, Log, LogError},
+    paths,
     projector::{self, rebuild},
-    store::paths,
 };
 use std::fs;
 use testkit::wait_for;
@@ -68,11 +68,6 @@ async fn a_restart_reads_what_came_after_the_snapshot() {
     rig.end(active, 3).await;
     assert_eq!(rig.agrees(active).await.status.state, State::Completed);
     assert_eq!(rig.raw(ended).await, before, "not written again");
-    let metric = |name: &str, text: &str| {
-        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-        line.rsplit(' ').next().and_then(|value| value.parse::<u64>().ok()).unwrap_or(0)
-    };
-    let folded = |text: &str| metric("jetbatch_events_folded_total", text);
     let read = folded(&rig.shared.metrics.encode()) - folded(&metrics);
     assert_eq!(read, rig.bus.last_seq(stream::EVENTS).await.unwrap() - last, "what the second projector has read");
     let counted =
@@ -80,6 +75,50 @@ async fn a_restart_reads_what_came_after_the_snapshot() {
     wait_for("both jobs to be counted", LONG, counted).await;
     projector.stop().await;
     assert_eq!(rig.shared.store.list(paths::SNAPSHOTS).await.unwrap().len(), 2, "two are kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_learned_survives_a_restart() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let (ended, waits) = (id("ended"), id("waits"));
+    rig.plan(ended, 1).await;
+    for chunk in 0..10 {
+        rig.tell(ended, &ran(0, chunk, RUN_MS)).await;
+    }
+    rig.end(ended, 1).await;
+    rig.plan(waits, 2).await;
+    let before = left(&rig, waits).await;
+    projector.stop().await;
+
+    rig.bus.js().delete_stream("KV_status").await.unwrap();
+    let events = folded(&rig.shared.metrics.encode());
+    let projector = rig.project();
+    let after = left(&rig, waits).await;
+    assert_eq!(folded(&rig.shared.metrics.encode()), events, "the snapshot is all that it knows of");
+    for (before, after) in before.into_iter().zip(after) {
+        assert!(after > before * 0.8 && after < before * 1.25, "{before} {after}");
+    }
+    projector.stop().await;
+}
+
+/// ms from the submission to each end of the band.
+async fn left(rig: &Rig, job: JobId) -> [f64; 3] {
+    wait_for("an ETA", LONG, || async {
+        let stored = rig.stored(job).await?;
+        let Eta { p10, p50, p90 } = stored.live.eta?;
+        Some([p10, p50, p90].map(|at| at.since(stored.status.submitted_at) as f64))
+    })
+    .await
+}
+
+fn metric(name: &str, text: &str) -> u64 {
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+fn folded(text: &str) -> u64 {
+    metric("jetbatch_events_folded_total", text)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +148,7 @@ async fn a_broken_snapshot_is_passed_over() {
     let file = rig.shared.store.local_path(&path).unwrap();
     let whole = fs::read(&file).unwrap();
     let mut newer = whole.clone();
-    newer[7] += 1;
+    newer[7] = u8::MAX;
     let mut flipped = whole.clone();
     *flipped.last_mut().unwrap() ^= 1;
     for bytes in [&whole[..whole.len() / 2], &newer, &flipped, b"".as_slice()] {

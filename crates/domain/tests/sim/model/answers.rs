@@ -24,7 +24,12 @@ pub struct Line {
 impl Line {
     /// Two runs of a request need not give answers of one length.
     pub const fn bytes(self) -> u64 {
-        10 + (self.run % 7) as u64
+        let said = match self.said {
+            Said::Expired => 3,
+            Said::Cancelled => 5,
+            Said::Good | Said::Refused | Said::GivenUp(_) => 0,
+        };
+        10 + said + (self.run % 997) as u64
     }
 
     pub const fn is_error(self) -> bool {
@@ -52,8 +57,9 @@ pub enum Kind {
 /// The store.
 #[derive(Default)]
 pub struct Files {
-    pub parts: BTreeMap<(Number, u32, Kind), Vec<Line>>,
-    pub whole: BTreeMap<(Number, Kind), Vec<Line>>,
+    /// By the results that were known to be lost when they were written, the last number.
+    pub parts: BTreeMap<(Number, u32, Kind, u32), Vec<Line>>,
+    pub whole: BTreeMap<(Number, Kind, u32), Vec<Line>>,
 }
 
 pub fn bytes(lines: &[Line]) -> u64 {

@@ -1,14 +1,17 @@
-//! Clients: submissions, and orders for jobs that come late, twice and in any order.
+//! Clients: submissions, and commands for jobs that come late, twice and in any order.
 use super::{
+    appending::{Appending, Turn},
     env::{Env, Submit},
-    order::{Order, Turn},
     spec::Spec,
 };
-use domain::{decide::Command, event::Priority};
+use domain::{command::Command, event::Priority};
+
+/// Of cancels.
+const JUDGED_RARE: usize = 40;
 
 #[derive(Default)]
 pub struct Clients {
-    orders: Vec<Order>,
+    appending: Vec<Appending>,
 }
 
 impl Clients {
@@ -27,36 +30,51 @@ impl Clients {
         true
     }
 
-    pub fn order(&mut self, env: &mut Env) -> bool {
-        if env.specs.is_empty() || self.orders.len() >= 8 {
+    pub fn command(&mut self, env: &mut Env) -> bool {
+        if env.specs.is_empty() || self.appending.len() >= 8 {
             return false;
         }
         let job = env.pick(env.specs.len());
-        let (at, windows) = (env.at(), if env.faults { 3 } else { 1 });
+        let (at, windows) = (env.at(), if env.faults && !env.judged { 3 } else { 1 });
         let command = match env.pick(8) {
             0 => Command::Priority { at, priority: [Priority::Low, Priority::High][env.pick(2)] },
             1 | 2 => Command::Pause { at },
             3 | 4 => Command::Resume { at },
+            5 if env.judged => Command::Window { at, window_ms: 48 * 3_600_000 },
             5 => Command::Window { at, window_ms: [4_000_000, 900_000, 20_000][env.pick(windows)] },
+            6 if env.judged && env.pick(JUDGED_RARE) > 0 => Command::Resume { at },
             6 => Command::Cancel { at },
             _ => Command::Delete { at },
         };
-        env.tell(|| format!("client orders for job {job}: {command:?}"));
-        self.orders.push(Order::new(job, command));
+        env.tell(|| format!("client wants of job {job}: {command:?}"));
+        self.appending.push(Appending::new(job, command));
         true
     }
 
+    /// They know nothing of what they wanted.
+    pub fn crash(&mut self) {
+        self.appending.clear();
+    }
+
+    /// Wants the same of all that has not ended. False: there is nothing.
+    pub fn want(&mut self, env: &mut Env, command: &Command) -> bool {
+        let open = env.log.heads.iter().filter(|(_, head)| !head.folded.job.is_terminal());
+        self.appending.extend(open.map(|(job, _)| Appending::new(*job, command.clone())));
+        env.tell(|| format!("clients want of all that has not ended: {command:?}"));
+        !self.appending.is_empty()
+    }
+
     pub fn step(&mut self, env: &mut Env) -> bool {
-        if self.orders.is_empty() {
+        if self.appending.is_empty() {
             return false;
         }
-        let at = env.pick(self.orders.len());
-        let mut order = self.orders.swap_remove(at);
-        match order.step(env) {
-            Turn::More => self.orders.push(order),
-            Turn::Unknown => self.orders.push(Order::new(order.job, order.command)),
+        let at = env.pick(self.appending.len());
+        let mut appending = self.appending.swap_remove(at);
+        match appending.step(env) {
+            Turn::More => self.appending.push(appending),
+            Turn::Unknown => self.appending.push(appending.again()),
             // It may come again.
-            Turn::Done(_) if env.strikes(16) => self.orders.push(Order::new(order.job, order.command)),
+            Turn::Done(_) if env.strikes(16) => self.appending.push(appending.again()),
             Turn::Done(_) | Turn::Refused(_) => {}
         }
         true

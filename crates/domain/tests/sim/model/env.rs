@@ -1,6 +1,12 @@
 //! What the actors share: the clock, the streams, the store, chance, and what went wrong first.
-use super::{answers::Files, choices::Choices, log::Log, queue::Queue, spec::Spec};
-use domain::{ChunkId, JobId, Millis};
+use super::{
+    answers::Files,
+    choices::Choices,
+    log::Log,
+    queue::Queue,
+    spec::{POOLS, Spec},
+};
+use domain::{ChunkId, JobId, Timestamp, schedule::Moment};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A job by its number in the run.
@@ -25,6 +31,27 @@ pub enum Bug {
     NoSecondCleaning,
     /// Lifecycle events are appended without comparing.
     NoCompare,
+    /// Nobody is asked anything after a failure: whatever fails anywhere counts.
+    NoControl,
+    /// A scheduler that starts again sends to pools that are not configured any more.
+    OldPools,
+    /// What WORK refuses of one job is taken for a failure of all.
+    RefusalStopsAll,
+    /// A snapshot of events that the log has lost is read on from.
+    SnapshotAhead,
+    /// The archiver does not look whose requests a result answers.
+    StaleResultTaken,
+    /// A cancelled job waits for its files for ever.
+    NoAbandon,
+}
+
+/// What holds in a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Whether anything fails but poison.
+    pub faults: bool,
+    /// See [`super::world::Setup::judged`].
+    pub judged: bool,
 }
 
 /// What went wrong: which invariant, and where.
@@ -51,12 +78,23 @@ pub struct Env {
     pub work: Queue,
     /// The first result of a chunk, until its segment is archived.
     pub results: BTreeMap<(Number, ChunkId), super::answers::Answers>,
+    /// Results that were taken from under the archivers.
+    pub lost: BTreeSet<(Number, ChunkId)>,
     pub files: Files,
     pub specs: Vec<Spec>,
     pub choices: Choices,
     pub bug: Option<Bug>,
     /// Whether anything fails but poison.
     pub faults: bool,
+    pub judged: bool,
+    /// Pools that are configured.
+    pub pools: [bool; POOLS.len()],
+    /// Jobs of which WORK takes nothing.
+    pub refused: BTreeSet<Number>,
+    /// The store takes nothing until then.
+    pub store_until: u64,
+    /// The log has lost its end at some time.
+    pub is_cut: bool,
     /// Results stored after their job's end, of which nobody may hear any more. Known to stay until the archiver starts
     /// again.
     pub late: BTreeSet<(Number, ChunkId)>,
@@ -74,7 +112,7 @@ pub struct Submit {
 
 impl Bug {
     /// Those that show soon come first.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::NoSecondLook,
         Self::NoCompare,
         Self::TellBeforeStore,
@@ -83,22 +121,34 @@ impl Bug {
         Self::PurgeBeforeFact,
         Self::LateResultTaken,
         Self::NoSecondCleaning,
+        Self::NoControl,
+        Self::OldPools,
+        Self::RefusalStopsAll,
+        Self::SnapshotAhead,
+        Self::StaleResultTaken,
+        Self::NoAbandon,
     ];
 }
 
 impl Env {
-    pub fn new(choices: Choices, bug: Option<Bug>, faults: bool, traced: bool) -> Self {
+    pub fn new(choices: Choices, bug: Option<Bug>, rules: Rules, traced: bool) -> Self {
         Self {
             now: 1_000_000,
             log: Log::default(),
             submits: Vec::new(),
             work: Queue::default(),
             results: BTreeMap::new(),
+            lost: BTreeSet::new(),
             files: Files::default(),
             specs: Vec::new(),
             choices,
             bug,
-            faults,
+            faults: rules.faults,
+            judged: rules.judged,
+            pools: [true; POOLS.len()],
+            refused: BTreeSet::new(),
+            store_until: 0,
+            is_cut: false,
             late: BTreeSet::new(),
             wrong: None,
             trace: traced.then(Vec::new),
@@ -107,8 +157,8 @@ impl Env {
         }
     }
 
-    pub const fn at(&self) -> Millis {
-        Millis::new(self.now)
+    pub const fn at(&self) -> Timestamp {
+        Timestamp::new(self.now)
     }
 
     pub fn has(&self, bug: Bug) -> bool {
@@ -131,9 +181,18 @@ impl Env {
         [Link::Unheard, Link::Lost][self.choices.pick(2)]
     }
 
+    /// Whether the store takes what is written now.
+    pub const fn stores(&self) -> bool {
+        self.now >= self.store_until
+    }
+
     pub const fn nonce(&mut self) -> u32 {
         self.nonce += 1;
         self.nonce
+    }
+
+    pub const fn moment(&self) -> Moment {
+        Moment::new(self.now)
     }
 
     pub fn number(&self, id: JobId) -> Number {

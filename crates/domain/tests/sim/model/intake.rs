@@ -1,16 +1,11 @@
 //! An intake: a submission to facts, then the ack. A crash anywhere repeats it.
 use super::{
+    appending::{Appending, Turn},
     env::{Env, Number},
     log::{self, Id},
-    order::{Order, Turn},
     queue::ACK_WAIT_MS,
 };
-use domain::{
-    Event,
-    decide::{Command, Refusal},
-    event::Planned,
-    job::Phase,
-};
+use domain::{Event, command::Command, decide::Denied, event::Planned, job::Phase};
 
 #[derive(Default)]
 pub struct Intake(Option<Run>);
@@ -21,9 +16,9 @@ struct Run {
 }
 
 enum Stage {
-    Submit(Order),
+    Submit(Appending),
     Segment(usize),
-    Settle(Order),
+    Settle(Appending),
     Ack,
 }
 
@@ -47,18 +42,18 @@ fn take(env: &mut Env) -> Option<Run> {
     let submit = env.submits.iter_mut().find(|submit| submit.hidden <= now)?;
     submit.hidden = now + ACK_WAIT_MS;
     let job = submit.job;
-    let order = Order::new(job, Command::Submit(Box::new(env.specs[job].submitted.clone())));
-    Some(Run { job, stage: Stage::Submit(order) })
+    let appending = Appending::new(job, Command::Submit(Box::new(env.specs[job].submitted.clone())));
+    Some(Run { job, stage: Stage::Submit(appending) })
 }
 
 /// None: done, or given back.
 fn next(env: &mut Env, run: &mut Run) -> Option<Stage> {
     let job = run.job;
     match std::mem::replace(&mut run.stage, Stage::Ack) {
-        Stage::Submit(mut order) => match order.step(env) {
-            Turn::More => Some(Stage::Submit(order)),
+        Stage::Submit(mut appending) => match appending.step(env) {
+            Turn::More => Some(Stage::Submit(appending)),
             Turn::Done(_) => Some(Stage::Segment(0)),
-            Turn::Refused(Refusal::Exists) => {
+            Turn::Refused(Denied::Exists) => {
                 let is_new = env.log.job(job).is_some_and(|f| f.job.phase == Phase::Validating);
                 Some(if is_new { Stage::Segment(0) } else { Stage::Ack })
             }
@@ -66,8 +61,8 @@ fn next(env: &mut Env, run: &mut Run) -> Option<Stage> {
             Turn::Unknown => None,
         },
         Stage::Segment(at) => segment(env, job, at),
-        Stage::Settle(mut order) => match order.step(env) {
-            Turn::More => Some(Stage::Settle(order)),
+        Stage::Settle(mut appending) => match appending.step(env) {
+            Turn::More => Some(Stage::Settle(appending)),
             Turn::Done(_) | Turn::Refused(_) => Some(Stage::Ack),
             Turn::Unknown => None,
         },
@@ -101,5 +96,5 @@ fn segment(env: &mut Env, job: Number, at: usize) -> Option<Stage> {
             warnings: vec![],
         })
     };
-    Some(Stage::Settle(Order::new(job, command)))
+    Some(Stage::Settle(Appending::new(job, command)))
 }

@@ -1,6 +1,6 @@
 //! EVENTS: lifecycle events by compare-and-set, facts by message id within a window, and folds of it.
 use super::env::{Bug, Env, Link, Number};
-use domain::{ChunkId, Event, Job, Millis};
+use domain::{ChunkId, Event, Job, Timestamp, execute::Known};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,16 +10,19 @@ pub struct Entry {
     pub job: Number,
     pub event: Event,
     pub at: u64,
+    /// What a lifecycle event says in its header.
+    wanted: Option<bool>,
 }
 
 /// What names a fact's message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Id {
     Plan(u32),
-    Done(ChunkId),
+    Done(ChunkId, u32),
+    Lost(ChunkId, u32),
     Failed(ChunkId, u32),
-    Archived(u32),
-    Written,
+    Archived(u32, u32),
+    Written(u32),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -66,7 +69,21 @@ impl Log {
         self.ids.clear();
     }
 
-    fn push(&mut self, job: Number, event: Event, now: u64) -> u64 {
+    /// What comes after so many events is lost, and the server knows no ids of it.
+    pub fn cut(&mut self, kept: usize, now: u64) {
+        let entries = std::mem::take(&mut self.entries);
+        self.heads.clear();
+        for Entry { job, event, at, wanted } in entries.into_iter().take(kept) {
+            self.push(job, event, at, wanted);
+        }
+        let last = self.entries.last().map_or(0, |entry| entry.at);
+        self.ids.retain(|_, at| *at < last);
+        // Who looked before could not know.
+        self.heads.values_mut().for_each(|head| head.unwanted = head.unwanted.map(|_| now));
+        self.touched.clear();
+    }
+
+    fn push(&mut self, job: Number, event: Event, now: u64, wanted: Option<bool>) -> u64 {
         let seq = self.entries.len() as u64 + 1;
         match self.heads.get_mut(&job) {
             Some(head) => {
@@ -82,13 +99,21 @@ impl Log {
                 }
             }
         }
-        self.entries.push(Entry { job, event, at: now });
+        if let (Some(wanted), Some(head)) = (wanted, self.heads.get_mut(&job)) {
+            head.lifecycle.push((seq, event.name()));
+            head.wanted = wanted;
+        }
+        self.entries.push(Entry { job, event, at: now, wanted });
         self.touched.push(job);
         seq
     }
 }
 
 impl Folded {
+    pub const fn known(&self) -> Known<'_> {
+        Known { job: &self.job, lifecycle_seq: self.lifecycle }
+    }
+
     pub fn fold(&mut self, event: &Event, seq: u64) {
         self.job.evolve(event);
         if event.is_lifecycle() {
@@ -111,11 +136,7 @@ pub fn append(env: &mut Env, job: Number, event: Event, expected: u64, wanted: b
         return if next.is_some_and(|(_, name)| *name == event.name()) { Append::Stored } else { Append::Conflict };
     }
     let (name, now) = (event.name(), env.now);
-    let seq = env.log.push(job, event, now);
-    if let Some(head) = env.log.heads.get_mut(&job) {
-        head.lifecycle.push((seq, name));
-        head.wanted = wanted;
-    }
+    let seq = env.log.push(job, event, now, Some(wanted));
     env.tell(|| format!("log {seq}: job {job} {name}"));
     if link == Link::Unheard { Append::Unknown } else { Append::Stored }
 }
@@ -130,7 +151,7 @@ pub fn fact(env: &mut Env, job: Number, event: Event, id: Id) -> bool {
     let known = env.log.ids.get(&(job, id)).is_some_and(|at| now < at + WINDOW_MS);
     if !known {
         env.log.ids.insert((job, id), now);
-        let seq = env.log.push(job, event, now);
+        let seq = env.log.push(job, event, now, None);
         env.tell(|| format!("log {seq}: job {job} {name} {id:?}"));
     }
     link == Link::Fine
@@ -179,6 +200,6 @@ impl Fold {
     }
 }
 
-pub const fn millis(ms: u64) -> Millis {
-    Millis::new(ms)
+pub const fn millis(ms: u64) -> Timestamp {
+    Timestamp::new(ms)
 }

@@ -2,17 +2,18 @@
 //! of its own. Every decision is the core's; the orders of steps are those of the rooms. All chance comes from one
 //! seeded stream of small numbers, so that a failure is replayed, and shrunk by leaving numbers out.
 pub mod answers;
+mod appending;
 mod archiver;
 mod check;
 pub mod choices;
 mod client;
 pub mod env;
+mod faults;
 mod intake;
 #[path = "../../lifecycle/table.rs"]
 #[allow(dead_code)]
 mod lifecycle;
 mod log;
-mod order;
 mod projector;
 mod queue;
 mod scheduler;

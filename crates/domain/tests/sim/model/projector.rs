@@ -14,10 +14,20 @@ impl Projector {
     }
 
     pub fn save(&mut self, env: &mut Env) {
-        match rmp_serde::to_vec(&self.fold) {
+        match rmp_serde::to_vec_named(&self.fold) {
             Ok(bytes) => self.snapshot = Some(bytes),
             Err(error) => env.wrong("a snapshot can be written", || error.to_string()),
         }
+    }
+
+    /// The log ends there now. It ends, too, and starts again; a snapshot that knows more is deleted.
+    pub fn cut(&mut self, kept: usize) {
+        let of = |bytes: &[u8]| rmp_serde::from_slice::<Fold>(bytes).ok();
+        let fold = self.snapshot.as_deref().and_then(of).filter(|fold| fold.seq <= kept);
+        if fold.is_none() {
+            self.snapshot = None;
+        }
+        self.fold = fold.unwrap_or_default();
     }
 
     /// Goes on from its snapshot, or from the beginning.

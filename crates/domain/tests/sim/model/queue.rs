@@ -68,11 +68,25 @@ impl Queue {
     }
 }
 
-/// False: the publisher does not know whether it is stored.
-pub fn publish(env: &mut Env, work: Work, id: Id) -> bool {
+/// What a publisher hears of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    Taken,
+    /// It may be stored or not.
+    Nothing,
+    Refused,
+}
+
+pub fn publish(env: &mut Env, work: Work, id: Id) -> Heard {
+    let is_there = env.pools[work.pool];
+    env.expect(is_there, "nothing is sent to a pool that is gone", || format!("job {} chunk {}", work.job, work.chunk));
+    if env.refused.contains(&work.job) {
+        env.tell(|| format!("WORK refuses job {} chunk {}", work.job, work.chunk));
+        return Heard::Refused;
+    }
     let link = env.link();
     if link == Link::Lost {
-        return false;
+        return Heard::Nothing;
     }
     let now = env.now;
     if env.work.ids.get(&id).is_none_or(|at| now >= at + WINDOW_MS) {
@@ -80,5 +94,5 @@ pub fn publish(env: &mut Env, work: Work, id: Id) -> bool {
         env.work.push(work);
         env.tell(|| format!("WORK takes job {} chunk {} attempt {} ({}.{})", id.0, id.1, id.2, id.3, id.4));
     }
-    link == Link::Fine
+    if link == Link::Fine { Heard::Taken } else { Heard::Nothing }
 }

@@ -1,14 +1,15 @@
 //! A scheduler's room around the core's: its own fold, which may lag; one effect a step. It forgets all in a crash.
 use super::{
-    env::Env,
+    appending::{Appending, Turn},
+    env::{Bug, Env},
     log::{Fold, millis},
-    order::{Order, Turn},
-    queue::{self, Work},
+    queue::{self, Heard, Work},
     spec::{POOLS, pool},
 };
 use domain::{
-    Job, JobId, Millis,
-    job::{Chunk, Phase},
+    Job, JobId, Timestamp,
+    command::Command,
+    job::Chunk,
     schedule::{self, Effect, Folded, Held, Input, Jobs, Moment, Now, Send},
 };
 use std::collections::VecDeque;
@@ -28,18 +29,10 @@ pub struct Scheduler {
 }
 
 enum Op {
-    Append(Box<Order>, JobId),
+    Append(Box<Appending>, JobId),
     Withdraw(JobId),
     Send(Send),
     DeadLetter(JobId, u64),
-}
-
-impl Default for Scheduler {
-    fn default() -> Self {
-        let core = schedule::Scheduler::new((0..POOLS.len()).map(pool).collect(), AHEAD_S);
-        let (fold, ops) = Default::default();
-        Self { core, fold, open: false, held: None, ops, reconcile: 0 }
-    }
 }
 
 impl Jobs for Fold {
@@ -57,18 +50,26 @@ const fn now(env: &Env) -> Now {
 }
 
 impl Scheduler {
-    pub fn crash(&mut self) {
-        *self = Self::default();
+    pub fn new(pools: [bool; POOLS.len()]) -> Self {
+        let pools = (0..POOLS.len()).filter(|at| pools[*at]).map(pool).collect();
+        let core = schedule::Scheduler::new(pools, AHEAD_S);
+        let (fold, ops) = Default::default();
+        Self { core, fold, open: false, held: None, ops, reconcile: 0 }
+    }
+
+    /// It starts again with the pools that are configured then.
+    pub fn crash(&mut self, env: &Env) {
+        *self = Self::new(if env.has(Bug::OldPools) { [true; POOLS.len()] } else { env.pools });
     }
 
     /// When something is to be looked at that no event tells of.
     pub fn due(&self, now: u64) -> Option<u64> {
         let reconcile = (!self.core.is_idle()).then_some(self.reconcile);
-        let jobs = self.fold.jobs.values().map(|folded| &folded.job);
-        let retries = jobs.clone().filter(|job| job.is_wanted()).filter_map(|job| job.next_retry(millis(now)));
-        let deadlines = jobs.filter(|job| !matches!(job.phase, Phase::Closing(_))).map(|job| job.deadline);
-        let times = retries.chain(deadlines).map(Millis::get);
-        times.chain(reconcile).chain(self.core.rest().map(Moment::get)).filter(|at| *at > now).min()
+        let due = schedule::next_due(self.fold.jobs(), millis(now)).map(Timestamp::get);
+        let patience = self.core.is_patient().then_some(now + 1_000);
+        let asides = self.core.asides().map(Moment::get);
+        let due = due.into_iter().chain(reconcile).chain(patience).chain(asides);
+        due.chain(self.core.rest().map(Moment::get)).filter(|at| *at > now).min()
     }
 
     pub fn step(&mut self, env: &mut Env) -> bool {
@@ -83,6 +84,7 @@ impl Scheduler {
         if let Some((held, _)) = self.held.take_if(|(_, until)| self.fold.seq >= *until) {
             let lost = self.core.reconcile(&self.fold, &held).lost;
             env.tell(|| format!("a scheduler looks at WORK, and misses {lost} chunks"));
+            self.gone(env, &held);
             return true;
         }
         if self.held.is_some() {
@@ -109,16 +111,18 @@ impl Scheduler {
 
     /// What is to be done by the fold as it stands. Nothing is folded until it is done.
     fn act(&mut self, env: &mut Env) -> bool {
+        self.core.input(&self.fold, Input::Tried, now(env));
         for effect in self.core.outstanding(&self.fold, now(env)) {
             let op = match effect {
                 Effect::DeadLetter { job, until, .. } => Op::DeadLetter(job, until),
                 Effect::Withdraw(job) => Op::Withdraw(job),
                 Effect::Send(send) => Op::Send(send),
+                Effect::Append(_, Command::Abandon { .. }) if env.has(Bug::NoAbandon) => continue,
                 Effect::Append(job, command) => {
                     let number = env.number(job);
-                    let (order, turn) = Order::known(number, command, &self.fold.jobs[&number]);
+                    let (appending, turn) = Appending::known(number, command, &self.fold.jobs[&number]);
                     match turn {
-                        Turn::More => Op::Append(Box::new(order), job),
+                        Turn::More => Op::Append(Box::new(appending), job),
                         Turn::Done(_) | Turn::Refused(_) | Turn::Unknown => continue,
                     }
                 }
@@ -128,9 +132,21 @@ impl Scheduler {
         !self.ops.is_empty()
     }
 
+    /// What waits for a pool that is not configured is told of.
+    fn gone(&self, env: &mut Env, held: &Held) {
+        let told: Vec<_> = self.core.unknown_pools().cloned().collect();
+        let gone = (0..POOLS.len()).filter(|at| !env.pools[*at]).map(pool);
+        for pool in gone.filter(|pool| !told.contains(pool)).collect::<Vec<_>>() {
+            let waits =
+                |job: &&Job| job.sendable(&pool, held.at).any(|(chunk, _)| !held.chunks.contains_key(&(job.id, chunk)));
+            let waiting = self.fold.jobs().find(waits).map(|job| job.id);
+            env.expect(waiting.is_none(), "a job whose pool is gone is told of", || format!("job {waiting:?}"));
+        }
+    }
+
     fn carry_out(&mut self, env: &mut Env, op: Op) {
         let heard = match op {
-            Op::Append(order, job) => self.append(env, order, job),
+            Op::Append(appending, job) => self.append(env, appending, job),
             Op::Withdraw(job) => {
                 let number = env.number(job);
                 env.tell(|| format!("WORK is purged of job {number}"));
@@ -148,10 +164,10 @@ impl Scheduler {
         }
     }
 
-    fn append(&mut self, env: &mut Env, mut order: Box<Order>, job: JobId) -> Option<Input<'static>> {
-        match order.step(env) {
+    fn append(&mut self, env: &mut Env, mut appending: Box<Appending>, job: JobId) -> Option<Input<'static>> {
+        match appending.step(env) {
             Turn::More => {
-                self.ops.push_front(Op::Append(order, job));
+                self.ops.push_front(Op::Append(appending, job));
                 None
             }
             Turn::Done(true) => Some(Input::Appended(job)),
@@ -164,7 +180,11 @@ impl Scheduler {
         let Some(work) = self.work(env, send) else { return };
         let epoch = self.fold.jobs[&work.job].job.epoch;
         let id = (work.job, work.chunk, work.attempt, epoch, send.generation);
-        let heard = if queue::publish(env, work, id) { Input::Sent(send) } else { Input::Failed };
+        let heard = match queue::publish(env, work, id) {
+            Heard::Taken => Input::Sent(send),
+            Heard::Refused if !env.has(Bug::RefusalStopsAll) => Input::Unreadable(send.job),
+            Heard::Nothing | Heard::Refused => Input::Failed,
+        };
         if matches!(heard, Input::Failed) {
             self.ops.clear();
         }

@@ -9,16 +9,51 @@ use super::{
 use domain::{
     Event,
     event::{ChunkDone, ChunkFailed, FaultClass, Tally, Usage},
+    health::{ASKS, Pauses, Record, Seen, Takes},
     limits::DELIVERIES_MAX,
+    schedule::{Moment, Now},
 };
 
 /// A look at the job that is older is taken again before its chunk begins.
 const LOOK_AGE_MAX: u64 = 50;
 const PLACES: usize = 2;
 
+const PAUSES: Pauses = Pauses { first_ms: 1_000, longest_ms: 60_000 };
+
+/// What is wrong with it, whatever it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Temper {
+    Good,
+    /// It fails with everything, at once.
+    Broken,
+    /// It fails with every second request, by chance.
+    Flapping,
+    /// It takes chunks, and fails with them after a long time.
+    BlackHole,
+    /// Its process ends with whatever it is asked, and is started again.
+    Dying,
+}
+
+impl Temper {
+    pub const ALL: [Self; 5] = [Self::Good, Self::Broken, Self::Flapping, Self::BlackHole, Self::Dying];
+
+    /// Whether a good request fails there.
+    fn fails(self, env: &mut Env) -> bool {
+        match self {
+            Self::Good => false,
+            Self::Broken | Self::BlackHole | Self::Dying => true,
+            Self::Flapping => env.pick(2) == 1,
+        }
+    }
+}
+
 pub struct Worker {
     pub number: usize,
     pub pool: usize,
+    pub temper: Temper,
+    /// Its engine was asked something before it took anything.
+    asked: bool,
+    record: Record,
     runs: Vec<Run>,
 }
 
@@ -51,26 +86,77 @@ enum Next {
 }
 
 impl Worker {
-    pub const fn new(number: usize, pool: usize) -> Self {
-        Self { number, pool, runs: Vec::new() }
+    pub fn new(number: usize, pool: usize) -> Self {
+        let record = Record::new(PAUSES, millis(0));
+        Self { number, pool, temper: Temper::Good, asked: false, record, runs: Vec::new() }
     }
 
+    /// Another process takes its place on the same machine.
     pub fn crash(&mut self) {
-        self.runs.clear();
+        *self = Self { temper: self.temper, ..Self::new(self.number, self.pool) };
     }
 
-    /// When one of its runs ends.
+    /// When one of its runs ends, or its engine is to be asked again.
     pub fn ends(&self) -> impl Iterator<Item = u64> + '_ {
-        self.runs.iter().filter_map(|run| match &run.stage {
+        let runs = self.runs.iter().filter_map(|run| match &run.stage {
             Stage::Running { until, .. } => Some(*until),
             _ => None,
-        })
+        });
+        runs.chain(self.record.probe().map(Moment::get))
+    }
+
+    /// Asks its engine again, where that is due.
+    pub fn probe(&mut self, env: &mut Env) -> bool {
+        let is_due = self.record.probe().is_some_and(|at| at <= env.moment());
+        if is_due {
+            self.control(env);
+        }
+        is_due
+    }
+
+    /// False: its process ended with it.
+    fn control(&mut self, env: &mut Env) -> bool {
+        if self.temper == Temper::Dying {
+            env.tell(|| format!("worker {} dies", self.number));
+            self.crash();
+            return false;
+        }
+        let failed = (0..ASKS).any(|_| self.temper.fails(env));
+        self.note(env, if failed { Seen::Failed("no".into()) } else { Seen::Passed });
+        true
+    }
+
+    /// What is in the hands of a worker that is found to be bad goes back, but for what has failed there.
+    fn note(&mut self, env: &mut Env, seen: Seen) {
+        let now = Now { at: env.at(), moment: env.moment() };
+        if let Some(news) = self.record.note(seen, now) {
+            env.tell(|| format!("worker {}: {news:?}", self.number));
+        }
+        if self.record.hands_back() {
+            for run in &mut self.runs {
+                if matches!(run.stage, Stage::Look | Stage::Find | Stage::Place | Stage::Running { .. }) {
+                    run.stage = Stage::Fail(FaultClass::HandedBack);
+                }
+            }
+        }
     }
 
     /// Takes a chunk, if it may.
     pub fn take(&mut self, env: &mut Env) -> bool {
+        if !env.pools[self.pool] {
+            return false;
+        }
+        if !self.asked {
+            self.asked = self.control(env);
+            return true;
+        }
         let count = env.work.ready(self.pool, env.now).count();
-        if self.runs.len() > PLACES || count == 0 {
+        let most = match self.record.takes() {
+            Takes::Nothing => 0,
+            Takes::One => 1,
+            Takes::All => PLACES + 1,
+        };
+        if self.runs.len() >= most || count == 0 {
             return false;
         }
         let nth = if env.faults { env.pick(count) } else { 0 };
@@ -101,7 +187,7 @@ impl Worker {
                 return false;
             }
             Next::Over => drop(self.runs.remove(at)),
-            Next::EngineDied => self.engine_died(env),
+            Next::EngineDied => self.engine_died(env, at),
             Next::Killed => {
                 env.tell(|| format!("worker {} is killed by a request", self.number));
                 self.crash();
@@ -110,10 +196,11 @@ impl Worker {
         true
     }
 
-    fn engine_died(&mut self, env: &mut Env) {
+    /// With what it held, and nothing that had not begun.
+    fn engine_died(&mut self, env: &mut Env, at: usize) {
         env.tell(|| format!("the engine of worker {} dies", self.number));
-        for run in &mut self.runs {
-            if matches!(run.stage, Stage::Running { .. } | Stage::Look) {
+        for (place, run) in self.runs.iter_mut().enumerate() {
+            if place == at || matches!(run.stage, Stage::Running { .. }) {
                 run.stage = Stage::Fail(FaultClass::EngineDied);
             }
         }
@@ -176,7 +263,11 @@ impl Worker {
         let since = env.log.heads.get(&job).and_then(|head| head.unwanted);
         let late = since.is_some_and(|since| env.now - since > LOOK_AGE_MAX);
         env.expect(!late, "no chunk begins after a cancel or a pause", || format!("job {job} chunk {}", work.chunk));
-        let until = env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)];
+        let until = match self.temper {
+            Temper::Good | Temper::Flapping => env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)],
+            Temper::Broken | Temper::Dying => env.now + 1,
+            Temper::BlackHole => env.now + 60_000,
+        };
         Stage::Running { started: env.now, until, run: env.nonce() }
     }
 
@@ -193,12 +284,13 @@ impl Worker {
             return if is_wanted { Next::Wait(stage) } else { Next::To(Stage::Ack) };
         }
         let work = &self.runs[at].work;
-        match answer(env, work, run) {
+        match answer(env, work, run, self.temper) {
             Err(Ruin::Killed) => Next::Killed,
             Err(Ruin::Fault(FaultClass::EngineDied)) => Next::EngineDied,
             Err(Ruin::Fault(class)) => Next::To(Stage::Fail(class)),
             Ok((lines, tally)) => {
                 let (worker, attempt) = (self.number, work.attempt);
+                self.note(env, Seen::Done);
                 let answers = Answers { worker, attempt, run, started, tally, lines };
                 Next::To(if env.has(Bug::TellBeforeStore) { Stage::Tell(answers) } else { Stage::Store(answers) })
             }
@@ -231,13 +323,14 @@ impl Worker {
         let done = ChunkDone {
             at: env.at(),
             chunk: work.chunk,
-            attempt: answers.attempt,
+            attempt: answers.attempt.max(work.attempt),
             delivered: work.delivered,
             worker: answers.worker.to_string(),
             started: millis(answers.started),
             tally: answers.tally,
         };
-        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk));
+        let attempt = done.attempt;
+        let is_told = log::fact(env, work.job, Event::ChunkDone(done), Id::Done(work.chunk, attempt));
         Next::To(match is_told {
             true if env.has(Bug::TellBeforeStore) => Stage::Store(answers),
             true => Stage::Ack,
@@ -245,10 +338,15 @@ impl Worker {
         })
     }
 
-    fn fail(&self, env: &mut Env, at: usize, class: FaultClass) -> Next {
+    fn fail(&mut self, env: &mut Env, at: usize, class: FaultClass) -> Next {
+        let is_asked = class.is_doubtful() && !self.record.hands_back() && !env.has(Bug::NoControl);
+        if is_asked && !self.control(env) {
+            return Next::Killed;
+        }
         let work = &self.runs[at].work;
-        let (worker, reason) = (self.number.to_string(), String::new());
-        let failed = ChunkFailed { at: env.at(), chunk: work.chunk, attempt: work.attempt, worker, class, reason };
+        let (worker, reason, trust) = (self.number.to_string(), String::new(), Some(self.record.trust()));
+        let failed =
+            ChunkFailed { at: env.at(), chunk: work.chunk, attempt: work.attempt, worker, class, reason, trust };
         env.tell(|| format!("job {} chunk {} fails: {}", work.job, work.chunk, class.as_str()));
         let id = Id::Failed(work.chunk, work.attempt);
         if log::fact(env, work.job, Event::ChunkFailed(failed), id) {
@@ -260,15 +358,25 @@ impl Worker {
     }
 }
 
+/// What all fails of on a bad worker.
+const BAD: [FaultClass; 4] =
+    [FaultClass::Internal, FaultClass::OutOfMemory, FaultClass::Timeout, FaultClass::EngineDied];
+
 enum Ruin {
     Fault(FaultClass),
     Killed,
 }
 
 /// What the engine makes of a chunk: the first fault ends the run.
-fn answer(env: &mut Env, work: &Work, run: u32) -> Result<(Vec<Line>, Tally), Ruin> {
-    if env.strikes(10) {
+fn answer(env: &mut Env, work: &Work, run: u32, temper: Temper) -> Result<(Vec<Line>, Tally), Ruin> {
+    if !env.judged && env.strikes(10) {
         return Err(Ruin::Fault(FaultClass::ALL[2 + env.pick(FaultClass::ALL.len() - 2)]));
+    }
+    if temper == Temper::Dying {
+        return Err(Ruin::Killed);
+    }
+    if work.numbers.iter().any(|_| temper.fails(env)) {
+        return Err(Ruin::Fault(BAD[env.pick(BAD.len())]));
     }
     let spec = &env.specs[work.job];
     let mut lines = Vec::with_capacity(work.numbers.len());

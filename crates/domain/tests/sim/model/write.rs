@@ -6,15 +6,15 @@ use super::{
 };
 use domain::{
     ChunkId, Event, Job,
+    archive::{Piece, is_in_place},
     event::{Cause, File, OutputWritten, SegmentArchived, Tally},
     job::{Chunk, Phase, Segment},
+    loss::Told,
 };
 use std::collections::BTreeMap;
 
-/// A segment of a job, or (none) its output.
-pub type Piece = (Number, Option<u32>);
-
 pub struct Task {
+    pub number: Number,
     pub piece: Piece,
     /// The job as it stood when the piece was begun.
     job: Job,
@@ -26,7 +26,8 @@ enum Stage {
     Output(Vec<Line>, Tally),
     Errors(Vec<Line>, Tally, u64),
     Fact(SegmentArchived),
-    Purge,
+    /// Of a segment that lies in its place.
+    Facts(SegmentArchived),
     Compose,
     Whole(Vec<Line>, Vec<Line>),
     Written(u64, u64),
@@ -40,11 +41,9 @@ pub enum Now {
 }
 
 impl Task {
-    pub fn new(piece: Piece, job: &Job) -> Self {
-        let open = piece.1.and_then(|number| Some((number, job.open.get(&number)?.clone())));
-        let job = Job { open: open.into_iter().collect(), ..job.clone_head() };
-        let stage = if piece.1.is_some() { Stage::Read(BTreeMap::new()) } else { Stage::Compose };
-        Self { piece, job, stage }
+    pub fn new(number: Number, piece: Piece, job: &Job) -> Self {
+        let stage = if piece.segment.is_some() { Stage::Read(BTreeMap::new()) } else { Stage::Compose };
+        Self { number, piece, job: piece.of(job), stage }
     }
 
     pub fn step(&mut self, env: &mut Env) -> Now {
@@ -60,47 +59,56 @@ impl Task {
     }
 
     fn next(&self, env: &mut Env, stage: Stage) -> Result<Option<Stage>, ()> {
-        let job = self.piece.0;
+        let job = self.number;
+        if !env.stores() && !matches!(stage, Stage::Read(_)) {
+            return Err(());
+        }
         Ok(Some(match stage {
-            Stage::Read(read) => self.read(env, read)?,
+            Stage::Read(read) => self.read(env, read).map_err(|()| self.lost(env))?,
             Stage::Output(lines, tally) => {
                 let (errors, output): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.is_error());
                 let bytes = bytes(&output);
+                if is_in_place(&self.job) {
+                    return Ok(Some(self.in_place(env, output, errors, tally)));
+                }
                 self.part(env, Kind::Output, output);
                 Stage::Errors(errors, tally, bytes)
             }
             Stage::Errors(errors, tally, output_bytes) => {
-                let (error_bytes, segment) = (bytes(&errors), self.piece.1.unwrap_or(0));
+                let (error_bytes, segment) = (bytes(&errors), self.piece.segment.unwrap_or(0));
                 self.part(env, Kind::Errors, errors);
-                let fact = SegmentArchived { at: env.at(), segment, tally, output_bytes, error_bytes };
+                let losses = self.job.losses_of(segment);
+                let fact = SegmentArchived { at: env.at(), segment, tally, output_bytes, error_bytes, losses };
                 if env.has(Bug::PurgeBeforeFact) {
                     purge(env, job, segment);
                 }
                 Stage::Fact(fact)
             }
-            Stage::Fact(fact) => {
-                let id = Id::Archived(fact.segment);
+            Stage::Facts(fact) => {
+                let (id, written) =
+                    (Id::Archived(fact.segment, fact.losses), Stage::Written(fact.output_bytes, fact.error_bytes));
                 if !log::fact(env, job, Event::SegmentArchived(fact), id) {
                     return Err(());
                 }
-                Stage::Purge
+                written
             }
-            Stage::Purge => {
-                purge(env, job, self.piece.1.unwrap_or(0));
-                return Ok(None);
+            Stage::Fact(fact) => {
+                let id = Id::Archived(fact.segment, fact.losses);
+                return if log::fact(env, job, Event::SegmentArchived(fact), id) { Ok(None) } else { Err(()) };
             }
             Stage::Compose => self.compose(env)?,
             Stage::Whole(output, errors) => {
                 let sizes = (bytes(&output), bytes(&errors));
-                env.files.whole.insert((job, Kind::Output), output);
-                env.files.whole.insert((job, Kind::Errors), errors);
+                env.files.whole.insert((job, Kind::Output, self.losses()), output);
+                env.files.whole.insert((job, Kind::Errors, self.losses()), errors);
                 Stage::Written(sizes.0, sizes.1)
             }
             Stage::Written(output, errors) => {
                 let file = |bytes: u64, path: &str| (bytes > 0).then(|| File { path: path.into(), bytes });
                 let (output, errors) = (file(output, "output"), file(errors, "errors"));
-                let written = OutputWritten { at: env.at(), output, errors };
-                return if log::fact(env, job, Event::OutputWritten(written), Id::Written) {
+                let losses = self.losses();
+                let written = OutputWritten { at: env.at(), output, errors, losses };
+                return if log::fact(env, job, Event::OutputWritten(written), Id::Written(losses)) {
                     Ok(None)
                 } else {
                     Err(())
@@ -118,15 +126,44 @@ impl Task {
         let answers = match self.job.chunk(id) {
             Some(Chunk::GivenUp(class)) => Err(Said::GivenUp(class)),
             Some(Chunk::Unanswered) => Err(closing(&self.job).ok_or(())?),
-            Some(Chunk::Done | Chunk::Split) => Ok(env.results.get(&(self.piece.0, id)).cloned().ok_or(())?),
+            Some(Chunk::Done | Chunk::Split) => {
+                let found = env.results.get(&(self.number, id));
+                Ok(found.filter(|answers| is_of(env, segment, index, answers)).cloned().ok_or(())?)
+            }
             Some(Chunk::Owed { .. }) | None => return Err(()),
         };
         read.insert(index, answers);
         Ok(Stage::Read(read))
     }
 
+    /// What the log says is done and RESULTS does not hold is owed again, unless the segment is archived by now.
+    fn lost(&self, env: &mut Env) {
+        let Some(segment) = self.job.open.values().next() else { return };
+        // Who ended it took its results away, too.
+        if env.log.job(self.number).is_none_or(|folded| folded.job.is_terminal()) {
+            return;
+        }
+        let mut told = Told::of(segment.plan.segment);
+        env.log.entries.iter().filter(|entry| entry.job == self.number).for_each(|entry| told.note(&entry.event));
+        let done = segment.chunks.iter().zip(0..).filter(|(chunk, _)| **chunk == Chunk::Done);
+        for (_, index) in done {
+            let chunk = ChunkId::new(segment.plan.segment, index);
+            let key = (self.number, chunk);
+            if !env.results.get(&key).is_some_and(|answers| is_of(env, segment, index, answers)) {
+                env.results.remove(&key);
+            }
+            let found = env.results.get(&key).map(|answers| answers.tally);
+            let Some(lost) = told.lost(index, found, env.at()) else { continue };
+            log::fact(env, self.number, Event::ChunkLost(lost), Id::Lost(chunk, lost.attempt));
+            if !env.is_cut && !env.lost.contains(&(self.number, chunk)) {
+                env.wrong("no result is lost by nobody's fault", || format!("job {} chunk {chunk}", self.number));
+            }
+        }
+    }
+
     fn part(&self, env: &mut Env, kind: Kind, lines: Vec<Line>) {
-        let key = (self.piece.0, self.piece.1.unwrap_or(0), kind);
+        let segment = self.piece.segment.unwrap_or(0);
+        let key = (self.number, segment, kind, self.job.losses_of(segment));
         env.tell(|| format!("an archiver writes a part: job {} segment {} {kind:?}", key.0, key.1));
         if lines.is_empty() {
             env.files.parts.remove(&key);
@@ -135,14 +172,36 @@ impl Task {
         }
     }
 
+    fn losses(&self) -> u32 {
+        self.job.losses()
+    }
+
+    /// A small job's lines go to its files at once.
+    fn in_place(&self, env: &mut Env, output: Vec<Line>, errors: Vec<Line>, tally: Tally) -> Stage {
+        let (output_bytes, error_bytes) = (bytes(&output), bytes(&errors));
+        env.files.whole.insert((self.number, Kind::Output, self.losses()), output);
+        env.files.whole.insert((self.number, Kind::Errors, self.losses()), errors);
+        let segment = self.piece.segment.unwrap_or(0);
+        let losses = self.job.losses_of(segment);
+        Stage::Facts(SegmentArchived { at: env.at(), segment, tally, output_bytes, error_bytes, losses })
+    }
+
+    /// The files are there where the segment was written in their place, or the log has lost that they were.
     fn compose(&self, env: &Env) -> Result<Stage, ()> {
-        let output = self.parts(env, Kind::Output, self.job.output_bytes)?;
-        Ok(Stage::Whole(output, self.parts(env, Kind::Errors, self.job.error_bytes)?))
+        let Job { output_bytes, error_bytes, .. } = self.job;
+        let parts = (self.parts(env, Kind::Output, output_bytes), self.parts(env, Kind::Errors, error_bytes));
+        if let (Ok(output), Ok(errors)) = parts {
+            return Ok(Stage::Whole(output, errors));
+        }
+        let held = |kind| env.files.whole.get(&(self.number, kind, self.losses())).map(|lines| bytes(lines));
+        let are_there = (held(Kind::Output), held(Kind::Errors)) == (Some(output_bytes), Some(error_bytes));
+        if are_there { Ok(Stage::Written(output_bytes, error_bytes)) } else { Err(()) }
     }
 
     fn parts(&self, env: &Env, kind: Kind, held: u64) -> Result<Vec<Line>, ()> {
         let segments = 0..self.job.segments();
-        let parts = segments.filter_map(|segment| env.files.parts.get(&(self.piece.0, segment, kind)));
+        let parts = segments
+            .filter_map(|segment| env.files.parts.get(&(self.number, segment, kind, self.job.losses_of(segment))));
         let lines: Vec<Line> = parts.flatten().copied().collect();
         if bytes(&lines) == held { Ok(lines) } else { Err(()) }
     }
@@ -157,6 +216,13 @@ fn chunks<'a>(env: &Env, segment: &'a Segment) -> Box<dyn Iterator<Item = u32> +
         return Box::new(0..segment.plan.chunks.len() as u32);
     }
     Box::new(segment.whole().map(|(index, _)| index))
+}
+
+/// Whether a result is of the chunk's own requests.
+fn is_of(env: &Env, segment: &Segment, index: u32, answers: &Answers) -> bool {
+    let number = |place: usize| answers.lines.get(place).map(|line| line.number);
+    let plan = &segment.plan;
+    env.has(Bug::StaleResultTaken) || plan.chunks[index as usize].is_answered_by(plan.first, number)
 }
 
 /// The lines in input order, each chunk's in its places.

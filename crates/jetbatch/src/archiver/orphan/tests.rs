@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::paths;
+use crate::paths;
 use domain::{
     Event,
     event::{At, Input, Planned, Rejected, SegmentPlan, Submitted},
@@ -7,10 +7,10 @@ use domain::{
 };
 use std::collections::HashMap;
 
-const NOW: Millis = Millis::new(1_000_000);
+const NOW: Timestamp = Timestamp::new(1_000_000);
 const AGE: Age = Age::Ms(1_000);
-const OLD: Millis = Millis::new(999_000);
-const YOUNG: Millis = Millis::new(999_001);
+const OLD: Timestamp = Timestamp::new(999_000);
+const YOUNG: Timestamp = Timestamp::new(999_001);
 
 #[derive(Default)]
 struct Scene {
@@ -23,8 +23,8 @@ fn job(name: &str) -> JobId {
     JobId::keyed("t", name)
 }
 
-fn upload(n: u128) -> Uuid {
-    Uuid::from_u128(n)
+fn upload(n: u128) -> UploadRef {
+    UploadRef { tenant: domain::Tenant::default(), id: Uuid::from_u128(n) }
 }
 
 fn named(n: u128) -> Input {
@@ -33,7 +33,7 @@ fn named(n: u128) -> Input {
 
 fn submitted(input: Input) -> Event {
     Event::JobSubmitted(Submitted {
-        at: Millis::new(1),
+        at: Timestamp::new(1),
         fingerprint: String::new(),
         input,
         model: None,
@@ -43,8 +43,10 @@ fn submitted(input: Input) -> Event {
         priority: Default::default(),
         trace: None,
         packing: Packing::default(),
-        retries: Default::default(),
+        policies: Default::default(),
         strict: false,
+        tenant: domain::Tenant::default(),
+        pools: Vec::new(),
     })
 }
 
@@ -160,7 +162,7 @@ fn an_upload_goes_with_the_last_job_that_names_it() {
 #[test]
 fn never_keeps_what_no_job_took() {
     let mut scene = Scene::default();
-    scene.found.uploads.insert(upload(1), Millis::new(0));
+    scene.found.uploads.insert(upload(1), Timestamp::new(0));
     assert_eq!(scene.orphans(Age::Never), []);
     scene.tell("a", [submitted(named(1)), deleted()]);
     assert_eq!(scene.orphans(Age::Never), [Chore::Upload(upload(1))]);

@@ -7,7 +7,7 @@ use crate::cli::{
     text,
     watch::{Pace, follow, verdict},
 };
-use crate::{clock, config::Config};
+use crate::{clock, config::PoolConfig};
 use api::{Job, Time};
 use bytes::Bytes;
 use clap::Args;
@@ -64,7 +64,7 @@ struct Report {
     requests: usize,
     cpus: usize,
     rounds: Vec<Round>,
-    /// The median over the rounds of tokens/s through jetbatch over tokens/s of mistral.rs alone.
+    /// The median over the rounds of tokens/s through jetbatch over tokens/s of the engine alone.
     median_ratio: f64,
 }
 
@@ -76,11 +76,11 @@ struct Round {
 }
 
 pub async fn bench(args: Bench) -> Result<(), Error> {
-    let (spec, requests) = subject(&args)?;
+    let (pool, requests) = subject(&args)?;
     let scratch = Scratch::new(args.scratch.as_deref())?;
     let (file, calls) = input(&requests, &args, scratch.path())?;
-    let alone = engine::bare(&spec).await.map_err(Error::failed)?;
-    let mut local = Local::start(scratch.path(), POOL, spec).await?;
+    let alone = Bare::load(&pool.engine).await.map_err(Error::failed)?;
+    let mut local = Local::serve(scratch.path(), POOL, pool).await?;
     let outcome = rounds(&alone, &mut local, &file, &calls, &args).await;
     let stopped = local.stop().await;
     super::print(args.json, &outcome?)?;
@@ -88,18 +88,19 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
 }
 
 /// What is measured: how to run it, and its requests.
-fn subject(args: &Bench) -> Result<(Spec, PathBuf), Error> {
-    let Some(config) = &args.config else {
-        let sample = Sample::find(args.model_dir.as_deref(), true)?;
-        let spec = Spec::folder(sample.model.to_string_lossy());
-        return Ok((slotted(spec, args.slots), args.input.clone().unwrap_or(sample.file)));
+fn subject(args: &Bench) -> Result<(PoolConfig, PathBuf), Error> {
+    let (pool, input) = match &args.config {
+        Some(config) => (super::only_pool(config)?, args.input.clone()),
+        None => {
+            let sample = Sample::find(args.model_dir.as_deref(), true)?;
+            let spec = Spec::folder(sample.model.to_string_lossy());
+            (PoolConfig::of(spec), Some(args.input.clone().unwrap_or(sample.file)))
+        }
     };
-    let config = Config::load(Some(config)).map_err(Error::failed)?;
-    let mut pools = config.pools.into_values();
-    let (Some(pool), None, Some(input)) = (pools.next(), pools.next(), args.input.clone()) else {
-        return Err(Error::Failed("the configuration must hold exactly one pool".to_owned()));
-    };
-    Ok((slotted(pool.engine, args.slots), input))
+    let input = input.ok_or_else(|| Error::Failed("--config needs --input".to_owned()))?;
+    let engine = slotted(pool.engine.clone(), args.slots);
+    // The requests name the pool's model or none.
+    Ok((PoolConfig { engine, models: Vec::new(), ..pool }, input))
 }
 
 fn slotted(spec: Spec, slots: Option<usize>) -> Spec {
@@ -129,7 +130,7 @@ fn median(rounds: &[Round]) -> f64 {
     ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Tokens a second of mistral.rs alone.
+/// Tokens a second of the engine alone.
 async fn directly(alone: &Bare, calls: &[Bytes]) -> Result<f64, Error> {
     let (begun, rest) = (Instant::now(), Mutex::new(calls.iter()));
     let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -145,7 +146,7 @@ async fn directly(alone: &Bare, calls: &[Bytes]) -> Result<f64, Error> {
 }
 
 /// Tokens a second of a whole job: from the first byte of its upload to its end, when its output file lies there.
-async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
+pub(super) async fn through(local: &mut Local, file: &Path) -> Result<f64, Error> {
     let client = local.client.clone();
     let begun = clock::now();
     let job = local.beside(async {
@@ -190,7 +191,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = text::count(self.requests as u64);
         writeln!(f, "{requests} requests a turn, {} CPUs; completion tokens/s", self.cpus)?;
-        let heading = ["round", "mistral.rs alone", "through jetbatch", "ratio"].map(str::to_owned).to_vec();
+        let heading = ["round", "the engine alone", "through jetbatch", "ratio"].map(str::to_owned).to_vec();
         let rows = self.rounds.iter().enumerate().map(|(i, round)| {
             let ratio = format!("{:.3}", round.jetbatch / round.alone);
             vec![(i + 1).to_string(), text::rate(round.alone), text::rate(round.jetbatch), ratio]

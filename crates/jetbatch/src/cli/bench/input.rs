@@ -29,7 +29,8 @@ pub fn words(number: u64) -> String {
     format!("question {number:010}: ")
 }
 
-fn line(number: u64, bytes: usize) -> String {
+/// The n-th request, with the line's end.
+pub fn line(number: u64, bytes: usize) -> String {
     let mut text = format!(
         r#"{{"custom_id":"{}","method":"POST","url":"{}","body":{{"model":"{POOL}","messages":[{{"role":"user","content":"{}"#,
         custom_id(number),

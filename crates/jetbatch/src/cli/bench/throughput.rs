@@ -115,7 +115,7 @@ async fn measure(local: &mut Local, file: &Path, requests: u64, bytes: u64, is_q
     meter.clear();
     let job = job?;
     verdict(&job)?;
-    local.beside(verify(&client, job.id, requests)).await?;
+    local.beside(verify(&client, job.id, 0..requests)).await?;
     let memory =
         Memory { jetbatch: process::peak(), nats_server: local.server_pid().and_then(process::peak_of), since_upload };
     let status_delay = local.beside(delay::read(&client)).await?;

@@ -4,7 +4,7 @@ use crate::cli::{client::Client, error::Error};
 use api::Route;
 use domain::JobId;
 use serde::Deserialize;
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// The n-th line must answer the n-th request. So nothing is kept, whatever the size, and a line that is lost,
 /// doubled or misplaced is found where it happens.
@@ -48,14 +48,14 @@ struct Message<'a> {
     content: Cow<'a, str>,
 }
 
-/// Fails unless the job's output is `requests` right lines in input order.
-pub async fn verify(client: &Client, id: JobId, requests: u64) -> Result<(), Error> {
+/// Fails unless the job's output is the right lines of these requests in input order.
+pub async fn verify(client: &Client, id: JobId, requests: Range<u64>) -> Result<(), Error> {
     let mut response = client.file(id, Route::Results).await?;
-    let mut verify = Verify::default();
+    let mut verify = Verify { next: requests.start, ..Verify::default() };
     while let Some(piece) = client.piece(&mut response).await? {
         verify.push(&piece).map_err(Error::Failed)?;
     }
-    verify.end(requests).map_err(Error::Failed)
+    verify.end(requests.end).map_err(Error::Failed)
 }
 
 impl Verify {
@@ -87,10 +87,10 @@ impl Verify {
         if is_right { Ok(()) } else { Err(format!("output line {number} has not the answer of '{want}'")) }
     }
 
-    fn end(self, requests: u64) -> Result<(), String> {
-        match (self.next == requests, self.rest.is_empty()) {
+    fn end(self, end: u64) -> Result<(), String> {
+        match (self.next == end, self.rest.is_empty()) {
             (true, true) => Ok(()),
-            (false, _) => Err(format!("the output has {} lines for {requests} requests", self.next)),
+            (false, _) => Err(format!("the output goes up to request {} and not to {end}", self.next)),
             (true, false) => Err("the output goes on after its last line".to_owned()),
         }
     }

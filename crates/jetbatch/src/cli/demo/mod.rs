@@ -2,7 +2,7 @@
 mod check;
 mod sample;
 
-use super::{error::Error, job::rates, local::Local, meter::Meter, out, run::publish, text, watch::verdict};
+use super::{error::Error, job::rates, local::Local, meter::Meter, out, serve::publish, text, watch::verdict};
 use crate::{
     bus::{self, server},
     telemetry,

@@ -4,9 +4,9 @@ mod page;
 mod view;
 
 use super::{
-    error::{Answer, Refusal},
+    app::App,
+    error::{Answer, Rejection},
     limits,
-    state::AppState,
     submit::{self, Offer},
     upload,
 };
@@ -17,30 +17,30 @@ use crate::{
 use api::{DeadDropped, DeadPage, ErrorCode};
 use axum::{
     Json,
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery},
     http::StatusCode,
     response::IntoResponse,
 };
 use bytes::Bytes;
-use domain::{JobId, Millis, Pool, submission::Submission};
+use domain::{JobId, Pool, Tenant, Timestamp, submission::Submission};
 use futures::{StreamExt, TryStreamExt, stream};
 use page::Query;
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 use tokio::time::timeout;
 use wire::{DeadChunk, Filter, Subject, envelope, stream::DEAD};
 
 pub struct Entry {
     seq: u64,
-    at: Millis,
+    at: Timestamp,
     pool: Pool,
     dead: DeadChunk,
 }
 
 /// `GET /dead`.
-pub async fn many(State(app): State<Arc<AppState>>, RawQuery(text): RawQuery) -> Answer {
+pub async fn many(app: App, RawQuery(text): RawQuery) -> Answer {
     let query = Query::parse(text.as_deref())?;
     let _place = app.download_place()?;
-    let mut seqs = within(query.find(&app.shared.bus)).await?;
+    let mut seqs = within(query.find(&app.shared.bus, app.tenant())).await?;
     let has_more = seqs.len() > query.limit;
     seqs.truncate(query.limit);
     let next = seqs.last().copied().filter(|_| has_more);
@@ -52,7 +52,7 @@ pub async fn many(State(app): State<Arc<AppState>>, RawQuery(text): RawQuery) ->
 }
 
 /// `GET /dead/{seq}`.
-pub async fn one(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
+pub async fn one(app: App, Path(id): Path<String>) -> Answer {
     let _place = app.download_place()?;
     let entry = entry(&app, &id).await?;
     let lines = entry.lines(&app).await?;
@@ -60,14 +60,14 @@ pub async fn one(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> An
 }
 
 /// `POST /dead/{seq}/replay`: its requests as a job of their own. The entry stays until it is dropped.
-pub async fn replay(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
+pub async fn replay(app: App, Path(id): Path<String>) -> Answer {
     let entry = entry(&app, &id).await?;
     let offer = entry.offer(&app).await?;
     submit::put(&app, None, offer).await
 }
 
 /// `DELETE /dead/{seq}`.
-pub async fn remove(State(app): State<Arc<AppState>>, Path(id): Path<String>) -> Answer {
+pub async fn remove(app: App, Path(id): Path<String>) -> Answer {
     let Entry { seq, pool, dead, .. } = entry(&app, &id).await?;
     let bus = &app.shared.bus;
     within(bus.delete(DEAD, seq)).await?;
@@ -81,7 +81,7 @@ pub async fn remove(State(app): State<Arc<AppState>>, Path(id): Path<String>) ->
 
 impl Entry {
     /// Its requests, also where they lie in parts.
-    async fn lines(&self, app: &AppState) -> Result<Bytes, Refusal> {
+    async fn lines(&self, app: &App) -> Result<Bytes, Rejection> {
         let dead = &self.dead;
         if dead.parts == 0 {
             return Ok(dead.lines.clone());
@@ -96,10 +96,10 @@ impl Entry {
 
     /// By way of the store, so that the lines stay as they were written. The id follows from the entry: replayed twice,
     /// it is one job.
-    async fn offer(&self, app: &AppState) -> Result<Offer, Refusal> {
+    async fn offer(&self, app: &App) -> Result<Offer, Rejection> {
         let (lines, dead) = (self.lines(app).await?, &self.dead);
         if lines.is_empty() {
-            return Err(Refusal::conflict(format!("entry {} holds no request: the input was gone", self.seq)));
+            return Err(Rejection::conflict(format!("entry {} holds no request: the input was gone", self.seq)));
         }
         let fingerprint = blake3::hash(&lines).to_hex().to_string();
         let file = upload::receive(app, stream::iter([Ok::<_, Infallible>(lines)])).await?;
@@ -115,20 +115,26 @@ impl Entry {
     }
 }
 
-async fn entry(app: &AppState, id: &str) -> Result<Entry, Refusal> {
+async fn entry(app: &App, id: &str) -> Result<Entry, Rejection> {
     let seq = seq(id)?;
     find(app, seq).await?.ok_or_else(|| gone(seq))
 }
 
-async fn find(app: &AppState, seq: u64) -> Result<Option<Entry>, Refusal> {
-    Ok(within(app.shared.bus.at(DEAD, seq)).await?.and_then(|raw| read(&raw)))
+async fn find(app: &App, seq: u64) -> Result<Option<Entry>, Rejection> {
+    let raw = within(app.shared.bus.at(DEAD, seq)).await?;
+    Ok(raw.filter(|raw| is_of(raw, app.tenant())).and_then(|raw| read(&raw)))
+}
+
+/// Whether an entry is a tenant's. One that says it in a way that is not known is nobody's.
+fn is_of(raw: &Raw, tenant: Tenant) -> bool {
+    wire::owner::tenant(|name| raw.header(name)) == Ok(tenant)
 }
 
 /// None: a part of another entry, or what this version cannot read.
 fn read(raw: &Raw) -> Option<Entry> {
     let Ok(Subject::Dead { pool, .. }) = raw.subject.parse() else { return None };
     match envelope::decode("dead chunk", &raw.payload) {
-        Ok(dead) => Some(Entry { seq: raw.seq, at: Millis::new(raw.time_ms), pool, dead }),
+        Ok(dead) => Some(Entry { seq: raw.seq, at: Timestamp::new(raw.time_ms), pool, dead }),
         Err(error) => {
             tracing::warn!(seq = raw.seq, %error, "an entry of DEAD cannot be read; it may be of a newer jetbatch");
             None
@@ -136,19 +142,19 @@ fn read(raw: &Raw) -> Option<Entry> {
     }
 }
 
-fn seq(text: &str) -> Result<u64, Refusal> {
+fn seq(text: &str) -> Result<u64, Rejection> {
     let seq = text.parse().ok().filter(|seq| *seq > 0);
-    seq.ok_or_else(|| Refusal::invalid("an entry's id is its number in GET /dead, such as 17").param("id"))
+    seq.ok_or_else(|| Rejection::invalid("an entry's id is its number in GET /dead, such as 17").param("id"))
 }
 
-fn gone(seq: u64) -> Refusal {
-    Refusal::new(ErrorCode::DeadNotFound, format!("there is no entry {seq} in DEAD"))
+fn gone(seq: u64) -> Rejection {
+    Rejection::new(ErrorCode::DeadNotFound, format!("there is no entry {seq} in DEAD"))
 }
 
-async fn within<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Refusal> {
+async fn within<T>(read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Rejection> {
     let done = timeout(limits::STATUS_WITHIN, read).await;
-    done.map_err(|_| Refusal::unavailable("DEAD does not answer"))?.map_err(|error| {
+    done.map_err(|_| Rejection::unavailable("DEAD does not answer"))?.map_err(|error| {
         tracing::warn!(%error, "DEAD could not be read");
-        Refusal::unavailable("what was given up cannot be read now")
+        Rejection::unavailable("what was given up cannot be read now")
     })
 }

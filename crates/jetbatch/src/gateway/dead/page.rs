@@ -2,9 +2,9 @@
 //! its end in windows, each larger than the one before it, without the payloads.
 use crate::{
     bus::{Bus, ReadError},
-    gateway::{error::Refusal, fields::clipped, jobs, limits},
+    gateway::{error::Rejection, fields::clipped, jobs, limits},
 };
-use domain::{JobId, Pool, event::FaultClass};
+use domain::{JobId, Pool, Tenant, event::FaultClass};
 use std::{ops::Range, str::FromStr};
 use url::form_urlencoded;
 use wire::{Filter, stream::DEAD};
@@ -23,10 +23,10 @@ pub struct Query {
 }
 
 impl Query {
-    pub fn parse(text: Option<&str>) -> Result<Self, Refusal> {
+    pub fn parse(text: Option<&str>) -> Result<Self, Rejection> {
         let mut query = Self { limit: limits::PAGE_JOBS_DEFAULT, ..Self::default() };
         for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
-            let wrong = |message: String| Refusal::invalid(message).param(clipped(&name));
+            let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
             match &*name {
                 "pool" => query.pool = Some(value.parse().map_err(|e: domain::id::Invalid| wrong(e.to_string()))?),
                 "reason" => query.reason = Some(class(&value).map_err(wrong)?),
@@ -44,14 +44,14 @@ impl Query {
     }
 
     /// The sequences of its entries, newest first: one more than asked for, if there are more.
-    pub async fn find(&self, bus: &Bus) -> Result<Vec<u64>, ReadError> {
+    pub async fn find(&self, bus: &Bus, tenant: Tenant) -> Result<Vec<u64>, ReadError> {
         let filter = Filter::Dead { pool: self.pool.clone(), reason: self.reason, job: self.job };
         let state = bus.state(DEAD).await?;
         let (mut end, mut width) = (state.last_seq.saturating_add(1).min(self.after.unwrap_or(u64::MAX)), WINDOW_MIN);
         let mut found = Vec::new();
         while end > state.first_seq && found.len() <= self.limit {
             let start = end.saturating_sub(width).max(state.first_seq);
-            found.extend(window(bus, &filter, start..end).await?.into_iter().rev());
+            found.extend(window(bus, &filter, start..end, tenant).await?.into_iter().rev());
             (end, width) = (start, (4 * width).min(WINDOW_MAX));
         }
         found.truncate(self.limit + 1);
@@ -59,13 +59,13 @@ impl Query {
     }
 }
 
-async fn window(bus: &Bus, filter: &Filter, range: Range<u64>) -> Result<Vec<u64>, ReadError> {
+async fn window(bus: &Bus, filter: &Filter, range: Range<u64>, tenant: Tenant) -> Result<Vec<u64>, ReadError> {
     let mut reader = bus.heads(DEAD, filter, range.start).await?;
     let mut seqs = Vec::new();
     while !reader.caught_up() {
-        match reader.next().await?.seq {
-            seq if range.contains(&seq) => seqs.push(seq),
-            _ => break,
+        match reader.next().await? {
+            raw if !range.contains(&raw.seq) => break,
+            raw => seqs.extend(super::is_of(&raw, tenant).then_some(raw.seq)),
         }
     }
     Ok(seqs)

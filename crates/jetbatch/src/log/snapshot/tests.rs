@@ -112,6 +112,23 @@ fn every_place_of_a_real_log_will_do() {
     }
 }
 
+/// Who does not know whose a job is would show it to all.
+#[test]
+fn a_snapshot_with_a_tenants_job_is_of_a_version_of_its_own() {
+    let mut log = log();
+    let encode = |log: &[(JobId, Event)]| {
+        let mut jobs = Jobs::new();
+        apply(&mut jobs, log, 0, false);
+        (image(&jobs, log.len()).encode().unwrap(), jobs)
+    };
+    assert_eq!(encode(&log).0[MAGIC.len()..MAGIC.len() + 2], COMMON.to_be_bytes());
+    let begin = log.iter_mut().find_map(|(_, event)| if let Event::JobSubmitted(it) = event { Some(it) } else { None });
+    begin.unwrap().tenant = "blue".parse().unwrap();
+    let (bytes, jobs) = encode(&log);
+    assert_eq!(bytes[MAGIC.len()..MAGIC.len() + 2], VERSION.to_be_bytes());
+    assert_eq!(Snapshot::decode("x", &bytes).unwrap().jobs, jobs);
+}
+
 /// Where this fails, count [`VERSION`] up, and write the file anew with `GOLDEN=write`: a snapshot of the old kind must
 /// not pass for one of the new kind.
 #[test]

@@ -1,6 +1,6 @@
 //! The entries of one segment: one read of its input, and one pass over its failures.
 use super::{Error, Found};
-use crate::{bus::PublishError, scheduler::lines::Lines, shared::Shared};
+use crate::{bus::PublishError, scheduler::lines::SegmentLines, shared::Shared};
 use bytes::Bytes;
 use domain::{
     Job, Pool,
@@ -9,7 +9,7 @@ use domain::{
 };
 use futures::future::try_join_all;
 use std::collections::HashMap;
-use wire::{DeadChunk, Message, Subject, envelope, parts};
+use wire::{DeadChunk, Message, Owner, Subject, envelope, parts};
 
 /// Failures that an entry tells of, the last ones: a chunk whose workers are lost over and over has more.
 const HISTORY_MAX: usize = 100;
@@ -21,7 +21,7 @@ const ENTRIES_AT_ONCE: usize = 16;
 pub async fn tell(shared: &Shared, job: &Job, found: &Found) -> Result<(), Error> {
     let number = found.failures[0].chunk.segment;
     let (Some(segment), Some(planned)) = (job.open.get(&number), &job.planned) else { return Ok(()) };
-    let lines = Lines::read(&shared.store, &planned.input, &segment.plan).await?;
+    let lines = SegmentLines::read(&shared.store, &planned.input, &segment.plan).await?;
     let histories = histories(segment, found);
     let entry = |&at: &usize| {
         let failed = &found.failures[at];
@@ -76,20 +76,21 @@ async fn publish(
         lines,
         parts: 0,
     };
-    store(shared, dead, segment.plan.pools[usize::from(plan.pool)].clone()).await
+    let owner = Owner { tenant: job.submitted.tenant, pools: job.submitted.pools.clone() };
+    store(shared, dead, segment.plan.pools[usize::from(plan.pool)].clone(), &owner).await
 }
 
 /// A request is kept whole, or it could not be replayed: one too large for the entry goes before it, in parts.
-async fn store(shared: &Shared, mut dead: DeadChunk, pool: Pool) -> Result<(), PublishError> {
+async fn store(shared: &Shared, mut dead: DeadChunk, pool: Pool, owner: &Owner) -> Result<(), PublishError> {
     let (job, chunk, reason) = (dead.job, dead.chunk, dead.class);
     let id = format!("{job}:{chunk}:dead");
     let subject = |part| Subject::DeadPart { pool: pool.clone(), reason, job, chunk, part };
-    for (part, number) in parts::cut(&mut dead.lines, subject).into_iter().zip(0..) {
+    for (part, number) in parts::cut(&mut dead.lines, shared.bus.room(), subject).into_iter().zip(0..) {
         shared.bus.publish(part.id(format!("{id}:{number}"))).await?;
         dead.parts = number + 1;
     }
     let subject = Subject::Dead { pool, reason, job, chunk };
-    shared.bus.publish(Message::new(subject, envelope::encode(&dead)).id(id)).await?;
+    shared.bus.publish(owner.put(Message::new(subject, envelope::encode(&dead))).id(id)).await?;
     Ok(())
 }
 

@@ -1,0 +1,210 @@
+//! How long each job takes, from the most urgent on: a pool's workers do what more urgent jobs owe first.
+use super::{
+    View,
+    due::{Sum, load},
+    entry::Entry,
+    lengths::Guess,
+    speed::Cost,
+    stat::largest,
+};
+use crate::{Job, Pool, Timestamp, job::Chunk, load::Kind};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// The least doubt there is about any forecast.
+const DOUBT_MIN: f64 = 0.03;
+/// Of what is left, so much is left at least, however long nothing was heard.
+const LEFT_MIN: f64 = 0.3;
+const LEFT_MS_MIN: f64 = 200.0;
+
+/// One pool, and the work of its workers up to the job that is looked at.
+pub struct Lane<'a> {
+    view: &'a View,
+    cost: Option<Cost>,
+    workers: f64,
+    /// Worker time, ms, and its variance.
+    ahead: f64,
+    var: f64,
+    guesses: HashMap<(Kind, u64), Guess>,
+}
+
+/// A forecast before the band is laid around it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Raw {
+    /// The pool that is done last.
+    pub pool: Pool,
+    /// Remaining, ms.
+    pub ms: f64,
+    /// Standard deviation of its logarithm.
+    pub doubt: f64,
+    /// What the work alone comes to, but for what the last chunks take longer, ms; and how long the longest of them runs.
+    pub plain: f64,
+    pub longest: f64,
+    /// The logarithm by which a token cost more lately than in the last hours.
+    pub lately: f64,
+    /// The part of that which was counted on.
+    pub lasting: f64,
+    /// Until its first chunk runs, ms: what is more urgent goes first. Of now, and not kept.
+    #[serde(skip)]
+    pub before: f64,
+    pub basis: Basis,
+}
+
+/// What it rests on: where one of these changes, the forecast may, too.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Basis {
+    pub workers: f64,
+    /// Worker time for an answer token, ms.
+    pub pace: f64,
+    /// Answer tokens of the whole job in that pool, those that are there included.
+    pub tokens: f64,
+}
+
+/// What a job owes to one pool, in worker time.
+struct Part {
+    ms: f64,
+    var: f64,
+    tokens: f64,
+    chunks: f64,
+}
+
+/// A job's end, ms.
+struct Tail {
+    /// Worker time of what is begun and not done, now and at the end, for each worker.
+    begun: f64,
+    /// How long the longest of the last chunks runs among others, and how unsure that is.
+    longest: f64,
+    off: f64,
+}
+
+impl<'a> Lane<'a> {
+    /// `workers` who would run a chunk that is sent now.
+    pub fn new(view: &'a View, workers: u64) -> Self {
+        let (workers, cost) = (workers as f64, view.speed.cost(view.run_ms()));
+        Self { view, cost, workers, ahead: 0.0, var: 0.0, guesses: HashMap::new() }
+    }
+
+    /// None: nobody knows.
+    fn job(
+        &mut self,
+        pool: &Pool,
+        job: &Job,
+        entry: &Entry,
+        kinds: &BTreeMap<Kind, Sum>,
+        now: Timestamp,
+    ) -> Option<Raw> {
+        let cost = self.cost.filter(|_| self.workers > 0.0)?;
+        let part = self.part(pool, entry, kinds, cost);
+        let before = self.ahead;
+        (self.ahead, self.var) = (self.ahead + part.ms, self.var + part.var);
+        let tail = self.tail(pool, job, entry, &part, cost);
+        let workers = if before > 0.0 { self.workers } else { self.workers.min(part.chunks) };
+        let plain = self.ahead / workers - tail.begun;
+        let (end, end_var) = self.view.end();
+        // What a token cost lately lasts for a while: how far, the pool's jobs have told.
+        let lasting = cost.lately * self.view.lasts(progress(job));
+        let whole = (plain + end * tail.longest).max(LEFT_MIN * self.ahead / workers);
+        let ms = self.left(whole * lasting.exp(), now);
+        let rests = entry.rests.since(now) as f64;
+        let ms = if rests > 0.0 { ms.max(rests + self.view.run_ms()) } else { ms };
+        let work = self.var / (workers * ms).powi(2);
+        let off = (tail.off.powi(2) + tail.longest.powi(2) * end_var) / ms.powi(2);
+        let doubt = work + cost.doubt + cost.noise * 1_000.0 / self.ahead.max(1_000.0) + off;
+        let basis =
+            Basis { workers: self.workers, pace: cost.answer * lasting.exp(), tokens: entry.seen(pool) + part.tokens };
+        // It takes no longer than it may: what is not done by its deadline, nobody waits for.
+        let most = before.max(job.deadline.since(now) as f64 * self.workers);
+        self.ahead = self.ahead.min(most);
+        Some(Raw {
+            pool: pool.clone(),
+            ms,
+            doubt: doubt.sqrt().clamp(DOUBT_MIN, 1.5),
+            plain,
+            longest: tail.longest,
+            lately: cost.lately,
+            lasting,
+            before: before / self.workers,
+            basis,
+        })
+    }
+
+    fn part(&mut self, pool: &Pool, entry: &Entry, kinds: &BTreeMap<Kind, Sum>, cost: Cost) -> Part {
+        let lengths = &self.view.lengths;
+        let factor = entry.factor(pool, lengths, self.view.between());
+        let mut part = Part { ms: 0.0, var: 0.0, tokens: 0.0, chunks: 0.0 };
+        let (mut answers, mut unsure) = (0.0, 0.0);
+        for (kind, sum) in kinds {
+            let guess = self.guess(*kind, sum);
+            let tokens = guess.mean * factor.by * sum.requests as f64;
+            let (answer, prompt) = (cost.answer * tokens, cost.prompt * sum.prompt_bytes as f64 * lengths.per_byte());
+            part.ms += answer + prompt;
+            part.tokens += tokens;
+            part.chunks += sum.chunks as f64;
+            part.var += answer.powi(2) * guess.spread / sum.chunks.max(1) as f64;
+            answers += answer;
+            unsure += answer * guess.doubt.sqrt();
+        }
+        part.var += answers.powi(2) * factor.doubt + unsure.powi(2);
+        part
+    }
+
+    /// The same caps a request give the same guess.
+    fn guess(&mut self, kind: Kind, sum: &Sum) -> Guess {
+        let caps = if sum.uncapped > 0 { 0 } else { sum.caps / sum.requests.max(1) };
+        *self.guesses.entry((kind, caps)).or_insert_with(|| self.view.lengths.guess(kind, sum))
+    }
+
+    /// What runs now is half done, and so is what runs when the last chunk begins; from then on nobody fills the places that
+    /// become free, and the longest of the last chunks is waited for.
+    fn tail(&mut self, pool: &Pool, job: &Job, entry: &Entry, part: &Part, cost: Cost) -> Tail {
+        let run = self.view.run_ms();
+        let Some((kind, sum)) = last(job, pool) else { return Tail { begun: run, longest: run, off: 0.0 } };
+        let lengths = &self.view.lengths;
+        let factor = entry.factor(pool, lengths, self.view.between()).by;
+        let prompt = cost.prompt * sum.prompt_bytes as f64 * lengths.per_byte() / sum.requests.max(1) as f64;
+        let (mean, var) = self.view.pace(cost.answer * self.guess(kind, &sum).mean * factor + prompt);
+        let one = (part.ms / part.chunks.max(1.0)).max(1.0);
+        let together = (self.workers * (run / one).max(1.0)).min(part.chunks);
+        let longest = mean * (var.sqrt() * largest(together)).exp();
+        Tail { begun: (run + mean) / 2.0, longest, off: longest * var.sqrt() / (1.0 + together.ln()) }
+    }
+
+    /// Since the pool was heard of last, some of it is done.
+    fn left(&self, ms: f64, now: Timestamp) -> f64 {
+        let heard = self.view.speed.until().max(self.view.woke);
+        let passed = (now.since(heard) as f64).min(self.view.run_ms());
+        (ms - passed).max(LEFT_MIN * ms).max(LEFT_MS_MIN)
+    }
+}
+
+/// The part of a job's requests that is answered.
+pub fn progress(job: &Job) -> f64 {
+    job.tally.requests() as f64 / job.total().max(1) as f64
+}
+
+/// The last of a job's chunks that a pool owes.
+fn last(job: &Job, pool: &Pool) -> Option<(Kind, Sum)> {
+    let segment = job.open.values().rev().find(|segment| segment.left > 0)?;
+    let mut owed = segment.chunks.iter().zip(&segment.plan.chunks).rev();
+    let (_, plan) = owed.find(|(chunk, plan)| {
+        matches!(chunk, Chunk::Owed { .. }) && segment.plan.pools.get(usize::from(plan.pool)) == Some(pool)
+    })?;
+    Some((load(plan).kind, Sum::of(plan)))
+}
+
+/// The forecast of one job, if all of its pools have one. `lanes` have taken all that is more urgent.
+pub fn step(lanes: &mut BTreeMap<&Pool, Lane<'_>>, job: &Job, entry: &Entry, now: Timestamp) -> Option<Raw> {
+    let mut last: Option<Raw> = None;
+    let (mut known, mut before) = (true, f64::INFINITY);
+    for (pool, kinds) in entry.due.pools() {
+        let raw = lanes.get_mut(pool).and_then(|lane| lane.job(pool, job, entry, kinds, now));
+        known &= raw.is_some();
+        before = raw.as_ref().map_or(before, |raw| before.min(raw.before));
+        let late = |raw: &Raw| raw.ms * raw.doubt.exp();
+        last = match (last, raw) {
+            (Some(last), Some(raw)) => Some(if late(&raw) > late(&last) { raw } else { last }),
+            (last, raw) => last.or(raw),
+        };
+    }
+    last.filter(|_| known).map(|raw| Raw { before, ..raw })
+}

@@ -1,0 +1,168 @@
+//! Where an input comes from, and whether it may.
+use crate::{
+    config,
+    paths::{self, UploadRef},
+    shared::Shared,
+};
+use api::openai::FileId;
+use bytes::Bytes;
+use domain::{
+    JobId, Tenant,
+    event::{Code, Input, LineError},
+    raw::RawRequest,
+};
+use futures::{StreamExt, stream::BoxStream};
+use std::path::{Path, PathBuf};
+use store::{ExternalError, StoreError};
+use url::Url;
+
+/// An input as a stream of blocks, and the path where it lies or is to be copied.
+pub struct Source {
+    pub blocks: BoxStream<'static, Result<Bytes, StoreError>>,
+    pub path: String,
+    /// It lies elsewhere and is copied while it is read.
+    pub copy: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("{}", .0.message)]
+    Refused(LineError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+const UPLOAD: &str = "upload://";
+const FILE: &str = "file-";
+
+/// What a tenant's `input` means, if it is allowed.
+pub fn locate(url: &str, tenant: Tenant, intake: &config::Intake) -> Result<Input, LineError> {
+    if url.starts_with(UPLOAD) || url.starts_with(FILE) {
+        let Ok(FileId::Upload(id)) = url.parse() else {
+            return Err(refused(Code::InputNotFound, "input: an upload is upload://<uuid> or file-<its id>"));
+        };
+        return Ok(Input::Stored(paths::upload(UploadRef { tenant, id })));
+    }
+    let parsed = Url::parse(url).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
+    match parsed.scheme() {
+        "file" => file(&parsed, &intake.file_roots),
+        _ if intake.url_prefixes.iter().any(|prefix| url.starts_with(prefix.as_str())) && !climbs(url) => {
+            Ok(Input::Url(url.to_owned()))
+        }
+        scheme => Err(refused(
+            Code::InputNotAllowed,
+            format!("input: no prefix in intake.url_prefixes allows this {scheme}:// URL"),
+        )),
+    }
+}
+
+/// The real path is compared, so that neither `..` nor a link leads out of the allowed folders.
+fn file(url: &Url, roots: &[PathBuf]) -> Result<Input, LineError> {
+    let path = url.to_file_path().map_err(|()| refused(Code::InvalidSubmission, "input: file:///<absolute path>"))?;
+    let not_found = |_| refused(Code::InputNotFound, "input: there is no such file, or it cannot be read");
+    let inside = |path: &Path| roots.iter().filter_map(|root| root.canonicalize().ok()).any(|r| path.starts_with(r));
+    let denied = || refused(Code::InputNotAllowed, "input: the file is under none of the folders in intake.file_roots");
+    if roots.is_empty() {
+        return Err(denied());
+    }
+    let real = path.canonicalize().map_err(not_found)?;
+    let real = Some(real).filter(|real| inside(real)).ok_or_else(denied)?;
+    let url = Url::from_file_path(&real).map_err(|()| denied())?;
+    Ok(Input::Url(url.into()))
+}
+
+/// Looks at the URL as it was sent: a parser has taken the dots out of what it gives.
+fn climbs(url: &str) -> bool {
+    url.split(['/', '\\', '?', '#']).any(|part| part.to_ascii_lowercase().replace("%2e", ".") == "..")
+}
+
+fn refused(code: Code, message: impl Into<String>) -> LineError {
+    LineError { code, line: None, param: Some("input".to_owned()), message: message.into() }
+}
+
+impl Source {
+    pub async fn open(
+        shared: &Shared,
+        id: JobId,
+        input: &Input,
+        requests: Option<Vec<RawRequest>>,
+    ) -> Result<Self, SourceError> {
+        let max = shared.config.intake.input_bytes_max;
+        let size = |bytes: u64| match bytes {
+            bytes if bytes > max => Err(SourceError::Refused(refused(
+                Code::FileTooLarge,
+                format!("the input has {bytes} bytes; at most {max} are taken (intake.input_bytes_max)"),
+            ))),
+            bytes => Ok(bytes),
+        };
+        match input {
+            Input::Inline => Ok(Self::inline(id, requests.unwrap_or_default())),
+            Input::Stored(path) => {
+                let missing = || {
+                    SourceError::Refused(refused(
+                        Code::InputNotFound,
+                        "input: there is no such upload; it was never stored whole, or was deleted",
+                    ))
+                };
+                let bytes = size(shared.store.size(path).await?.ok_or_else(missing)?)?;
+                let blocks = shared.store.stream(path.clone(), 0..bytes).boxed();
+                Ok(Self { blocks, path: path.clone(), copy: false })
+            }
+            Input::Url(url) => {
+                let missing = |why: &str| SourceError::Refused(refused(Code::InputNotFound, format!("input: {why}")));
+                let object = match store::external(url, &shared.config.store).await {
+                    Ok(Some(object)) => object,
+                    Ok(None) => return Err(missing("there is no such object")),
+                    Err(ExternalError::Away(error)) => return Err(error.into()),
+                    Err(error) => return Err(missing(&error.to_string())),
+                };
+                size(object.bytes)?;
+                Ok(Self { blocks: object.stream().boxed(), path: paths::input(id), copy: true })
+            }
+        }
+    }
+
+    fn inline(id: JobId, requests: Vec<RawRequest>) -> Self {
+        let mut lines = String::new();
+        for request in requests {
+            lines.push_str(request.as_str());
+            lines.push('\n');
+        }
+        let blocks = futures::stream::iter([Ok(Bytes::from(lines))]).boxed();
+        Self { blocks, path: paths::input(id), copy: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(url: &str, roots: &[PathBuf]) -> Result<Input, Code> {
+        let intake =
+            config::Intake { file_roots: roots.to_vec(), url_prefixes: vec!["s3://in/".into()], ..Default::default() };
+        locate(url, Tenant::default(), &intake).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn only_allowed_places_are_read() {
+        let above = tempfile::tempdir().unwrap();
+        let inside = tempfile::tempdir_in(above.path()).unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("x"), "").unwrap();
+        std::os::unix::fs::symlink(outside.path().join("x"), inside.path().join("link")).unwrap();
+        std::fs::write(inside.path().join("ok"), "").unwrap();
+        let roots = [inside.path().to_owned()];
+        let url = |path: &Path| format!("file://{}", path.display());
+        assert!(matches!(code(&url(&inside.path().join("ok")), &roots), Ok(Input::Url(_))));
+        assert_eq!(code(&url(&inside.path().join("link")), &roots), Err(Code::InputNotAllowed));
+        assert_eq!(code(&url(&inside.path().join("ok/../../x")), &roots), Err(Code::InputNotFound));
+        assert_eq!(code(&url(&outside.path().join("x")), &roots), Err(Code::InputNotAllowed));
+        assert_eq!(code(&url(&inside.path().join("ok")), &[]), Err(Code::InputNotAllowed));
+        assert_eq!(code("s3://in/../out/x", &roots), Err(Code::InputNotAllowed));
+        assert_eq!(code("s3://in/%2E./out/x", &roots), Err(Code::InputNotAllowed));
+        assert_eq!(code("s3://other/x", &roots), Err(Code::InputNotAllowed));
+        assert!(code("s3://in/x", &roots).is_ok());
+        assert_eq!(code("upload://../x", &roots), Err(Code::InputNotFound));
+        assert!(matches!(code("upload://018f4e2a-7c1b-7000-8000-0123456789ab", &roots), Ok(Input::Stored(_))));
+    }
+}

@@ -1,0 +1,52 @@
+//! What a file would come to, asked before it is submitted: nothing is, and nothing is left.
+use crate::{
+    cli::jetbatch,
+    support::{Ask, LONG, Plan, answer, echoes, jsonl},
+};
+use serde_json::{Value, json};
+use std::fs;
+use testkit::wait_for;
+
+#[tokio::test]
+async fn a_quote_says_when_a_file_would_be_done_and_submits_nothing() {
+    let stand = Plan::echo("delay_ms = 20", 8).start().await;
+    let asks: Vec<Ask> = echoes(400);
+    let dry = |query: &'static str, lines: String| answer(stand.http.ndjson(query, lines));
+
+    // Nobody has seen the pool at work.
+    let first = dry("?dry_run=true", jsonl(&asks)).await;
+    assert_eq!(
+        (first.status, &first.body["valid"], &first.body["requests"]),
+        (200, &true.into(), &400.into()),
+        "{first:?}"
+    );
+    assert_eq!((&first.body["finish"], &first.body["unknown"]), (&Value::Null, &json!(["tiny"])), "{first:?}");
+
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(id, &asks).await;
+    let quote = dry("?dry_run=true&completion_window=1h", jsonl(&asks)).await.body;
+    assert_eq!((&quote["holds"], &quote["endangered"]), (&true.into(), &json!([])), "{quote}");
+    assert!(quote["completion_tokens"].as_u64() > Some(100), "{quote}");
+    let shortest = quote["shortest_window"].as_str().unwrap();
+    assert!(shortest.ends_with('s') || shortest.ends_with('m'), "{quote}");
+    let late = dry("?dry_run=true&completion_window=1s", jsonl(&echoes(4_000))).await.body;
+    assert_eq!(late["holds"], false, "{late}");
+
+    let wrong = dry("?dry_run=true", format!("{}no json\n", jsonl(&asks[..3]))).await.body;
+    assert_eq!((&wrong["valid"], &wrong["errors"][0]["line"]), (&false.into(), &4.into()), "{wrong}");
+    let body = json!({"requests": [{"custom_id": "a", "body": {"messages": [{"role": "user", "content": "x"}]}}]});
+    let inline = answer(stand.http.post("/jobs?dry_run=true").json(&body)).await;
+    assert_eq!((inline.status, &inline.body["requests"]), (200, &1.into()), "{inline:?}");
+    assert_eq!(dry("?dry_run=maybe", jsonl(&asks)).await.status, 400);
+
+    let jobs = stand.http.get("/jobs").await.body;
+    assert_eq!(jobs["data"].as_array().unwrap().len(), 1, "{jobs}");
+    let uploads = || fs::read_dir(stand.objects.join("uploads")).map_or(0, Iterator::count);
+    wait_for("the uploads to be gone", LONG, || async { (uploads() == 1).then_some(()) }).await;
+
+    let file = stand.path("asks.jsonl");
+    fs::write(&file, jsonl(&asks)).unwrap();
+    let args = ["quote", file.to_str().unwrap(), "--window", "8h", "--url", &stand.http.base];
+    let told = jetbatch(&args, 0).await.stdout();
+    assert!(told.contains("requests   400") && told.contains("8h holds"), "{told}");
+}
