@@ -225,6 +225,8 @@ pub enum LoadError {
     NoSuchWorkerPool(Pool),
     #[error("{name} in the environment")]
     Variable { name: String, source: Box<LoadError> },
+    #[error("{name} in the environment is no setting; {meant} is")]
+    Underscores { name: String, meant: String },
     #[error("'{0}' is not a key")]
     Key(String),
     #[error("{key} is {value}; at most {most} is taken")]
@@ -238,6 +240,13 @@ const PREFIX: &str = "JETBATCH__";
 
 fn is_setting(name: &str) -> bool {
     name.get(..PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PREFIX))
+}
+
+/// What a variable that is no setting may have been meant as: two underscores stand before a section, and before a key.
+fn meant(name: &str) -> Vec<String> {
+    let Some(rest) = name.strip_prefix("JETBATCH_").filter(|rest| !rest.starts_with('_')) else { return Vec::new() };
+    let cuts = rest.match_indices('_').map(|(at, _)| format!("{PREFIX}{}__{}", &rest[..at], &rest[at + 1..]));
+    std::iter::once(format!("{PREFIX}{rest}")).chain(cuts).collect()
 }
 
 type Builder = config::ConfigBuilder<config::builder::DefaultState>;
@@ -255,8 +264,15 @@ impl Config {
     /// What is wrong in the environment alone is told by the variable's name.
     fn under(file: Builder, vars: impl Iterator<Item = (OsString, OsString)>) -> Result<Self, LoadError> {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let vars: HashMap<String, String> = vars.filter_map(text).filter(|(name, _)| is_setting(name)).collect();
+        let (vars, others): (HashMap<_, _>, HashMap<_, _>) =
+            vars.filter_map(text).partition(|(name, _)| is_setting(name));
         let with = |vars: HashMap<String, String>| Self::read(add(file.clone(), environment().source(Some(vars)))?);
+        let would_do = |name: &String, value: &String| with(HashMap::from([(name.clone(), value.clone())])).is_ok();
+        for (name, value) in others {
+            if let Some(meant) = meant(&name).into_iter().find(|meant| would_do(meant, &value)) {
+                return Err(LoadError::Underscores { name, meant });
+            }
+        }
         let failed = match with(vars.clone()) {
             Err(failed) if with(HashMap::new()).is_ok() => failed,
             loaded => return loaded,
@@ -489,7 +505,15 @@ mod tests {
             assert!(matches!(&error, LoadError::Variable { name, .. } if name == bad.0), "{error:?}");
         }
         assert!(!matches!(load("[http]\nlisten = 'here'", &[GOOD]), Err(LoadError::Variable { .. }) | Ok(_)));
-        assert!(load(POOLS, &[GOOD, ("JETBATCH_CONFIG", "x")]).is_ok());
+        assert!(load(POOLS, &[GOOD, ("JETBATCH_CONFIG", "x"), ("JETBATCH_NATS_PORT", "tcp://10.0.0.1:4222")]).is_ok());
+        for (name, value, meant) in [
+            ("JETBATCH_HTTP_LISTEN", "127.0.0.1:1", "JETBATCH__HTTP__LISTEN"),
+            ("JETBATCH_HTTP_JSON_BYTES_MAX", "7", "JETBATCH__HTTP__JSON_BYTES_MAX"),
+            ("JETBATCH_DEFAULT_POOL", "a", "JETBATCH__DEFAULT_POOL"),
+        ] {
+            let error = load(POOLS, &[GOOD, (name, value)]).unwrap_err().to_string();
+            assert_eq!(error, format!("{name} in the environment is no setting; {meant} is"));
+        }
     }
 
     #[test]

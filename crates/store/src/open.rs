@@ -3,7 +3,7 @@ use object_store::{
     ObjectStoreScheme, aws::AmazonS3ConfigKey, azure::AzureConfigKey, gcp::GoogleConfigKey, local::LocalFileSystem,
     path::Path,
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 use url::Url;
 
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,8 @@ fn folder(path: PathBuf, settings: &Settings) -> Result<Store, OpenError> {
         return Err(OpenError::Option { name: name.clone(), url: settings.url.clone() });
     }
     let failed = |source| OpenError::Folder { path: path.clone(), source };
-    std::fs::create_dir_all(&path).map_err(failed)?;
+    // It holds prompts: no other user of the machine reads them. One that is there stays as it is.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
     let root = path.canonicalize().map_err(failed)?;
     let open = |source| OpenError::Open { url: settings.url.clone(), source };
     let local = LocalFileSystem::new_with_prefix(&root).map_err(open)?;

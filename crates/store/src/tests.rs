@@ -1,5 +1,5 @@
 use super::*;
-use std::time::Duration;
+use std::{os::unix::fs::PermissionsExt, time::Duration};
 
 fn open() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -14,6 +14,13 @@ fn text(bytes: usize) -> Bytes {
 async fn read(store: &Store, path: &str, range: std::ops::Range<u64>) -> Vec<u8> {
     let blocks: Vec<Bytes> = store.stream(path.to_owned(), range).try_collect().await.unwrap();
     blocks.concat()
+}
+
+#[test]
+fn a_new_folder_is_its_owners_alone() {
+    let (folder, _store) = open();
+    let mode = |path: &str| std::fs::metadata(folder.path().join(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("a"), mode("a/b")), (0o700, 0o700));
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async function submitted() {
 
 async function steered() {
   const page = await open();
-  await submit(page, prompts(2000));
+  await submit(page, prompts(5000));
   await page.getByRole("button", { name: "Pause" }).click();
   await state(page, "paused");
   await page.getByRole("button", { name: "Resume" }).click();

@@ -8,7 +8,7 @@ mod spawn;
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::{fs::DirBuilderExt, process::ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -257,7 +257,8 @@ pub async fn address(settings: &Settings) -> Option<String> {
 }
 
 fn folder(dir: &Path) -> Result<PathBuf, ServerError> {
-    let made = fs::create_dir_all(dir).and_then(|()| fs::canonicalize(dir));
+    // Streams hold prompts: no other user of the machine reads them.
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).and_then(|()| fs::canonicalize(dir));
     made.map_err(|source| unusable(dir, source))
 }
 

@@ -37,8 +37,10 @@ fn runs(pid: u32) -> bool {
 #[tokio::test]
 async fn what_is_stored_outlives_a_stop() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = settings(dir.path());
+    let settings = settings(&dir.path().join("new"));
     let server = Server::start(&settings).await.unwrap();
+    let mode = fs::metadata(&settings.data_dir).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "streams hold prompts");
     let (url, pid) = (server.url().to_owned(), server.pid().unwrap());
     assert!(url.starts_with("nats://127.0.0.1:"), "{url}");
     bus(&server, &settings).await.publish(Message::spelled("event.job.a", "x").id("1")).await.unwrap();
