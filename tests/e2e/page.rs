@@ -13,7 +13,7 @@ async fn a_person_finds_a_way_in_a_browser() {
         return skip(Need::Page, "a_person_finds_a_way_in_a_browser", why);
     };
     // Slow enough that a job of thousands does not end under the hands of a browser on a busy machine.
-    let stand = Plan::echo("delay_ms = 200", 8).start().await;
+    let stand = Plan::echo("delay_ms = 400", 8).start().await;
     let check = Start::new("node").arg(folder.join("check.mjs")).arg(folder.join("chromium"));
     let mut check = check.arg(&stand.http.base).spawn();
     assert!(check.exit(LONG).await.success(), "{}", check.story());

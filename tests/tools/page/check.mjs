@@ -54,7 +54,7 @@ async function submitted() {
 
 async function steered() {
   const page = await open();
-  await submit(page, prompts(5000));
+  await submit(page, prompts(2000));
   await page.getByRole("button", { name: "Pause" }).click();
   await state(page, "paused");
   await page.getByRole("button", { name: "Resume" }).click();
@@ -86,7 +86,11 @@ async function looked() {
   await page.goto(`${url}/#/dead`);
   await page.getByText("Nothing was given up.").waitFor();
   await page.goto(`${url}/#/jobs/00000000-0000-7000-8000-000000000000`);
-  await page.getByText("there is no job").waitFor();
+  const told = page.getByText("there is no job");
+  await told.waitFor();
+  const words = await told.elementHandle();
+  for (let n = 0; n < 5; n += 1) await page.evaluate(() => fetch("/whoami").then((answer) => answer.text()));
+  assert.ok(await words.evaluate((element) => element.isConnected), "it is told once, and not drawn again and again");
   complaints.splice(0, complaints.length, ...complaints.filter((text) => !text.includes("404")));
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");

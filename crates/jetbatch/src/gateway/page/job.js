@@ -26,18 +26,21 @@ export function job(main, room, id) {
   const [speed, band] = [[], []];
   let [last, drawn] = [null, -1];
 
-  listen(
+  const stream = listen(
     `/jobs/${id}/events`,
     {
-      status: (job, source) => {
+      status: (job, stream) => {
         note(job);
         draw(job);
-        if (isOver(job.state)) source.close();
+        if (isOver(job.state)) stream.close();
       },
     },
     room,
   );
-  get(`/jobs/${id}`).catch((error) => fill(main, h("p", { class: "empty" }, error.message)));
+  get(`/jobs/${id}`).catch((error) => {
+    if (error.status === 404) stream.close();
+    fill(main, h("p", { class: "empty" }, error.message));
+  });
 
   function note(job) {
     const [at, done] = [Date.now(), job.requests.completed + job.requests.failed];

@@ -67,7 +67,7 @@ window.addEventListener("hashchange", () => {
   main.focus();
   window.scrollTo(0, 0);
 });
-window.addEventListener("refused", begin);
+window.addEventListener("refused", async () => (await know()) || begin());
 begin();
 health();
 // The live list tells when something moves; this only tells when nothing answers any more.

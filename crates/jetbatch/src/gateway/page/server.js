@@ -46,14 +46,28 @@ function tryParse(line) {
   }
 }
 
-// Server-sent events until the room is left. The browser connects again by itself.
+// Server-sent events until the room is left. The browser connects again by itself, unless the door refuses it, as it does when
+// it is full, or a key is revoked.
 export function listen(path, events, room) {
-  const source = new EventSource(path);
-  for (const [name, take] of Object.entries(events)) {
-    source.addEventListener(name, (event) => take(JSON.parse(event.data), source));
-  }
-  // The browser gives up where the door refuses it, as it does when a key is revoked.
-  source.addEventListener("error", () => source.readyState === EventSource.CLOSED && window.dispatchEvent(new Event("refused")));
-  room.onleave(() => source.close());
-  return source;
+  let [source, timer] = [null, null];
+  const stream = {
+    close() {
+      clearTimeout(timer);
+      source.close();
+    },
+  };
+  const open = () => {
+    source = new EventSource(path);
+    for (const [name, take] of Object.entries(events)) {
+      source.addEventListener(name, (event) => take(JSON.parse(event.data), stream));
+    }
+    source.addEventListener("error", (event) => {
+      if (event.target.readyState !== EventSource.CLOSED) return;
+      timer = setTimeout(open, 5000);
+      window.dispatchEvent(new Event("refused"));
+    });
+  };
+  open();
+  room.onleave(stream.close);
+  return stream;
 }
