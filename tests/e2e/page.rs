@@ -28,7 +28,8 @@ async fn a_person_signs_in_with_a_key() {
     let stand = Plan::echo("", 8).secret(AUTH.0, AUTH.1).start().await;
     let whole = keys(&stand, &["create", "whole"], 0).await.stdout().trim().to_owned();
     let reader = keys(&stand, &["create", "reader", "--role", "read"], 0).await.stdout().trim().to_owned();
+    let admin = keys(&stand, &["create", "admin", "--role", "admin"], 0).await.stdout().trim().to_owned();
     let check = Start::new("node").arg(folder.join("keys.mjs")).arg(folder.join("chromium")).arg(&stand.http.base);
-    let mut check = check.env("JETBATCH_TEST_KEYS", format!("{whole},{reader}")).spawn();
+    let mut check = check.env("JETBATCH_TEST_KEYS", format!("{whole},{reader},{admin}")).spawn();
     assert!(check.exit(LONG).await.success(), "{}", check.story());
 }

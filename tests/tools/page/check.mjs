@@ -68,6 +68,19 @@ async function steered() {
   await page.getByRole("button", { name: "Retry what failed" }).waitFor();
 }
 
+async function quoted() {
+  const page = await open();
+  await page.goto(`${url}/#/submit`);
+  await page.getByLabel("Prompts").fill("one\ntwo\nthree");
+  await page.getByRole("button", { name: "Quote" }).click();
+  await page.getByRole("heading", { name: "Quote" }).waitFor();
+  await page.locator("dd", { hasText: /^3$/ }).first().waitFor();
+  await page.getByLabel("Prompts").fill('{"custom_id":"a","body":{"messages":7}}');
+  await page.getByRole("button", { name: "Quote" }).click();
+  await page.getByText("It would not be taken.").waitFor();
+  assert.ok(page.url().endsWith("#/submit"), "nothing is submitted");
+}
+
 async function refused() {
   const page = await open();
   await page.goto(`${url}/#/submit`);
@@ -100,7 +113,7 @@ async function pictures(id) {
   for (const colorScheme of ["light", "dark"]) {
     for (const width of [1440, 820, 390]) {
       const page = await open({ colorScheme, viewport: { width, height: 900 } });
-      for (const [name, hash] of [["jobs", "/"], ["job", `/jobs/${id}`], ["workers", "/workers"], ["dead", "/dead"], ["submit", "/submit"]]) {
+      for (const [name, hash] of [["jobs", "/"], ["job", `/jobs/${id}`], ["workers", "/workers"], ["dead", "/dead"], ["submit", "/submit"], ["keys", "/keys"]]) {
         await page.goto(`${url}/#${hash}`);
         await page.locator("h1").waitFor();
         if (name === "jobs") await page.locator("tbody tr").first().waitFor();
@@ -117,7 +130,7 @@ async function pictures(id) {
 
 try {
   const id = await submitted();
-  for (const part of [steered, refused, looked]) {
+  for (const part of [steered, quoted, refused, looked]) {
     await part();
     console.log(`${part.name}: passed`);
   }

@@ -2,12 +2,13 @@
 //
 //     node keys.mjs CHROMIUM URL
 //
-// JETBATCH_TEST_KEYS holds two keys with a comma between them: one that may submit and read, and one that may only read.
+// JETBATCH_TEST_KEYS holds three keys with commas between them: one that may submit and read, one that may only read, and an
+// admin's.
 import { chromium } from "playwright-core";
 import assert from "node:assert/strict";
 
 const [executablePath, url] = process.argv.slice(2);
-const [whole, reader] = process.env.JETBATCH_TEST_KEYS.split(",");
+const [whole, reader, admin] = process.env.JETBATCH_TEST_KEYS.split(",");
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
 const context = await browser.newContext();
 const page = await context.newPage();
@@ -44,5 +45,18 @@ await signIn(reader);
 await page.getByRole("link", { name: "Download the answers" }).waitFor();
 assert.equal(await page.getByRole("button", { name: "Delete" }).count(), 0, "a reader is offered no order");
 assert.equal(await room("Submit").isVisible(), false);
+assert.equal(await room("Keys").isVisible(), false);
+
+await page.getByRole("button", { name: "Sign out" }).click();
+await page.getByRole("heading", { name: "Sign in" }).waitFor();
+await signIn(admin);
+await room("Keys").click();
+await page.getByLabel("Name").fill("of the page");
+await page.getByRole("button", { name: "Make it" }).click();
+await page.locator("pre", { hasText: /^jb_/ }).waitFor();
+const made = page.locator("tr", { hasText: "of the page" });
+await made.getByRole("button", { name: "Revoke" }).click();
+await made.getByRole("button", { name: "End it for good?" }).click();
+await made.getByText("revoked", { exact: true }).waitFor();
 await browser.close();
 console.log("a person signs in and out");

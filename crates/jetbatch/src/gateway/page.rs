@@ -33,6 +33,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("timeline.js", SCRIPT, include_str!("page/timeline.js")),
     ("workers.js", SCRIPT, include_str!("page/workers.js")),
     ("dead.js", SCRIPT, include_str!("page/dead.js")),
+    ("keys.js", SCRIPT, include_str!("page/keys.js")),
     ("submit.js", SCRIPT, include_str!("page/submit.js")),
 ];
 

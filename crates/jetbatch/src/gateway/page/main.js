@@ -4,6 +4,7 @@ import { get } from "./server.js";
 import { dead } from "./dead.js";
 import { job } from "./job.js";
 import { jobs } from "./jobs.js";
+import { keys } from "./keys.js";
 import { badge, know, may, signIn } from "./session.js";
 import { submit } from "./submit.js";
 import { workers } from "./workers.js";
@@ -14,8 +15,9 @@ const ROOMS = [
   [/^\/workers$/, "workers", workers],
   [/^\/dead$/, "dead", dead],
   [/^\/submit$/, "submit", submit],
+  [/^\/keys$/, "keys", keys],
 ];
-const NEEDS = { jobs: ["read"], workers: ["read", "operate"], dead: ["read"], submit: ["submit"] };
+const NEEDS = { jobs: ["read"], workers: ["read", "operate"], dead: ["read"], submit: ["submit"], keys: ["admin"] };
 const main = document.getElementById("main");
 let leave = [];
 
