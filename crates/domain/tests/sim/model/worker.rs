@@ -345,8 +345,16 @@ impl Worker {
         }
         let work = &self.runs[at].work;
         let (worker, reason, trust) = (self.number.to_string(), String::new(), Some(self.record.trust()));
-        let failed =
-            ChunkFailed { at: env.at(), chunk: work.chunk, attempt: work.attempt, worker, class, reason, trust };
+        let failed = ChunkFailed {
+            at: env.at(),
+            chunk: work.chunk,
+            attempt: work.attempt,
+            worker,
+            class,
+            reason,
+            trust,
+            others: 0,
+        };
         env.tell(|| format!("job {} chunk {} fails: {}", work.job, work.chunk, class.as_str()));
         let id = Id::Failed(work.chunk, work.attempt);
         if log::fact(env, work.job, Event::ChunkFailed(failed), id) {
