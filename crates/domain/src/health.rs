@@ -294,9 +294,8 @@ impl Record {
         if !self.state.word.works() {
             return;
         }
-        let is_trusted = self.trust() == Trust::Trusted;
-        self.probe = (!is_trusted).then(|| now.moment.plus(REGAIN_MS));
-        if is_trusted {
+        self.probe = (self.failed != 0).then(|| now.moment.plus(REGAIN_MS));
+        if self.trust() == Trust::Trusted {
             self.pause_ms = self.pauses.first_ms;
         }
     }
@@ -460,7 +459,7 @@ mod tests {
                 news.extend(record.note(seen, now(ms)));
                 doubted = (doubted && (*kind != 0 || quarantined)) || *kind == 4 && was != record.trust();
                 prop_assert_eq!(record.hands_back(), record.takes() == Takes::Nothing);
-                prop_assert_eq!(record.probe().is_some(), record.trust() == Trust::Untrusted);
+                prop_assert_eq!(record.probe().is_some(), record.failed != 0 || record.hands_back());
                 prop_assert!(!doubted || record.trust() == Trust::Untrusted);
                 prop_assert!(!doubted || word(&record) != Word::Sound);
             }

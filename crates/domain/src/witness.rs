@@ -21,6 +21,8 @@ pub struct Witnesses {
     on: [u32; WITNESSES],
     /// Failures on them since.
     again: u32,
+    /// Workers that were to be asked, the most: one that is found to be bad meanwhile is no less.
+    needed: u32,
 }
 
 /// What a failure says.
@@ -41,8 +43,8 @@ impl Witness {
     }
 
     /// Workers on which a chunk is to fail before it may be given up.
-    fn needed(self) -> usize {
-        (self.others as usize).saturating_add(1).min(WITNESSES)
+    fn needed(self) -> u32 {
+        self.others.saturating_add(1).min(WITNESSES as u32)
     }
 }
 
@@ -53,20 +55,25 @@ impl Witnesses {
 
     pub fn hear(self, witness: Option<Witness>) -> (Self, Says) {
         let Some(witness) = witness else { return (self, Says::Enough) };
-        let known = self.on.iter().filter(|known| **known != 0).count();
-        match self.on.contains(&witness.worker) {
-            false if known < WITNESSES => self.joined(known, witness),
-            true if known < witness.needed() && self.again < AGAIN_MAX => {
-                (Self { again: self.again + 1, ..self }, Says::Nothing)
-            }
-            // All that are needed were asked, or it took too long.
-            _ => (self, Says::Enough),
+        let heard = Self { needed: self.needed.max(witness.needed()), ..self };
+        let (known, is_known) = (self.count(), self.on.contains(&witness.worker));
+        if !is_known && known < WITNESSES {
+            return heard.joined(known, witness);
         }
+        if is_known && known < heard.needed as usize && self.again < AGAIN_MAX {
+            return (Self { again: self.again + 1, ..heard }, Says::Nothing);
+        }
+        // All that are needed were asked, or it took too long.
+        (heard, Says::Enough)
+    }
+
+    fn count(&self) -> usize {
+        self.on.iter().filter(|worker| **worker != 0).count()
     }
 
     fn joined(mut self, at: usize, witness: Witness) -> (Self, Says) {
         self.on[at] = witness.worker;
-        (self, if at + 1 >= witness.needed() { Says::Enough } else { Says::More })
+        (self, if at + 1 >= self.needed as usize { Says::Enough } else { Says::More })
     }
 }
 
@@ -97,6 +104,7 @@ mod tests {
         assert_eq!(said(&[("a", 1), ("b", 1), ("a", 1)]), [More, Enough, Enough], "all were asked");
         assert_eq!(said(&[("a", 2), ("b", 2), ("a", 2), ("c", 2), ("d", 2)]), [More, More, Nothing, Enough, Enough]);
         assert_eq!(said(&[("a", 99), ("b", 99), ("c", 99)]), [More, More, Enough]);
+        assert_eq!(said(&[("a", 2), ("b", 1), ("b", 1)]), [More, More, Nothing], "the first was found to be bad");
     }
 
     #[test]
