@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 pub const WITNESSES: usize = 3;
 /// Failures on workers that are known already, after which another one counts: a request always comes to an end.
 pub const AGAIN_MAX: u32 = 24;
+/// As many of those is a failure of which nobody knows whose it was, or after which nobody else is there any more.
+const UNNAMED: u32 = 8;
 
 /// The worker on which a chunk failed, where others could have taken it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,26 +56,37 @@ impl Witnesses {
     }
 
     pub fn hear(self, witness: Option<Witness>) -> (Self, Says) {
-        let Some(witness) = witness else { return (self, Says::Enough) };
-        let heard = Self { needed: self.needed.max(witness.needed()), ..self };
+        match witness {
+            Some(witness) => self.named(witness),
+            None if self.are_enough() => (self, Says::Enough),
+            None => (Self { again: self.again + UNNAMED, ..self }, Says::More),
+        }
+    }
+
+    fn named(mut self, witness: Witness) -> (Self, Says) {
+        self.needed = self.needed.max(witness.needed());
         let (known, is_known) = (self.count(), self.on.contains(&witness.worker));
         if !is_known && known < WITNESSES {
-            return heard.joined(known, witness);
+            self.on[known] = witness.worker;
+            return (self, if self.are_all() { Says::Enough } else { Says::More });
         }
-        if is_known && known < heard.needed as usize && self.again < AGAIN_MAX {
-            return (Self { again: self.again + 1, ..heard }, Says::Nothing);
+        if self.are_enough() {
+            return (self, Says::Enough);
         }
-        // All that are needed were asked, or it took too long.
-        (heard, Says::Enough)
+        (Self { again: self.again + 1, ..self }, Says::Nothing)
+    }
+
+    /// All that are needed were asked, or it took too long.
+    fn are_enough(&self) -> bool {
+        self.are_all() || self.again >= AGAIN_MAX
+    }
+
+    fn are_all(&self) -> bool {
+        self.count() >= self.needed as usize
     }
 
     fn count(&self) -> usize {
         self.on.iter().filter(|worker| **worker != 0).count()
-    }
-
-    fn joined(mut self, at: usize, witness: Witness) -> (Self, Says) {
-        self.on[at] = witness.worker;
-        (self, if at + 1 >= self.needed as usize { Says::Enough } else { Says::More })
     }
 }
 
@@ -110,7 +123,14 @@ mod tests {
     #[test]
     fn where_nobody_else_is_there_it_is_believed() {
         assert_eq!(said(&[("a", 0), ("a", 0)]), [Says::Enough; 2]);
-        assert_eq!(said(&[("a", 1), ("a", 1), ("a", 0)]), [Says::More, Says::Nothing, Says::Enough]);
+    }
+
+    /// A good worker may be back soon.
+    #[test]
+    fn who_is_alone_since_a_moment_is_believed_a_little_later() {
+        use Says::{Enough, More};
+        assert_eq!(said(&[("a", 1), ("a", 0), ("a", 0), ("a", 0), ("a", 0)]), [More, More, More, More, Enough]);
+        assert_eq!(said(&[("a", 1), ("b", 1), ("", 0)]), [More, Enough, Enough]);
     }
 
     #[test]

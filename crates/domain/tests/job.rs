@@ -577,12 +577,15 @@ fn a_request_is_given_up_where_it_fails_on_whoever_takes_it() {
     assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
 }
 
-/// Whoever is alone is believed, as ever: also who was not alone before.
+/// Whoever is alone is believed, as ever: who was not alone before, a little later.
 #[test]
 fn where_nobody_else_takes_work_one_worker_is_enough() {
     let mut job = running(1);
+    (1..=3).for_each(|attempt| job.evolve(&failed_on("one", 0, 0, attempt)));
+    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
+    let mut job = running(1);
     (1..=3).for_each(|attempt| job.evolve(&failed_on("one", 1, 0, attempt)));
-    (4..=5).for_each(|attempt| job.evolve(&failed_on("one", 0, 0, attempt)));
+    (4..=7).for_each(|attempt| job.evolve(&failed_on("one", 0, 0, attempt)));
     assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
 }
 
