@@ -387,7 +387,8 @@ impl Worker {
         let (worker, reason, trust) = (self.number.to_string(), String::new(), Some(self.record.trust()));
         let is_own = class.is_doubtful() && class != FaultClass::WorkerLost;
         let others = if is_own { self.fell(env, at) } else { 0 };
-        let others = if env.has(Bug::NoWitnesses) { 0 } else { others };
+        // Whom nobody asks anything is believed at once.
+        let others = if env.has(Bug::NoWitnesses) || env.has(Bug::NoControl) { 0 } else { others };
         let work = &self.runs[at].work;
         let (chunk, attempt) = (work.chunk, work.attempt);
         let failed = ChunkFailed { at: env.at(), chunk, attempt, worker, class, reason, trust, others };
