@@ -169,7 +169,7 @@ async fn the_log_loses_its_tail() {
 /// A power cut takes from the server that leads what it had not flushed: the others have it, and nothing is lost.
 #[tokio::test]
 async fn one_server_of_three_loses_a_tail() {
-    let (mut stand, id, asks) = midway_of(slow(100).cluster(), 100).await;
+    let (mut stand, id, asks) = midway_of(slow(300).cluster(), 100).await;
     let mut seen = Vec::new();
     for (stream, answered) in [(stream::EVENTS, 300), (stream::RESULTS, 600)] {
         leader(&stand, stream).await;
