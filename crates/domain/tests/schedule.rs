@@ -120,16 +120,7 @@ impl Case {
 
     fn failed(&mut self, index: u32, class: FaultClass) {
         let (at, chunk) = (Timestamp::new(self.ms), ChunkId::new(0, index));
-        let failed = ChunkFailed {
-            at,
-            chunk,
-            attempt: 1,
-            worker: "w".into(),
-            class,
-            reason: "no".into(),
-            trust: None,
-            others: 0,
-        };
+        let failed = ChunkFailed { at, chunk, attempt: 1, worker: "w".into(), class, reason: "no".into(), trust: None };
         self.fold(Event::ChunkFailed(failed));
     }
 }

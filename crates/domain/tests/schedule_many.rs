@@ -143,7 +143,6 @@ impl Case {
                     class,
                     reason,
                     trust: None,
-                    others: 0,
                 })
             }
             (6, _) => return self.lose(),

@@ -52,10 +52,7 @@ impl Story {
         let (chunk, worker, reason) =
             (ChunkId::new(index / 500, index % 500), "gpu-3".to_owned(), "it broke".to_owned());
         let trust = Some(Trust::Trusted);
-        self.tell(
-            ms,
-            Event::ChunkFailed(ChunkFailed { at: at(ms), chunk, attempt, worker, class, reason, trust, others: 0 }),
-        );
+        self.tell(ms, Event::ChunkFailed(ChunkFailed { at: at(ms), chunk, attempt, worker, class, reason, trust }));
     }
 
     fn end(&mut self, ms: u64, outcome: Outcome) {

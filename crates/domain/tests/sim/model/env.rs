@@ -43,8 +43,6 @@ pub enum Bug {
     StaleResultTaken,
     /// A cancelled job waits for its files for ever.
     NoAbandon,
-    /// One worker's failures are believed though others are there to ask.
-    NoWitnesses,
 }
 
 /// What holds in a run.
@@ -91,8 +89,6 @@ pub struct Env {
     pub judged: bool,
     /// Pools that are configured.
     pub pools: [bool; POOLS.len()],
-    /// Workers that take work, and their pools.
-    pub crew: Vec<(usize, usize)>,
     /// Jobs of which WORK takes nothing.
     pub refused: BTreeSet<Number>,
     /// The store takes nothing until then.
@@ -116,7 +112,7 @@ pub struct Submit {
 
 impl Bug {
     /// Those that show soon come first.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 14] = [
         Self::NoSecondLook,
         Self::NoCompare,
         Self::TellBeforeStore,
@@ -131,7 +127,6 @@ impl Bug {
         Self::SnapshotAhead,
         Self::StaleResultTaken,
         Self::NoAbandon,
-        Self::NoWitnesses,
     ];
 }
 
@@ -151,7 +146,6 @@ impl Env {
             faults: rules.faults,
             judged: rules.judged,
             pools: [true; POOLS.len()],
-            crew: Vec::new(),
             refused: BTreeSet::new(),
             store_until: 0,
             is_cut: false,
@@ -185,11 +179,6 @@ impl Env {
             return Link::Fine;
         }
         [Link::Unheard, Link::Lost][self.choices.pick(2)]
-    }
-
-    /// Workers of a pool that take work, beside one.
-    pub fn others(&self, worker: usize, pool: usize) -> u32 {
-        self.crew.iter().filter(|(number, of)| *number != worker && *of == pool).count() as u32
     }
 
     /// Whether the store takes what is written now.
