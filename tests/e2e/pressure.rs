@@ -285,6 +285,7 @@ async fn a_clock_is_an_hour_ahead() {
         class: FaultClass::Overloaded,
         reason: "too much to do".to_owned(),
         trust: None,
+        others: 0,
     };
     log.publish(envelope::event(id, &Event::ChunkFailed(failed), None).id("elsewhen")).await;
     stand.until(id, "the failure to be known", |status| status["retries"] == 1).await;

@@ -16,6 +16,7 @@ use wire::stream;
 const SLOTS: u32 = 16;
 const DELAY: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__DELAY_MS";
 const DYING: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__DIE_WHILE";
+const SHORT: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__FAIL_LONGER";
 const BROKEN: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__FAIL_WHILE";
 
 /// Requests of a scene: so many, where the environment does not say another number.
@@ -60,6 +61,31 @@ async fn a_broken_worker_beside_a_good_one_takes_nothing_with_it() {
     let said = stand.workers[1].stderr();
     assert_eq!(said.matches("the worker is in quarantine").count(), 1, "{said}");
     assert!(beside < alone.mul_f64(1.2) + Duration::from_millis(500), "alone {alone:?}, beside {beside:?}");
+}
+
+/// One worker answers the one token that it is asked for after a failure, and fails with every real request, at once. What
+/// fails on it alone speaks against it, and what fails on both is poison still.
+#[tokio::test]
+async fn a_worker_that_passes_its_controls_and_fails_at_work_takes_nothing_with_it() {
+    let mut stand = Plan::echo("delay_ms = 50, fail_containing = 'boom'", SLOTS).workers(1).start().await;
+    stand.add_worker_with(&[(DELAY, "0"), (SHORT, "4")]);
+    stand.workers_ready().await;
+    let mut asks = echoes(size(3_000));
+    asks[7] = Ask::echo("bad", "boom");
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    let why = in_state(&stand, "w2", "quarantined").await["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("was answered by others"), "{why}");
+    let count = asks.len();
+    assert_counts(&stand.end(id).await, [count, count - 1, 1, 0]);
+    wait_for("its entry in DEAD", LONG, || async { (dead(&stand).await == 1).then_some(()) }).await;
+    let alone = |event: &Event| match event {
+        Event::ChunkFailed(failed) => failed.worker == "w1",
+        _ => false,
+    };
+    let log = stand.log().await.events(id).await;
+    let met = log.iter().filter(|event| alone(event)).count();
+    assert!((1..=12).contains(&met), "poison is found after {met} failures of the good worker");
+    assert_eq!(worker(&stand, "w1").await.unwrap()["state"], "sound");
 }
 
 /// All workers of a pool fail with everything, until they are mended.

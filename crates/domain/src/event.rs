@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// The newest version that is read; a reader refuses newer ones. Each event is written with the oldest that has it.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, IntoStaticStr)]
 #[strum(const_into_str)]
@@ -43,6 +43,8 @@ impl Event {
     /// The version it is written with.
     pub fn version(&self) -> u32 {
         match self {
+            // Who does not know of others believes one worker alone.
+            Self::ChunkFailed(ChunkFailed { others: 1.., .. }) => 5,
             Self::ChunkLost(_) | Self::ChunkFailed(ChunkFailed { trust: Some(_), .. }) => 2,
             Self::SegmentArchived(SegmentArchived { losses: 1.., .. })
             | Self::OutputWritten(OutputWritten { losses: 1.., .. }) => 2,
@@ -400,6 +402,9 @@ pub struct ChunkFailed {
     /// What the worker's record said of it. None: nobody asked, as in the logs of old.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<Trust>,
+    /// Other workers of the pool that took work then, as far as the worker counted them: a few are enough.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub others: u32,
 }
 
 /// Whether a failure on a worker speaks against what failed there.
@@ -585,16 +590,5 @@ impl Abandoned {
                  ended without its files"
             }
         }
-    }
-}
-
-impl std::ops::SubAssign for Tally {
-    fn sub_assign(&mut self, other: Self) {
-        self.completed = self.completed.saturating_sub(other.completed);
-        self.failed = self.failed.saturating_sub(other.failed);
-        self.unanswered = self.unanswered.saturating_sub(other.unanswered);
-        self.usage.prompt = self.usage.prompt.saturating_sub(other.usage.prompt);
-        self.usage.completion = self.usage.completion.saturating_sub(other.usage.completion);
-        self.usage.cached = self.usage.cached.saturating_sub(other.usage.cached);
     }
 }

@@ -192,7 +192,7 @@ mod tests {
     fn failed(segment: u32, index: u32, attempt: u32) -> Event {
         let (chunk, class) = (ChunkId::new(segment, index), FaultClass::Internal);
         let (worker, reason) = ("w".to_owned(), String::new());
-        Event::ChunkFailed(ChunkFailed { at: NOW, chunk, attempt, worker, class, reason, trust: None })
+        Event::ChunkFailed(ChunkFailed { at: NOW, chunk, attempt, worker, class, reason, trust: None, others: 0 })
     }
 
     fn archived(segment: u32) -> Event {

@@ -1,6 +1,6 @@
 //! A worker's record: whether what fails on it speaks against the request or against the worker. After a failure the
 //! worker asks its engine something that every engine can answer, a control; what came of that, and of its chunks, is told
-//! here. No clock: times come in.
+//! here. A worker that passes and yet fails with real chunks is found out by those that others answer. No clock: times come in.
 use crate::{
     Timestamp,
     event::Trust,
@@ -14,6 +14,10 @@ pub const ASKS: usize = 8;
 /// Outcomes that a record remembers: chunks done, and controls.
 pub const OUTCOMES: u32 = 20;
 const ALL: u32 = (1 << OUTCOMES) - 1;
+/// Chunks that failed in a row though the controls passed, after which it takes one at a time.
+const FELL_MAX: u32 = 3;
+/// Of what failed so, chunks that others answered, after which it is bad.
+const REFUTED_MAX: u32 = 2;
 /// Between the controls that a sound worker with a failed one behind it asks for, to be trusted again.
 const REGAIN_MS: u64 = 1_000;
 
@@ -95,6 +99,10 @@ pub enum Seen {
     Passed,
     /// The control failed, in words.
     Failed(String),
+    /// A chunk failed though the control passed, where others could have taken it.
+    Fell,
+    /// A chunk that failed here, with nothing beside it, was answered by another worker.
+    Refuted,
 }
 
 /// What an operator wants of it.
@@ -147,6 +155,11 @@ pub struct Record {
     state: State,
     /// The last outcomes, the newest in the lowest bit; set where a control failed.
     failed: u32,
+    /// Since a chunk was done.
+    fell: u32,
+    refuted: u32,
+    /// Others answered what failed here: until a chunk is done, controls prove nothing.
+    doubted: bool,
     pause_ms: u64,
     probe: Option<Moment>,
     /// It was told to be bad, and not yet to be sound again.
@@ -156,22 +169,23 @@ pub struct Record {
 impl Record {
     pub fn new(pauses: Pauses, since: Timestamp) -> Self {
         let state = State { word: Word::Sound, since, why: None };
-        Self { pauses, state, failed: 0, pause_ms: pauses.first_ms, probe: None, told: false }
+        let (pause_ms, probe) = (pauses.first_ms, None);
+        Self { pauses, state, failed: 0, fell: 0, refuted: 0, doubted: false, pause_ms, probe, told: false }
     }
 
     pub const fn state(&self) -> &State {
         &self.state
     }
 
-    /// While one of the last controls failed, nothing that fails here speaks against a request.
+    /// While one of the last controls failed, or others answer what fails here, nothing that does speaks against a request.
     pub const fn trust(&self) -> Trust {
-        if self.failed == 0 { Trust::Trusted } else { Trust::Untrusted }
+        if self.failed == 0 && !self.doubted { Trust::Trusted } else { Trust::Untrusted }
     }
 
     pub const fn takes(&self) -> Takes {
         match self.state.word {
-            Word::Sound => Takes::All,
-            Word::OnTrial => Takes::One,
+            Word::Sound if self.fell < FELL_MAX => Takes::All,
+            Word::Sound | Word::OnTrial => Takes::One,
             Word::Loading | Word::NoEngine | Word::Quarantined | Word::SetAside | Word::Draining => Takes::Nothing,
         }
     }
@@ -187,21 +201,45 @@ impl Record {
     }
 
     pub fn note(&mut self, seen: Seen, now: Now) -> Option<News> {
-        let bad = matches!(seen, Seen::Failed(_));
-        self.failed = (self.failed << 1 | u32::from(bad)) & ALL;
+        self.count(&seen);
         match (self.state.word, seen) {
             (Word::Loading | Word::NoEngine | Word::SetAside | Word::Draining, _) => self.probe = None,
             (Word::Quarantined, Seen::Failed(why)) => self.again(why, now),
             (Word::Sound | Word::OnTrial, Seen::Failed(why)) => self.quarantine(why, now),
             (Word::Quarantined, Seen::Passed) => self.turn(Word::OnTrial, now),
             // It began before.
-            (Word::Quarantined, Seen::Done) => {}
+            (Word::Quarantined, Seen::Done | Seen::Fell | Seen::Refuted) => {}
             (Word::OnTrial, Seen::Done) => self.turn(Word::Sound, now),
-            (Word::OnTrial, Seen::Passed) if self.failed == 0 => self.turn(Word::Sound, now),
+            (Word::OnTrial, Seen::Passed) if self.trust() == Trust::Trusted => self.turn(Word::Sound, now),
+            (Word::OnTrial, Seen::Fell) if self.doubted => {
+                let why = self.state.why.take().unwrap_or_default();
+                self.quarantine(why, now);
+            }
+            (Word::Sound | Word::OnTrial, Seen::Refuted) if self.refuted >= REFUTED_MAX && !self.doubted => {
+                self.doubted = true;
+                self.quarantine(format!("what failed here, {} chunks, was answered by others", self.refuted), now);
+            }
             (Word::OnTrial, Seen::Passed) | (Word::Sound, Seen::Done | Seen::Passed) => {}
+            (Word::Sound | Word::OnTrial, Seen::Fell | Seen::Refuted) => {}
         }
         self.regain(now);
         self.news()
+    }
+
+    fn count(&mut self, seen: &Seen) {
+        match seen {
+            Seen::Fell => self.fell = self.fell.saturating_add(1),
+            Seen::Refuted => self.refuted = self.refuted.saturating_add(1),
+            // What began before it was doubted proves nothing.
+            Seen::Done => {
+                let is_doubted = self.doubted && self.state.word == Word::Quarantined;
+                (self.fell, self.refuted, self.doubted) = (0, 0, is_doubted);
+            }
+            Seen::Passed | Seen::Failed(_) => {}
+        }
+        if let Seen::Done | Seen::Passed | Seen::Failed(_) = seen {
+            self.failed = (self.failed << 1 | u32::from(matches!(seen, Seen::Failed(_)))) & ALL;
+        }
     }
 
     /// A probe that said nothing comes again.
@@ -220,6 +258,7 @@ impl Record {
         };
         if order == Order::Trust {
             (self.failed, self.pause_ms) = (0, self.pauses.first_ms);
+            (self.fell, self.refuted, self.doubted) = (0, 0, false);
         }
         if self.state.word != word {
             self.state = State { word, since: now.at, why };
@@ -256,7 +295,7 @@ impl Record {
             return;
         }
         self.probe = (self.failed != 0).then(|| now.moment.plus(REGAIN_MS));
-        if self.failed == 0 {
+        if self.trust() == Trust::Trusted {
             self.pause_ms = self.pauses.first_ms;
         }
     }
@@ -363,20 +402,70 @@ mod tests {
         assert_eq!(record.state().since.get(), 5);
     }
 
+    fn see(record: &mut Record, seen: &[Seen]) -> Vec<News> {
+        seen.iter().filter_map(|seen| record.note(seen.clone(), now(0))).collect()
+    }
+
+    #[test]
+    fn one_that_fails_at_work_alone_takes_one_at_a_time() {
+        let mut record = record();
+        see(&mut record, &[Seen::Fell, Seen::Passed, Seen::Fell]);
+        assert_eq!(record.takes(), Takes::All);
+        see(&mut record, &[Seen::Passed, Seen::Fell]);
+        assert_eq!((record.takes(), record.trust(), word(&record)), (Takes::One, Trust::Trusted, Word::Sound));
+        see(&mut record, &[Seen::Passed]);
+        assert_eq!(record.takes(), Takes::One, "a control is no work");
+        see(&mut record, &[Seen::Done]);
+        assert_eq!(record.takes(), Takes::All);
+    }
+
+    #[test]
+    fn one_whose_failures_others_answer_is_bad_until_it_does_a_chunk() {
+        let mut record = record();
+        see(&mut record, &[Seen::Refuted, Seen::Done]);
+        assert_eq!(see(&mut record, &[Seen::Refuted, Seen::Passed, Seen::Refuted]), [News::Quarantined]);
+        assert_eq!(record.state().why.as_deref(), Some("what failed here, 2 chunks, was answered by others"));
+        assert_eq!((record.takes(), record.trust()), (Takes::Nothing, Trust::Untrusted));
+        let pause = |record: &mut Record| record.probe().map(Moment::get);
+        for pause_ms in [1_000, 2_000, 4_000] {
+            assert_eq!(pause(&mut record), Some(pause_ms));
+            see(&mut record, &vec![Seen::Passed; 30]);
+            assert_eq!((word(&record), record.takes()), (Word::OnTrial, Takes::One), "however often a control passes");
+            assert_eq!(record.trust(), Trust::Untrusted);
+            see(&mut record, &[Seen::Fell]);
+            assert_eq!(word(&record), Word::Quarantined);
+        }
+        assert_eq!(see(&mut record, &[Seen::Passed, Seen::Done]), [News::Sound]);
+        assert_eq!((record.takes(), record.trust(), record.probe()), (Takes::All, Trust::Trusted, None));
+    }
+
+    #[test]
+    fn an_order_ends_a_doubt() {
+        let mut record = record();
+        see(&mut record, &[Seen::Fell, Seen::Fell, Seen::Fell, Seen::Refuted, Seen::Refuted]);
+        assert_eq!(record.order(Order::Trust, now(1)), Some(News::Sound));
+        assert_eq!((record.takes(), record.trust(), record.probe()), (Takes::All, Trust::Trusted, None));
+    }
+
     proptest! {
-        /// Whatever comes: it is trusted where none of the last outcomes is a failed control; in quarantine it is asked
-        /// again; it is told of in turns.
+        /// Whatever comes: it is not trusted where one of the last outcomes is a failed control, nor from being doubted to the
+        /// next chunk done; in quarantine it is asked again; it is told of in turns.
         #[test]
-        fn a_record_is_what_was_seen(seen in prop::collection::vec(0u8..3, 0..200)) {
-            let (mut record, mut news) = (record(), Vec::new());
+        fn a_record_is_what_was_seen(seen in prop::collection::vec(0u8..5, 0..200)) {
+            let (mut record, mut news, mut doubted) = (record(), Vec::new(), false);
             for (ms, kind) in (0u64..).zip(&seen) {
-                let seen = [Seen::Done, Seen::Passed, failed()][usize::from(*kind)].clone();
+                let seen = [Seen::Done, Seen::Passed, failed(), Seen::Fell, Seen::Refuted][usize::from(*kind)].clone();
+                let (was, quarantined) = (record.trust(), word(&record) == Word::Quarantined);
                 news.extend(record.note(seen, now(ms)));
+                doubted = (doubted && (*kind != 0 || quarantined)) || *kind == 4 && was != record.trust();
                 prop_assert_eq!(record.hands_back(), record.takes() == Takes::Nothing);
-                prop_assert_eq!(record.probe().is_some(), record.trust() == Trust::Untrusted);
+                prop_assert_eq!(record.probe().is_some(), record.failed != 0 || record.hands_back());
+                prop_assert!(!doubted || record.trust() == Trust::Untrusted);
+                prop_assert!(!doubted || word(&record) != Word::Sound);
             }
-            let last = &seen[seen.len().saturating_sub(OUTCOMES as usize)..];
-            prop_assert_eq!(record.trust() == Trust::Untrusted, last.contains(&2));
+            let outcomes: Vec<_> = seen.iter().filter(|kind| **kind < 3).collect();
+            let last = &outcomes[outcomes.len().saturating_sub(OUTCOMES as usize)..];
+            prop_assert!(record.trust() == Trust::Untrusted || !last.contains(&&2));
             prop_assert!(news.chunks(2).all(|pair| pair[0] == News::Quarantined && pair.get(1) != Some(&News::Quarantined)));
         }
     }

@@ -8,6 +8,7 @@ use crate::{
     },
     hold::{self, Hold},
     retry::{Action, Failed, Failures, Verdict},
+    witness::Witness,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -297,6 +298,12 @@ impl Job {
         open.chain(archived).fold(0, u32::saturating_add)
     }
 
+    /// Whether a chunk of it failed where others could have had it, and is owed still.
+    pub fn has_witnesses(&self) -> bool {
+        let mut chunks = self.open.values().flat_map(|segment| &segment.chunks);
+        chunks.any(|chunk| matches!(chunk, Chunk::Owed { failures, .. } if !failures.seen.is_none()))
+    }
+
     /// A copy without the open segments, which are the bulk of a job.
     pub fn clone_head(&self) -> Self {
         Self {
@@ -376,7 +383,8 @@ impl Job {
             Some(Trust::Untrusted) => true,
             Some(Trust::Trusted) => self.hold.is_on(),
         };
-        let suspect = Failed { job: self.id, chunk: id, requests, before: failures, spared };
+        let witness = Witness::of(&failed.worker, failed.others);
+        let suspect = Failed { job: self.id, chunk: id, requests, before: failures, spared, witness };
         let verdict = self.submitted.policies.judge(failed.class, suspect);
         self.attempts += 1;
         match verdict {

@@ -1,6 +1,10 @@
 //! What follows on a failure, as data: each class has its policy. A job keeps the policies it was submitted under in
 //! the log, so that everyone who folds it comes to the same.
-use crate::{ChunkId, JobId, event::FaultClass};
+use crate::{
+    ChunkId, JobId,
+    event::FaultClass,
+    witness::{Says, Witness, Witnesses},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -80,6 +84,9 @@ pub struct Failures {
     pub counted: u32,
     /// An engine ended or was lost with it: it is tried with nothing beside it, so that no other chunk ends with it.
     pub alone: bool,
+    /// The workers on which it failed, where others could have taken it.
+    #[serde(default, skip_serializing_if = "Witnesses::is_none")]
+    pub seen: Witnesses,
 }
 
 /// What becomes of a chunk that has failed.
@@ -107,6 +114,8 @@ pub struct Failed {
     pub before: Failures,
     /// It speaks against nobody here: the worker is not trusted, say.
     pub spared: bool,
+    /// Where it failed. None: nobody else could be asked.
+    pub witness: Option<Witness>,
 }
 
 impl Policy {
@@ -180,7 +189,7 @@ impl Policies {
     /// What follows on a failure of this class.
     pub fn judge(&self, class: FaultClass, failed: Failed) -> Verdict {
         let policy = self.of(class);
-        let Failures { tries, counted, alone } = failed.before;
+        let Failures { tries, counted, alone, seen } = failed.before;
         if failed.spared {
             let failures = Failures { tries: tries + 1, ..failed.before };
             let policy = Policy { longest_ms: policy.longest_ms.min(SPARED_LONGEST_MS), ..policy };
@@ -188,16 +197,19 @@ impl Policies {
             return Verdict::Retry { failures, delay_ms };
         }
         let alone = alone || class.is_deadly();
-        let failures = Failures { tries: tries + 1, counted: counted + u32::from(policy.counts), alone };
+        let (seen, says) = if policy.counts { seen.hear(failed.witness) } else { (seen, Says::Enough) };
+        let counts = policy.counts && says != Says::Nothing;
+        let failures = Failures { tries: tries + 1, counted: counted + u32::from(counts), alone, seen };
         let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), failures.tries);
-        let splits = policy.counts && policy.split_from > 0 && failures.counted >= policy.split_from;
+        let splits = counts && policy.split_from > 0 && failures.counted >= policy.split_from;
         match policy.action {
             Action::Answer => Verdict::GiveUp,
             // The halves are as suspect as the whole: the next failure splits again.
             Action::Retry if splits && failed.requests > 1 => {
-                Verdict::Split { failures: Failures { tries: 0, counted: policy.split_from - 1, alone }, delay_ms }
+                let (tries, counted, seen) = (0, policy.split_from - 1, Witnesses::default());
+                Verdict::Split { failures: Failures { tries, counted, alone, seen }, delay_ms }
             }
-            Action::Retry if policy.counts && failures.counted >= policy.max => Verdict::GiveUp,
+            Action::Retry if counts && says == Says::Enough && failures.counted >= policy.max => Verdict::GiveUp,
             Action::Retry => Verdict::Retry { failures, delay_ms },
         }
     }
@@ -217,15 +229,16 @@ const fn mix(seed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::witness::AGAIN_MAX;
     use proptest::prelude::*;
 
     fn failed(index: u32, requests: u32, before: Failures) -> Failed {
         let job = JobId::keyed("default", "k");
-        Failed { job, chunk: ChunkId::new(0, index), requests, before, spared: false }
+        Failed { job, chunk: ChunkId::new(0, index), requests, before, spared: false, witness: None }
     }
 
     fn after(tries: u32, counted: u32) -> Failures {
-        Failures { tries, counted, alone: false }
+        Failures { tries, counted, ..Failures::default() }
     }
 
     fn delay(class: FaultClass, index: u32, tries: u32) -> u64 {
@@ -257,11 +270,11 @@ mod tests {
         let judge = |requests, before| policies.judge(died, failed(0, requests, before));
         assert!(matches!(
             judge(64, after(0, 0)),
-            Verdict::Retry { failures: Failures { tries: 1, counted: 1, alone: true }, .. }
+            Verdict::Retry { failures: Failures { tries: 1, counted: 1, alone: true, .. }, .. }
         ));
         assert!(matches!(
             judge(64, after(1, 1)),
-            Verdict::Split { failures: Failures { tries: 0, counted: 1, alone: true }, .. }
+            Verdict::Split { failures: Failures { tries: 0, counted: 1, alone: true, .. }, .. }
         ));
         assert!(matches!(judge(32, after(0, 1)), Verdict::Split { .. }));
         assert!(matches!(
@@ -318,15 +331,38 @@ mod tests {
             }
         }
 
+        /// While others are there to ask, no request is given up for what one worker says alone, however long it goes on saying
+        /// so before another one takes it.
+        #[test]
+        fn one_worker_alone_gives_nothing_up(class in class(), policy in policy(), others in 1u32..9, index in 0u32..99) {
+            prop_assume!(policy.action == Action::Retry);
+            let policies = Policies::new([(class, policy)].into());
+            let (mut before, witness) = (Failures::default(), Witness::of("sour", others));
+            for _ in 0..AGAIN_MAX {
+                match policies.judge(class, Failed { witness, ..failed(index, 1, before) }) {
+                    Verdict::Retry { failures, .. } => before = failures,
+                    other => prop_assert!(false, "{:?}", other),
+                }
+            }
+            prop_assert!(before.counted <= 1);
+        }
+
         /// Every class, whatever its policy: a chunk whose failures count comes to an end, split or given up; no
         /// delay is longer than allowed; failures that do not count never use up a chunk.
         #[test]
-        fn every_class_comes_to_an_end(class in class(), policy in policy(), requests in 1u32..300, index in 0u32..99) {
+        fn every_class_comes_to_an_end(
+            class in class(),
+            policy in policy(),
+            requests in 1u32..300,
+            index in 0u32..99,
+            crew in 1u32..5,
+        ) {
             prop_assert_eq!(policy.fault(), None);
             let policies = Policies::new([(class, policy)].into());
             let (mut before, mut requests) = (Failures::default(), requests);
-            for turn in 0..200 {
-                match policies.judge(class, failed(index, requests, before)) {
+            for turn in 0..2_000 {
+                let witness = Witness::of(&format!("w{}", turn * turn % crew), crew - 1);
+                match policies.judge(class, Failed { witness, ..failed(index, requests, before) }) {
                     Verdict::GiveUp => {
                         prop_assert!(policy.action == Action::Answer || before.counted + 1 >= policy.max);
                         return Ok(());
@@ -342,7 +378,7 @@ mod tests {
                         before = failures;
                     }
                 }
-                prop_assert!(turn < 100 || !policy.counts, "it never ends: {:?}", before);
+                prop_assert!(turn < 1_000 || !policy.counts, "it never ends: {:?}", before);
             }
         }
     }

@@ -148,6 +148,7 @@ fn a_failed_attempt_is_no_progress_and_is_named() {
         class: FaultClass::Internal,
         reason,
         trust: None,
+        others: 0,
     }));
     assert_eq!(Progress::of(&job), before);
     let owed = Owed::of(&job);

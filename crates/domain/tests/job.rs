@@ -91,6 +91,7 @@ fn failed(segment: u32, index: u32, attempt: u32) -> Event {
         class: FaultClass::Internal,
         reason: "x".into(),
         trust: None,
+        others: 0,
     })
 }
 
@@ -359,6 +360,7 @@ fn a_failure_just_before_the_deadline_is_left_to_the_deadline() {
             class,
             reason,
             trust: None,
+            others: 0,
         })
     };
     job.evolve(&failed(1));
@@ -551,6 +553,50 @@ fn a_failure_on_a_worker_that_is_not_trusted_speaks_against_nobody() {
     assert!(matches!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::Owed { failures, .. }) if failures.counted == 0));
     (51..=53).for_each(|attempt| job.evolve(&failed_at(Some(Trust::Trusted), 0, attempt, 5_000)));
     assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
+}
+
+fn failed_on(worker: &str, others: u32, index: u32, attempt: u32) -> Event {
+    let Event::ChunkFailed(fact) = failed_at(Some(Trust::Trusted), index, attempt, 5_000) else { panic!("a failure") };
+    Event::ChunkFailed(ChunkFailed { worker: worker.into(), others, ..fact })
+}
+
+fn counted(job: &Job, index: u32) -> u32 {
+    let Some(Chunk::Owed { failures, .. }) = job.chunk(ChunkId::new(0, index)) else { panic!("it is owed") };
+    failures.counted
+}
+
+/// What fails on one worker alone is tried until another one has had it; what fails on both is poison.
+#[test]
+fn a_request_is_given_up_where_it_fails_on_whoever_takes_it() {
+    let mut job = running(1);
+    (1..=20).for_each(|attempt| job.evolve(&failed_on("sour", 1, 0, attempt)));
+    assert_eq!(counted(&job, 0), 1);
+    job.evolve(&failed_on("good", 1, 0, 21));
+    assert_eq!(counted(&job, 0), 2);
+    job.evolve(&failed_on("sour", 1, 0, 22));
+    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
+}
+
+/// Whoever is alone is believed, as ever: who was not alone before, a little later.
+#[test]
+fn where_nobody_else_takes_work_one_worker_is_enough() {
+    let mut job = running(1);
+    (1..=3).for_each(|attempt| job.evolve(&failed_on("one", 0, 0, attempt)));
+    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
+    let mut job = running(1);
+    (1..=3).for_each(|attempt| job.evolve(&failed_on("one", 1, 0, attempt)));
+    (4..=7).for_each(|attempt| job.evolve(&failed_on("one", 0, 0, attempt)));
+    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::GivenUp(FaultClass::Internal)));
+}
+
+/// A chunk is not taken apart for what one worker says alone.
+#[test]
+fn a_chunk_is_split_where_it_fails_on_whoever_takes_it() {
+    let mut job = running(2);
+    (1..=20).for_each(|attempt| job.evolve(&failed_on("sour", 1, 0, attempt)));
+    assert_eq!(counted(&job, 0), 1);
+    job.evolve(&failed_on("good", 1, 0, 21));
+    assert_eq!(job.chunk(ChunkId::new(0, 0)), Some(Chunk::Split));
 }
 
 /// Gives up so many single requests, each an own chunk.

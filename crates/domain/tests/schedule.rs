@@ -120,7 +120,16 @@ impl Case {
 
     fn failed(&mut self, index: u32, class: FaultClass) {
         let (at, chunk) = (Timestamp::new(self.ms), ChunkId::new(0, index));
-        let failed = ChunkFailed { at, chunk, attempt: 1, worker: "w".into(), class, reason: "no".into(), trust: None };
+        let failed = ChunkFailed {
+            at,
+            chunk,
+            attempt: 1,
+            worker: "w".into(),
+            class,
+            reason: "no".into(),
+            trust: None,
+            others: 0,
+        };
         self.fold(Event::ChunkFailed(failed));
     }
 }

@@ -143,6 +143,7 @@ impl Case {
                     class,
                     reason,
                     trust: None,
+                    others: 0,
                 })
             }
             (6, _) => return self.lose(),

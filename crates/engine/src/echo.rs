@@ -134,6 +134,9 @@ impl Echo {
         if holds(words, self.behaviour.fail_containing.as_deref()) {
             return Err(Fault::Internal { message: "this text fails, as configured".to_owned() });
         }
+        if self.behaviour.fail_longer.is_some_and(|longest| words.len() > longest) {
+            return Err(Fault::Internal { message: "longer ones fail, as configured".to_owned() });
+        }
         if holds(words, self.behaviour.ruin_containing.as_deref()) {
             self.ruined.store(true, Ordering::Relaxed);
         }
@@ -357,10 +360,12 @@ mod tests {
             fail_containing: Some("boom".to_owned()),
             refuse_containing: Some("rude".to_owned()),
             hang_containing: Some("endless".to_owned()),
+            fail_longer: Some(16),
             ..Behaviour::default()
         };
         let echo = echo(behaviour);
         assert!(matches!(echo.run(chat("a boom")).await, Err(Fault::Internal { .. })));
+        assert!(matches!(echo.run(chat("more than the rest")).await, Err(Fault::Internal { .. })));
         assert_eq!(run(&echo, chat("rude")).await.0, 400);
         assert!(echo.run(chat("endless")).now_or_never().is_none());
         assert_eq!(run(&echo, chat("fine")).await.0, 200);

@@ -87,6 +87,7 @@ fn events() -> Vec<Event> {
             class: FaultClass::OutOfMemory,
             reason: "out of memory".into(),
             trust: None,
+            others: 0,
         }),
         Event::ChunkLost(ChunkLost { at, chunk, attempt: 2, tally: tally() }),
         Event::SegmentArchived(SegmentArchived {
@@ -214,6 +215,18 @@ fn a_failure_with_a_record_is_of_the_second_version() {
         golden(name, &message.payload);
         assert_eq!((event.version(), envelope::read_event(Some("2"), &message.payload).unwrap()), (2, event));
     }
+}
+
+/// Who does not know of others would believe one worker alone.
+#[test]
+fn a_failure_that_others_could_have_had_is_of_the_fifth_version() {
+    let Some(Event::ChunkFailed(failed)) = events().into_iter().find(|event| event.name() == "ChunkFailed") else {
+        panic!("a failure")
+    };
+    let event = Event::ChunkFailed(ChunkFailed { trust: Some(Trust::Trusted), others: 2, ..failed });
+    let message = envelope::event(JobId::keyed("default", "monday"), &event, None);
+    golden("ChunkFailedOthers", &message.payload);
+    assert_eq!((event.version(), envelope::read_event(Some("5"), &message.payload).unwrap()), (5, event));
 }
 
 /// Each ends a job that who does not know it would think to go on, or to have its files.

@@ -84,7 +84,10 @@ impl Teller {
     fn failed(&mut self, job: &str, index: u32, attempt: u32, class: FaultClass) {
         let (at, chunk) = (self.at(), ChunkId::new(0, index));
         let (worker, reason) = ("box-1".to_owned(), "it went wrong".to_owned());
-        self.tell(job, Event::ChunkFailed(ChunkFailed { at, chunk, attempt, worker, class, reason, trust: None }));
+        self.tell(
+            job,
+            Event::ChunkFailed(ChunkFailed { at, chunk, attempt, worker, class, reason, trust: None, others: 0 }),
+        );
     }
 
     fn archived(&mut self, job: &str, segment: u32, tally: Tally) {
@@ -244,6 +247,30 @@ fn recorded() -> Vec<(String, Event)> {
     log.lines
 }
 
+/// Failures on several workers: what one says alone is tried until another one has had it.
+fn witnessed() -> Vec<(String, Event)> {
+    let mut log = Teller::default();
+    let failed = |log: &mut Teller, job: &str, index, attempt, (worker, others): (&str, u32)| {
+        log.failed(job, index, attempt, FaultClass::Internal);
+        if let Some((_, Event::ChunkFailed(failed))) = log.lines.last_mut() {
+            (failed.worker, failed.trust, failed.others) = (worker.to_owned(), Some(Trust::Trusted), others);
+        }
+    };
+    for job in ["doubted", "poisoned"] {
+        log.submit(job);
+        log.plan(job, 1);
+        (1..=9).for_each(|attempt| failed(&mut log, job, 0, attempt, ("box-1", 1)));
+    }
+    log.done("doubted", 0, 0, 4);
+    // Both halves of the whole, the two of the first half, and its first request.
+    failed(&mut log, "poisoned", 0, 10, ("box-2", 1));
+    failed(&mut log, "poisoned", 2, 1, ("box-2", 1));
+    failed(&mut log, "poisoned", 4, 1, ("box-1", 1));
+    failed(&mut log, "poisoned", 4, 2, ("box-1", 1));
+    failed(&mut log, "poisoned", 4, 3, ("box-2", 1));
+    log.lines
+}
+
 /// A cancel of what is answered already, and jobs that end without their files: one that the log knows, one that it lost.
 fn abandoned() -> Vec<(String, Event)> {
     let mut log = Teller::default();
@@ -264,9 +291,10 @@ fn abandoned() -> Vec<(String, Event)> {
 }
 
 /// Each log with its file.
-fn logs() -> [(&'static str, Vec<(String, Event)>); 5] {
+fn logs() -> [(&'static str, Vec<(String, Event)>); 6] {
     let [first, warned] = [("events.txt", log()), ("warnings.txt", warned())];
-    [first, warned, ("lost.txt", lost()), ("recorded.txt", recorded()), ("abandoned.txt", abandoned())]
+    let [recorded, witnessed] = [("recorded.txt", recorded()), ("witnessed.txt", witnessed())];
+    [first, warned, ("lost.txt", lost()), recorded, ("abandoned.txt", abandoned()), witnessed]
 }
 
 fn file(name: &str) -> PathBuf {

@@ -52,7 +52,10 @@ impl Story {
         let (chunk, worker, reason) =
             (ChunkId::new(index / 500, index % 500), "gpu-3".to_owned(), "it broke".to_owned());
         let trust = Some(Trust::Trusted);
-        self.tell(ms, Event::ChunkFailed(ChunkFailed { at: at(ms), chunk, attempt, worker, class, reason, trust }));
+        self.tell(
+            ms,
+            Event::ChunkFailed(ChunkFailed { at: at(ms), chunk, attempt, worker, class, reason, trust, others: 0 }),
+        );
     }
 
     fn end(&mut self, ms: u64, outcome: Outcome) {

@@ -80,6 +80,12 @@ fn a_worker_that_is_believed_whatever_it_does_is_found() {
     shows(Bug::NoControl, "neighbours of poison are answered");
 }
 
+/// Where one worker is believed that passes its controls and answers nothing, though a good one stands beside it.
+#[test]
+fn a_worker_that_is_believed_though_others_are_there_is_found() {
+    shows(Bug::NoWitnesses, "neighbours of poison are answered");
+}
+
 fn shows(bug: Bug, what: &str) {
     let wrong = (0..300).filter_map(|seed| run(Setup { seed, ..Setup::planted(bug) }).wrong);
     assert!(wrong.into_iter().any(|wrong| wrong.what == what), "{bug:?} is not found");

@@ -30,6 +30,8 @@ pub struct Behaviour {
     pub share: f64,
     /// Fail with [`Fault::Internal`](crate::Fault::Internal) where the JSON text of the words contains this.
     pub fail_containing: Option<String>,
+    /// Fail so where that text is longer than this, bytes.
+    pub fail_longer: Option<usize>,
     /// Fail so with every request while there is a file of this name.
     pub fail_while: Option<PathBuf>,
     /// Fail so with what contains this, and with everything after it, until the engine is started anew.

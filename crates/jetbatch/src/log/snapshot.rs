@@ -18,8 +18,10 @@ use wire::stream::EVENTS;
 
 /// Of the bytes. Whoever changes what a job, or a note of the projector, is encoded as counts it up; the golden
 /// snapshot says when.
-pub const VERSION: u16 = 3;
-/// Of one without a job of a tenant: who does not know of tenants may read it.
+pub const VERSION: u16 = 4;
+/// Of one without a chunk that failed where others could have had it: who does not know of those may read it.
+const TENANTS: u16 = 3;
+/// Nor a job of a tenant: who does not know of tenants may.
 const COMMON: u16 = 2;
 const MAGIC: &[u8; 6] = b"jbsnap";
 /// Magic, version, and the hash of all that follows.
@@ -92,7 +94,7 @@ impl Image {
     pub fn encode(self) -> Result<Bytes, rmp_serde::encode::Error> {
         let mut jobs = self.jobs;
         jobs.sort_unstable_by_key(|folded| folded.job.id);
-        let is_common = jobs.iter().all(|folded| folded.job.submitted.is_common());
+        let version = version(&jobs);
         let head = Head { log: self.log, seq: self.seq, jobs: jobs.len() as u64, notes: self.notes };
         let mut bytes = vec![0; PREFIX];
         rmp_serde::encode::write_named(&mut bytes, &head)?;
@@ -101,7 +103,7 @@ impl Image {
         }
         let hash = blake3::hash(&bytes[PREFIX..]);
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
-        bytes[MAGIC.len()..MAGIC.len() + 2].copy_from_slice(&(if is_common { COMMON } else { VERSION }).to_be_bytes());
+        bytes[MAGIC.len()..MAGIC.len() + 2].copy_from_slice(&version.to_be_bytes());
         bytes[MAGIC.len() + 2..PREFIX].copy_from_slice(hash.as_bytes());
         Ok(bytes.into())
     }
@@ -112,7 +114,7 @@ impl Snapshot {
         let (prefix, mut rest) = bytes.split_at_checked(PREFIX).ok_or(ReadError::Strange)?;
         let numbers = prefix.strip_prefix(MAGIC).ok_or(ReadError::Strange)?;
         match u16::from_be_bytes([numbers[0], numbers[1]]) {
-            COMMON | VERSION => {}
+            COMMON | TENANTS | VERSION => {}
             other => return Err(ReadError::Version(other)),
         }
         if blake3::hash(rest).as_bytes() != &numbers[2..] {
@@ -125,6 +127,15 @@ impl Snapshot {
             jobs.insert(folded.job.id, Arc::new(folded));
         }
         Ok(Self { path: path.to_owned(), log, seq, notes, jobs })
+    }
+}
+
+/// The oldest that has all of it.
+fn version(jobs: &[Arc<Folded>]) -> u16 {
+    match jobs.iter().all(|folded| folded.job.submitted.is_common()) {
+        _ if jobs.iter().any(|folded| folded.job.has_witnesses()) => VERSION,
+        true => COMMON,
+        false => TENANTS,
     }
 }
 

@@ -143,7 +143,7 @@ impl Runner {
     }
 
     async fn give_back(&self, work: &Work, reason: String) -> Result<(), Error> {
-        let failure = Failure { class: FaultClass::HandedBack, reason, trust: self.health.trust() };
+        let failure = Failure { class: FaultClass::HandedBack, reason, trust: self.health.trust(), others: 0 };
         report::failed(&self.shared.bus, work, &self.name, failure).await
     }
 
@@ -328,7 +328,10 @@ impl Runner {
         let class = if is_ruined { FaultClass::EngineDied } else { class };
         tracing::warn!(job = %work.job, chunk = %work.chunk, class = class.as_str(), reason, attempt = work.attempt, ?trust, "chunk failed");
         self.shared.metrics.chunk_failed(&self.pool, class);
-        report::failed(&self.shared.bus, work, &self.name, Failure { class, reason, trust }).await
+        // Who tells of a lost worker is not the one that was lost.
+        let is_own = class.is_doubtful() && class != FaultClass::WorkerLost;
+        let others = if is_own { self.health.fell(work).await } else { 0 };
+        report::failed(&self.shared.bus, work, &self.name, Failure { class, reason, trust, others }).await
     }
 
     pub fn progress_every(&self) -> Duration {

@@ -1,5 +1,6 @@
 //! The worker's record ([`domain::health`]) at work: it is asked before anything is taken, and told what came of it. One
 //! control for all failures that come together.
+use super::{others::Others, report};
 use crate::{
     bus::Bus,
     clock::{self, Uptime},
@@ -7,7 +8,7 @@ use crate::{
     shared::Shared,
 };
 use domain::{
-    Pool, WorkerName,
+    ChunkId, JobId, Pool, WorkerName,
     event::Trust,
     health::{News, Order, Record, Seen, State, Takes, Word},
     schedule::{Moment, Now},
@@ -24,10 +25,12 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
-use wire::{Message, Subject, WorkerAlert};
+use wire::{Message, Subject, Work, WorkerAlert, bucket};
 
 /// How often an engine that nobody asks is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Chunks that failed here alone, and are looked for.
+const FALLEN_MAX: usize = 32;
 
 pub struct Health {
     bus: Bus,
@@ -47,6 +50,9 @@ pub struct Health {
     /// Controls that came to an end, and whether the last one said nothing.
     controls: AtomicU64,
     unclear: AtomicBool,
+    /// Chunks that failed here with nothing beside them since one was done, the first ones.
+    fallen: Mutex<Vec<(JobId, ChunkId)>>,
+    others: Others,
     /// Whether it passed because the engine was started anew.
     renewed: AtomicBool,
 }
@@ -68,6 +74,8 @@ impl Health {
             turn: tokio::sync::Mutex::default(),
             controls: AtomicU64::new(0),
             unclear: AtomicBool::new(false),
+            fallen: Mutex::default(),
+            others: Others::new(shared.bus.bucket(bucket::WORKERS), pool, worker),
             renewed: AtomicBool::new(false),
         }
     }
@@ -123,7 +131,55 @@ impl Health {
     }
 
     pub fn done(&self) {
+        self.fallen().clear();
         self.note(Seen::Done);
+    }
+
+    /// A chunk failed here, and the engine was asked what that says. Gives the workers that could have had it, where the
+    /// failure speaks against it.
+    pub async fn fell(&self, work: &Work) -> u32 {
+        if self.unclear.load(Ordering::Relaxed) || self.hands_back() {
+            return 0;
+        }
+        let (others, is_trusted) = (self.others.count().await, self.trust() == Trust::Trusted);
+        if others == 0 {
+            return 0;
+        }
+        // With others beside it, it may have been one of those.
+        let is_single = self.record().takes() == Takes::One && self.out.load(Ordering::Relaxed) == 1;
+        if is_trusted && (work.alone || is_single) {
+            self.remember(work);
+        }
+        self.note(Seen::Fell);
+        if is_trusted { others } else { 0 }
+    }
+
+    fn remember(&self, work: &Work) {
+        let mut fallen = self.fallen();
+        if fallen.len() < FALLEN_MAX && !fallen.contains(&(work.job, work.chunk)) {
+            fallen.push((work.job, work.chunk));
+        }
+    }
+
+    /// Whether others have answered what failed here.
+    async fn look_around(&self) {
+        let fallen = self.fallen().clone();
+        for (job, chunk) in fallen {
+            let results = match report::stored_near(&self.bus, job, chunk).await {
+                Ok(Some(results)) => results,
+                Ok(None) => continue,
+                Err(_) => return,
+            };
+            let before = self.fallen().len();
+            self.fallen().retain(|other| *other != (job, chunk));
+            // One that was done here meanwhile has cleared them all.
+            if results.worker != self.worker && self.fallen().len() < before {
+                self.note(Seen::Refuted);
+            }
+        }
+        if self.hands_back() {
+            self.fallen().clear();
+        }
     }
 
     /// Whether a failure speaks against what failed: the engine is asked something else, unless a control that ends after
@@ -159,6 +215,7 @@ impl Health {
                 Some(left) => drop(tokio::time::timeout(left, changes.changed()).await),
                 None => drop(tokio::time::timeout(LOOK_EVERY, changes.changed()).await),
             }
+            self.look_around().await;
             // It may die with nothing in hand.
             if engine.broken().is_some() && self.record().takes() != Takes::Nothing {
                 self.examine(engine).await;
@@ -198,6 +255,7 @@ impl Health {
     }
 
     pub fn order(&self, order: Order) {
+        self.fallen().clear();
         let news = self.record().order(order, self.now());
         self.changed();
         self.tell(news);
@@ -243,6 +301,10 @@ impl Health {
             // The sender is here.
             let _ = changes.changed().await;
         }
+    }
+
+    fn fallen(&self) -> MutexGuard<'_, Vec<(JobId, ChunkId)>> {
+        self.fallen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {

@@ -5,6 +5,7 @@ mod cancel_check;
 mod chunk;
 mod health;
 mod orders;
+mod others;
 mod render;
 mod report;
 mod slots;

@@ -90,6 +90,8 @@ pub struct Failure {
     pub class: FaultClass,
     pub reason: String,
     pub trust: Trust,
+    /// Workers that could have had it instead, where that matters.
+    pub others: u32,
 }
 
 /// The fact that an attempt failed.
@@ -102,6 +104,7 @@ pub async fn failed(bus: &Bus, work: &Work, worker: &str, failure: Failure) -> R
         class: failure.class,
         reason: failure.reason.chars().take(REASON_CHARS_MAX).collect(),
         trust: Some(failure.trust),
+        others: failure.others,
     };
     let id = format!("{}:{}:failed:{}", work.job, work.chunk, work.attempt);
     fact(bus, work.job, &Event::ChunkFailed(failed), id).await

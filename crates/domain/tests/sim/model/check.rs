@@ -238,7 +238,7 @@ fn failures(env: &Env, number: Number, request: u64) -> Vec<String> {
                 let chunk = plan.chunks.get(failed.chunk.index as usize);
                 chunk.is_some_and(|chunk| chunk.indices().any(|index| plan.first + u64::from(index) == request))
             });
-            let (worker, class, trust) = (&failed.worker, failed.class.as_str(), failed.trust);
+            let (worker, class, trust) = (&failed.worker, failed.class.as_str(), (failed.trust, failed.others));
             found.extend(
                 holds.then(|| format!("{} {}: {class} on {worker}, {trust:?}", entry.at - 1_000_000, failed.chunk)),
             );

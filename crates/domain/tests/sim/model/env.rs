@@ -43,6 +43,8 @@ pub enum Bug {
     StaleResultTaken,
     /// A cancelled job waits for its files for ever.
     NoAbandon,
+    /// One worker's failures are believed though others are there to ask.
+    NoWitnesses,
 }
 
 /// What holds in a run.
@@ -89,6 +91,8 @@ pub struct Env {
     pub judged: bool,
     /// Pools that are configured.
     pub pools: [bool; POOLS.len()],
+    /// Workers that take work, and their pools.
+    pub crew: Vec<(usize, usize)>,
     /// Jobs of which WORK takes nothing.
     pub refused: BTreeSet<Number>,
     /// The store takes nothing until then.
@@ -112,7 +116,7 @@ pub struct Submit {
 
 impl Bug {
     /// Those that show soon come first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NoSecondLook,
         Self::NoCompare,
         Self::TellBeforeStore,
@@ -127,6 +131,7 @@ impl Bug {
         Self::SnapshotAhead,
         Self::StaleResultTaken,
         Self::NoAbandon,
+        Self::NoWitnesses,
     ];
 }
 
@@ -146,6 +151,7 @@ impl Env {
             faults: rules.faults,
             judged: rules.judged,
             pools: [true; POOLS.len()],
+            crew: Vec::new(),
             refused: BTreeSet::new(),
             store_until: 0,
             is_cut: false,
@@ -179,6 +185,11 @@ impl Env {
             return Link::Fine;
         }
         [Link::Unheard, Link::Lost][self.choices.pick(2)]
+    }
+
+    /// Workers of a pool that take work, beside one.
+    pub fn others(&self, worker: usize, pool: usize) -> u32 {
+        self.crew.iter().filter(|(number, of)| *number != worker && *of == pool).count() as u32
     }
 
     /// Whether the store takes what is written now.

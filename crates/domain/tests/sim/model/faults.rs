@@ -54,8 +54,19 @@ impl World {
     /// A worker turns bad, or good again.
     pub fn sour(&mut self) {
         let (at, temper) = (self.env.pick(self.workers.len()), Temper::ALL[self.env.pick(Temper::ALL.len())]);
+        if !self.may_turn(at, temper) {
+            return;
+        }
         self.env.tell(|| format!("FAULT: worker {at} is {temper:?}"));
         self.workers[at].temper = temper;
+    }
+
+    /// Who passes its controls and answers nothing is found out by a good one beside it alone, which stays.
+    fn may_turn(&self, at: usize, temper: Temper) -> bool {
+        let pool = self.workers[at].pool;
+        let mut crew = self.workers.iter().filter(|worker| worker.pool == pool && worker.number != at);
+        let is_sour = temper == Temper::Sour || crew.clone().any(|worker| worker.temper == Temper::Sour);
+        temper == Temper::Good || !is_sour || crew.any(|worker| worker.temper == Temper::Good && worker.works())
     }
 
     /// A pool is taken out of the configuration, or put back: heads and its workers start again.

@@ -1,14 +1,14 @@
 //! A worker: look, run, store the result, tell, ack, in that order. It may crash between any two of these.
 use super::{
     answers::{Answers, Line, Said},
-    env::{Bug, Env, Link},
+    env::{Bug, Env, Link, Number},
     log::{self, Id, millis},
     queue::{ACK_WAIT_MS, Work},
     spec::Nature,
 };
 use domain::{
-    Event,
-    event::{ChunkDone, ChunkFailed, FaultClass, Tally, Usage},
+    ChunkId, Event,
+    event::{ChunkDone, ChunkFailed, FaultClass, Tally, Trust, Usage},
     health::{ASKS, Pauses, Record, Seen, Takes},
     limits::DELIVERIES_MAX,
     schedule::{Moment, Now},
@@ -17,6 +17,7 @@ use domain::{
 /// A look at the job that is older is taken again before its chunk begins.
 const LOOK_AGE_MAX: u64 = 50;
 const PLACES: usize = 2;
+const FALLEN_MAX: usize = 32;
 
 const PAUSES: Pauses = Pauses { first_ms: 1_000, longest_ms: 60_000 };
 
@@ -32,15 +33,17 @@ pub enum Temper {
     BlackHole,
     /// Its process ends with whatever it is asked, and is started again.
     Dying,
+    /// It passes its controls, and fails with every real request, at once.
+    Sour,
 }
 
 impl Temper {
-    pub const ALL: [Self; 5] = [Self::Good, Self::Broken, Self::Flapping, Self::BlackHole, Self::Dying];
+    pub const ALL: [Self; 6] = [Self::Good, Self::Broken, Self::Flapping, Self::BlackHole, Self::Dying, Self::Sour];
 
-    /// Whether a good request fails there.
+    /// Whether what every engine can answer fails there.
     fn fails(self, env: &mut Env) -> bool {
         match self {
-            Self::Good => false,
+            Self::Good | Self::Sour => false,
             Self::Broken | Self::BlackHole | Self::Dying => true,
             Self::Flapping => env.pick(2) == 1,
         }
@@ -54,6 +57,8 @@ pub struct Worker {
     /// Its engine was asked something before it took anything.
     asked: bool,
     record: Record,
+    /// What failed there with nothing beside it, since a chunk was done.
+    fallen: Vec<(Number, ChunkId)>,
     runs: Vec<Run>,
 }
 
@@ -88,7 +93,7 @@ enum Next {
 impl Worker {
     pub fn new(number: usize, pool: usize) -> Self {
         let record = Record::new(PAUSES, millis(0));
-        Self { number, pool, temper: Temper::Good, asked: false, record, runs: Vec::new() }
+        Self { number, pool, temper: Temper::Good, asked: false, record, fallen: Vec::new(), runs: Vec::new() }
     }
 
     /// Another process takes its place on the same machine.
@@ -105,8 +110,13 @@ impl Worker {
         runs.chain(self.record.probe().map(Moment::get))
     }
 
+    pub const fn works(&self) -> bool {
+        self.record.state().word.works()
+    }
+
     /// Asks its engine again, where that is due.
     pub fn probe(&mut self, env: &mut Env) -> bool {
+        self.look_around(env);
         let is_due = self.record.probe().is_some_and(|at| at <= env.moment());
         if is_due {
             self.control(env);
@@ -124,6 +134,36 @@ impl Worker {
         let failed = (0..ASKS).any(|_| self.temper.fails(env));
         self.note(env, if failed { Seen::Failed("no".into()) } else { Seen::Passed });
         true
+    }
+
+    /// Whether others have answered what failed here.
+    fn look_around(&mut self, env: &mut Env) {
+        let done = |key: &(Number, ChunkId)| env.results.get(key).map(|answers| answers.worker);
+        let found: Vec<_> = self.fallen.iter().filter_map(|key| Some((*key, done(key)?))).collect();
+        for (key, worker) in found {
+            self.fallen.retain(|other| *other != key);
+            if worker != self.number {
+                self.note(env, Seen::Refuted);
+            }
+        }
+        if self.record.hands_back() {
+            self.fallen.clear();
+        }
+    }
+
+    /// A chunk failed here though the control passed. Gives the workers that could have had it, where that speaks against it.
+    fn fell(&mut self, env: &mut Env, at: usize) -> u32 {
+        let (others, is_trusted) = (env.others(self.number, self.pool), self.record.trust() == Trust::Trusted);
+        if self.record.hands_back() || others == 0 {
+            return 0;
+        }
+        let Work { job, chunk, alone, .. } = self.runs[at].work;
+        let is_single = self.record.takes() == Takes::One && self.runs.len() == 1;
+        if is_trusted && (alone || is_single) && self.fallen.len() < FALLEN_MAX {
+            self.fallen.push((job, chunk));
+        }
+        self.note(env, Seen::Fell);
+        if is_trusted { others } else { 0 }
     }
 
     /// What is in the hands of a worker that is found to be bad goes back, but for what has failed there.
@@ -265,7 +305,7 @@ impl Worker {
         env.expect(!late, "no chunk begins after a cancel or a pause", || format!("job {job} chunk {}", work.chunk));
         let until = match self.temper {
             Temper::Good | Temper::Flapping => env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)],
-            Temper::Broken | Temper::Dying => env.now + 1,
+            Temper::Broken | Temper::Dying | Temper::Sour => env.now + 1,
             Temper::BlackHole => env.now + 60_000,
         };
         Stage::Running { started: env.now, until, run: env.nonce() }
@@ -290,6 +330,7 @@ impl Worker {
             Err(Ruin::Fault(class)) => Next::To(Stage::Fail(class)),
             Ok((lines, tally)) => {
                 let (worker, attempt) = (self.number, work.attempt);
+                self.fallen.clear();
                 self.note(env, Seen::Done);
                 let answers = Answers { worker, attempt, run, started, tally, lines };
                 Next::To(if env.has(Bug::TellBeforeStore) { Stage::Tell(answers) } else { Stage::Store(answers) })
@@ -343,10 +384,14 @@ impl Worker {
         if is_asked && !self.control(env) {
             return Next::Killed;
         }
-        let work = &self.runs[at].work;
         let (worker, reason, trust) = (self.number.to_string(), String::new(), Some(self.record.trust()));
-        let failed =
-            ChunkFailed { at: env.at(), chunk: work.chunk, attempt: work.attempt, worker, class, reason, trust };
+        let is_own = class.is_doubtful() && class != FaultClass::WorkerLost;
+        let others = if is_own { self.fell(env, at) } else { 0 };
+        // Whom nobody asks anything is believed at once.
+        let others = if env.has(Bug::NoWitnesses) || env.has(Bug::NoControl) { 0 } else { others };
+        let work = &self.runs[at].work;
+        let (chunk, attempt) = (work.chunk, work.attempt);
+        let failed = ChunkFailed { at: env.at(), chunk, attempt, worker, class, reason, trust, others };
         env.tell(|| format!("job {} chunk {} fails: {}", work.job, work.chunk, class.as_str()));
         let id = Id::Failed(work.chunk, work.attempt);
         if log::fact(env, work.job, Event::ChunkFailed(failed), id) {
@@ -375,7 +420,7 @@ fn answer(env: &mut Env, work: &Work, run: u32, temper: Temper) -> Result<(Vec<L
     if temper == Temper::Dying {
         return Err(Ruin::Killed);
     }
-    if work.numbers.iter().any(|_| temper.fails(env)) {
+    if temper == Temper::Sour || work.numbers.iter().any(|_| temper.fails(env)) {
         return Err(Ruin::Fault(BAD[env.pick(BAD.len())]));
     }
     let spec = &env.specs[work.job];

@@ -62,7 +62,7 @@ impl Setup {
     pub const fn planted(bug: Bug) -> Self {
         let setup = Self { bug: Some(bug), ..Self::calm() };
         match bug {
-            Bug::NoControl => Self { bad_workers: true, ..setup },
+            Bug::NoControl | Bug::NoWitnesses => Self { bad_workers: true, ..setup },
             Bug::RefusalStopsAll => Self { refused: true, ..setup },
             Bug::NoAbandon => Self { store_lost: true, ..setup },
             _ => Self { faults: true, ..setup },
@@ -271,6 +271,9 @@ impl World {
 
     fn turn(&mut self, actor: Actor, which: usize) -> bool {
         let env = &mut self.env;
+        env.crew.clear();
+        let working = self.workers.iter().filter(|worker| worker.works());
+        env.crew.extend(working.map(|worker| (worker.number, worker.pool)));
         let did = match actor {
             Actor::Client => self.clients.step(env),
             Actor::Intake => self.intakes[which].step(env),

@@ -16,7 +16,11 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// The golden log of the wire's tests: every kind of event, of several jobs.
 fn log() -> Vec<(JobId, Event)> {
-    let text = fs::read_to_string(PathBuf::from(GOLDEN).join("events.txt")).unwrap();
+    saved("events.txt")
+}
+
+fn saved(name: &str) -> Vec<(JobId, Event)> {
+    let text = fs::read_to_string(PathBuf::from(GOLDEN).join(name)).unwrap();
     let event = |line: &str| {
         let [subject, version, payload] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let event = envelope::read_event(Some(version), &bytes(payload)).unwrap();
@@ -125,8 +129,23 @@ fn a_snapshot_with_a_tenants_job_is_of_a_version_of_its_own() {
     let begin = log.iter_mut().find_map(|(_, event)| if let Event::JobSubmitted(it) = event { Some(it) } else { None });
     begin.unwrap().tenant = "blue".parse().unwrap();
     let (bytes, jobs) = encode(&log);
-    assert_eq!(bytes[MAGIC.len()..MAGIC.len() + 2], VERSION.to_be_bytes());
+    assert_eq!(bytes[MAGIC.len()..MAGIC.len() + 2], TENANTS.to_be_bytes());
     assert_eq!(Snapshot::decode("x", &bytes).unwrap().jobs, jobs);
+}
+
+/// Who does not know on whom a chunk failed would believe one worker alone.
+#[test]
+fn a_snapshot_with_witnesses_is_of_a_version_of_its_own() {
+    let log = saved("witnessed.txt");
+    for at in 0..=log.len() {
+        let mut jobs = Jobs::new();
+        apply(&mut jobs, &log[..at], 0, false);
+        let bytes = image(&jobs, at).encode().unwrap();
+        let has = jobs.values().any(|folded| folded.job.has_witnesses());
+        let version = if has { VERSION } else { COMMON };
+        assert_eq!(bytes[MAGIC.len()..MAGIC.len() + 2], version.to_be_bytes(), "after {at}");
+        assert_eq!(Snapshot::decode("x", &bytes).unwrap().jobs, jobs);
+    }
 }
 
 /// Where this fails, count [`VERSION`] up, and write the file anew with `GOLDEN=write`: a snapshot of the old kind must
