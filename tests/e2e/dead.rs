@@ -158,19 +158,21 @@ fn peak(stand: &Stand) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
 }
 
-/// A broken model over a large job: four times the requests take about four times as long, and little more memory.
+/// A broken model over a large job, on one worker, who is believed at once: four times the requests take about four times
+/// as long, and little more memory.
 #[tokio::test]
 async fn a_storm_of_failures_costs_no_more_than_its_length() {
     let once = "[retry]\ninternal = { max = 1, split_from = 1 }";
     let pools = "[pools.tiny]\nchunk_requests = 1\n[pools.tiny.engine]\nkind = 'echo'\nslots = 64\n\
                  echo = { fail_containing = 'boom' }\n";
-    let stand = Plan::pools(pools.to_owned()).with(once).workers(6).start().await;
+    let stand = Plan::pools(pools.to_owned()).with(once).workers(1).start().await;
     let few = storm(&stand, FEW, FEW).await;
     let before = peak(&stand);
     let many = storm(&stand, MANY, FEW + MANY).await;
     let after = peak(&stand);
     println!("{FEW}: {few:?}, {before:?} MiB; {MANY}: {many:?}, {after:?} MiB");
-    assert!(many < few * 8 + Duration::from_secs(2), "{FEW} took {few:?}, {MANY} {many:?}");
+    // What grows with the square would be sixteen times as long.
+    assert!(many < few * 12 + Duration::from_secs(2), "{FEW} took {few:?}, {MANY} {many:?}");
     if let (Some(before), Some(after)) = (before, after) {
         assert!(after < 2 * before + 64, "the head used {before} MiB, and then {after} MiB");
     }

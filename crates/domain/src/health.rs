@@ -135,6 +135,14 @@ pub enum Takes {
     All,
 }
 
+/// What those who wait for its word look at: where it differs, they are to be woken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stance {
+    state: State,
+    takes: Takes,
+    probe: Option<Moment>,
+}
+
 /// The pauses between the probes of a worker in quarantine, milliseconds: each twice the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pauses {
@@ -188,6 +196,10 @@ impl Record {
             Word::Sound | Word::OnTrial => Takes::One,
             Word::Loading | Word::NoEngine | Word::Quarantined | Word::SetAside | Word::Draining => Takes::Nothing,
         }
+    }
+
+    pub fn stance(&self) -> Stance {
+        Stance { state: self.state.clone(), takes: self.takes(), probe: self.probe }
     }
 
     /// Whether what it has is to go back.
@@ -328,6 +340,20 @@ mod tests {
 
     fn record() -> Record {
         Record::new(PAUSES, Timestamp::new(0))
+    }
+
+    /// Its state and its probe stay: who waits until it may take more than one was not woken, and slept for ever.
+    #[test]
+    fn that_it_may_take_all_again_is_a_change() {
+        let mut record = record();
+        for _ in 0..FELL_MAX {
+            record.note(Seen::Fell, now(1));
+        }
+        assert_eq!(record.takes(), Takes::One);
+        let (before, state) = (record.stance(), record.state().clone());
+        record.note(Seen::Done, now(2));
+        assert_eq!((record.takes(), record.state()), (Takes::All, &state));
+        assert_ne!(record.stance(), before);
     }
 
     fn failed() -> Seen {

@@ -244,9 +244,9 @@ impl Health {
         let now = self.now();
         let (news, changed) = {
             let mut record = self.record();
-            let before = (record.state().clone(), record.probe());
+            let before = record.stance();
             let news = record.note(seen, now);
-            (news, before != (record.state().clone(), record.probe()))
+            (news, before != record.stance())
         };
         if changed {
             self.changed();
