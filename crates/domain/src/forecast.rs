@@ -14,6 +14,8 @@ pub struct Owed(BTreeMap<Pool, u64>);
 pub enum Scope {
     Nothing,
     Chunk(ChunkId),
+    /// A chunk, or its halves.
+    Failed(ChunkId),
     Segment(u32),
     Job,
 }
@@ -24,8 +26,7 @@ impl Scope {
         match event {
             Event::ChunkDone(done) if running => Self::Chunk(done.chunk),
             Event::ChunkLost(lost) if running => Self::Chunk(lost.chunk),
-            // It may be split: its halves stand at the end of the segment.
-            Event::ChunkFailed(failed) if running => Self::Segment(failed.chunk.segment),
+            Event::ChunkFailed(failed) if running => Self::Failed(failed.chunk),
             Event::SegmentPlanned(plan) if running => Self::Segment(plan.segment),
             Event::SegmentArchived(segment) if running => Self::Segment(segment.segment),
             Event::ChunkDone(_)
@@ -63,6 +64,7 @@ impl Owed {
         match Scope::of(job, event) {
             Scope::Nothing => Self::default(),
             Scope::Chunk(id) => Self::of_chunk(job, id),
+            Scope::Failed(id) => Self::of_failed(job, id),
             Scope::Segment(number) => Self::of_segment(job, number),
             Scope::Job => Self::of(job),
         }
@@ -100,6 +102,15 @@ impl Owed {
         if let (Some(segment), Some(Chunk::Owed { .. })) = (job.open.get(&id.segment), job.chunk(id)) {
             let plan = &segment.plan.chunks[id.index as usize];
             owed.put(&segment.plan.pools[usize::from(plan.pool)], u64::from(plan.requests()));
+        }
+        owed
+    }
+
+    fn of_failed(job: &Job, id: ChunkId) -> Self {
+        let mut owed = Self::default();
+        let touched = job.open.get(&id.segment).map(|segment| segment.touched(id.index));
+        for index in touched.into_iter().flatten() {
+            owed.add(&Self::of_chunk(job, ChunkId::new(id.segment, index)));
         }
         owed
     }
@@ -200,6 +211,17 @@ mod tests {
         Event::SegmentArchived(SegmentArchived { at: NOW, segment, tally, output_bytes: 0, error_bytes: 0, losses: 0 })
     }
 
+    /// However many chunks its segment has.
+    #[test]
+    fn a_failure_touches_its_chunk_alone() {
+        let mut job = Job::begin(JobId::keyed("t", "k"), &submitted()).unwrap();
+        [plan(0, &[(0, 10), (1, 20), (0, 30)]), planned(1), failed(0, 0, 1)].iter().for_each(|event| job.evolve(event));
+        let event = failed(0, 0, 2);
+        assert_eq!(Owed::touched(&job, &event), owed(&[("a", 10)]));
+        job.evolve(&event);
+        assert_eq!(Owed::touched(&job, &event), owed(&[("a", 10)]), "both halves");
+    }
+
     #[test]
     fn what_is_owed_follows_the_events() {
         let mut job = Job::begin(JobId::keyed("t", "k"), &submitted()).unwrap();
@@ -215,7 +237,9 @@ mod tests {
             (failed(1, 1, 1), &[("a", 40)]),
             // It is split now: what it owes, its halves owe.
             (failed(1, 1, 2), &[("a", 40)]),
+            (failed(1, 1, 2), &[("a", 40)]),
             (done(1, 2), &[("a", 27)]),
+            (failed(1, 1, 3), &[("a", 27)]),
             (Event::JobPaused(At { at: NOW }), &[]),
             (failed(1, 3, 1), &[]),
             (Event::JobResumed(At { at: NOW }), &[("a", 27)]),

@@ -492,6 +492,15 @@ impl Segment {
         self.left += 1;
     }
 
+    /// What a failure of a chunk can change: itself, or, where that just split it, its halves at the end.
+    pub fn touched(&self, index: u32) -> std::ops::Range<u32> {
+        let count = self.chunks.len() as u32;
+        match self.chunks.get(index as usize) {
+            Some(Chunk::Split) => count.saturating_sub(2)..count,
+            _ => index..index.saturating_add(1),
+        }
+    }
+
     /// The chunks that hold its requests, each request in one of them: those that were split are left out.
     pub fn whole(&self) -> impl Iterator<Item = (u32, &ChunkPlan)> {
         let chunks = self.plan.chunks.iter().zip(&self.chunks).zip(0..);

@@ -67,6 +67,7 @@ impl Due {
         match Scope::of(job, event) {
             Scope::Nothing => Self::default(),
             Scope::Chunk(id) => Self::of_chunk(job, id),
+            Scope::Failed(id) => Self::of_failed(job, id),
             Scope::Segment(number) => {
                 let mut due = Self::default();
                 job.open.get(&number).into_iter().for_each(|segment| due.count(segment));
@@ -107,6 +108,15 @@ impl Due {
         let mut due = Self::default();
         if let (Some(segment), Some(Chunk::Owed { .. })) = (job.open.get(&id.segment), job.chunk(id)) {
             due.count_one(segment, &segment.plan.chunks[id.index as usize]);
+        }
+        due
+    }
+
+    fn of_failed(job: &Job, id: ChunkId) -> Self {
+        let mut due = Self::default();
+        let touched = job.open.get(&id.segment).map(|segment| segment.touched(id.index));
+        for index in touched.into_iter().flatten() {
+            due.add(&Self::of_chunk(job, ChunkId::new(id.segment, index)));
         }
         due
     }

@@ -25,7 +25,7 @@ pub use view::View;
 pub use walk::Basis;
 
 use crate::{
-    Event, Job, JobId, Pool, Tenant, Timestamp,
+    ChunkId, Event, Job, JobId, Pool, Tenant, Timestamp,
     event::{ChunkDone, Outcome},
     job::Chunk,
     schedule::{self, Jobs, Urgency},
@@ -92,7 +92,7 @@ impl Foresight {
         self.shift(job, before, &after, stored);
         match event {
             Event::ChunkDone(done) if after.is_empty() && !before.is_empty() => self.done(job, done, stored),
-            Event::ChunkFailed(failed) => self.rests(job, failed.chunk.segment),
+            Event::ChunkFailed(failed) => self.rests(job, failed.chunk),
             Event::ChunkLost(_) => self.tell(id, What::Own(Cause::Retried)),
             Event::JobPlanned(_) => self.begins(job),
             Event::JobPaused(_) => self.pauses(job, stored),
@@ -208,10 +208,10 @@ impl Foresight {
         self.entry(job.id).answered(pool, &chunk);
     }
 
-    fn rests(&mut self, job: &Job, segment: u32) {
-        let chunks = job.open.get(&segment).into_iter().flat_map(|segment| &segment.chunks);
-        let until = chunks.filter_map(|chunk| match chunk {
-            Chunk::Owed { not_before, .. } => Some(*not_before),
+    fn rests(&mut self, job: &Job, id: ChunkId) {
+        let touched = job.open.get(&id.segment).into_iter().flat_map(|segment| segment.touched(id.index));
+        let until = touched.filter_map(|index| match job.chunk(ChunkId::new(id.segment, index))? {
+            Chunk::Owed { not_before, .. } => Some(not_before),
             Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
         });
         if let Some(until) = until.max() {
