@@ -151,13 +151,6 @@ async fn storm(stand: &Stand, bad: usize, entries: usize) -> Duration {
     elapsed
 }
 
-/// The most resident memory of the head so far, in MiB. None where no /proc tells.
-fn peak(stand: &Stand) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", stand.head.pid()?)).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? / 1024)
-}
-
 /// A broken model over a large job, on one worker, who is believed at once: four times the requests take about four times
 /// as long, and little more memory.
 #[tokio::test]
@@ -167,9 +160,9 @@ async fn a_storm_of_failures_costs_no_more_than_its_length() {
                  echo = { fail_containing = 'boom' }\n";
     let stand = Plan::pools(pools.to_owned()).with(once).workers(1).start().await;
     let few = storm(&stand, FEW, FEW).await;
-    let before = peak(&stand);
+    let before = stand.peak();
     let many = storm(&stand, MANY, FEW + MANY).await;
-    let after = peak(&stand);
+    let after = stand.peak();
     println!("{FEW}: {few:?}, {before:?} MiB; {MANY}: {many:?}, {after:?} MiB");
     // What grows with the square would be sixteen times as long.
     assert!(many < few * 8 + Duration::from_secs(2), "{FEW} took {few:?}, {MANY} {many:?}");

@@ -26,6 +26,7 @@ mod endings;
 mod engine_faults;
 mod hangup;
 mod heads;
+mod hostile;
 mod idempotency;
 mod identity;
 mod jaeger;

@@ -13,6 +13,7 @@ const MAGIC: [(&[u8], &str); 7] = [
     (b"PAR1", "looks like Parquet; send its rows as JSONL"),
     (b"{\\rtf", "looks like RTF; save it as plain text"),
 ];
+const ZEROS: &str = "begins with NUL bytes, as the copy of a file does that was not written to its end; send it again";
 const UTF16: &str = "looks like UTF-16; save it as UTF-8";
 const ARRAY: &str = "looks like a JSON array; write one object a line, without brackets and commas (jq -c '.[]')";
 const PRETTY: &str = "looks like pretty-printed JSON; write each object on one line (jq -c .)";
@@ -38,7 +39,8 @@ fn error(code: Code, line: Option<u64>, what: &str) -> LineError {
 /// The same of what begins as no text does.
 pub fn binary(head: &[u8]) -> Option<&'static str> {
     let begun = MAGIC.into_iter().find(|(magic, _)| head.starts_with(magic));
-    begun.map(|(_, what)| what).or_else(|| is_utf16(head).then_some(UTF16))
+    let zeros = || (head.len() >= 4 && head.iter().take(16).all(|byte| *byte == 0)).then_some(ZEROS);
+    begun.map(|(_, what)| what).or_else(zeros).or_else(|| is_utf16(head).then_some(UTF16))
 }
 
 /// By its mark, or by the zeros beside the first characters.
@@ -114,6 +116,7 @@ mod tests {
             (b"\x28\xb5\x2f\xfd\0\n".to_vec(), "zstd", None),
             ([b"\xff\xfe".to_vec(), utf16(A)].concat(), "UTF-16; save it as UTF-8", None),
             (utf16(A), "UTF-16", None),
+            (vec![0; 100], "NUL bytes", None),
             (A.encode_utf16().flat_map(u16::to_be_bytes).collect(), "UTF-16", None),
             (format!("[{A}, {A}]").into(), "JSON array", Some(1)),
             (format!("\n[\n  {A},\n  {A}\n]").into(), "JSON array", Some(2)),

@@ -17,6 +17,8 @@ use axum::{
 use domain::{JobId, key::Refused, submission::Mistake};
 use store::StoreError;
 
+const MESSAGE_BYTES_MAX: usize = 1_000;
+
 pub type Answer = Result<Response, Rejection>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,10 +156,20 @@ impl From<StoreError> for Rejection {
     }
 }
 
+/// A message may hold what was sent, and that may be long.
+fn cut(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES_MAX {
+        let at = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+        message.truncate(at);
+        message.push_str("...");
+    }
+    message
+}
+
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let (status, Self { code, message, param }) = (self.status(), self);
-        let body = api::ErrorBody { error: api::ErrorObject::new(message, code, param) };
+        let body = api::ErrorBody { error: api::ErrorObject::new(cut(message), code, param) };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         match code {

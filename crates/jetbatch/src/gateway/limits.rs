@@ -88,9 +88,13 @@ pub const LOG_WITHIN: Duration = Duration::from_secs(10);
 pub const READY_WITHIN: Duration = Duration::from_secs(3);
 /// Probes that come thicker get the answer of the last one.
 pub const READY_KEPT: Duration = Duration::from_secs(2);
+/// A client may send on for so long after its answer, and so much.
+pub const LINGER_WITHIN: Duration = Duration::from_secs(2);
+pub const LINGER_BYTES_MAX: usize = 64 << 20;
 /// Requests may end after the door was told to stop. Less than a room is given to stop.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
+const _: () = assert!(LINGER_WITHIN.as_secs() < DRAIN_WITHIN.as_secs());
 const _: () = assert!(INLINE_BYTES_MAX < MESSAGE_BYTES_MAX);
 const _: () = assert!(FIELD_BYTES_MAX + READ_BYTES_MAX < FORM_UNUSED_BYTES_MAX);
 const _: () = assert!(KEEP_ALIVE.as_secs() < STALL_MAX.as_secs());

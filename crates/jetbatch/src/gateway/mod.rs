@@ -17,6 +17,7 @@ mod index;
 mod jobs;
 mod keys;
 mod limits;
+mod linger;
 mod live;
 mod min_rate;
 mod observe;

@@ -1,5 +1,5 @@
 //! Connections: their number and patience are bounded, and all of them end when the room is told to stop.
-use super::{limits, write_timeout::WriteTimeout};
+use super::{limits, linger::Linger, write_timeout::WriteTimeout};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
@@ -87,7 +87,7 @@ impl Doors {
 async fn connection(socket: TcpStream, guest: Guest, stop: CancellationToken) {
     // Without it an event waits for the one after it. Where the system refuses, it is slower, not wrong.
     let _ = socket.set_nodelay(true);
-    let io = TokioIo::new(WriteTimeout::new(socket, limits::STALL_MAX));
+    let io = TokioIo::new(Linger::new(WriteTimeout::new(socket, limits::STALL_MAX)));
     let Guest { app, head_within, is_probe, _place } = guest;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(limits::READ_BYTES_MAX);
