@@ -2,12 +2,13 @@
 # The chart in deploy/helm: rendered by helm, each way that its ci folder has values for, and held against the schemas of
 # Kubernetes. What it must refuse, it refuses. The settings that it gives are held against `jetbatch config check`, where
 # JETBATCH_BIN names a jetbatch.
+# JETBATCH_TEST_HELM and JETBATCH_TEST_KUBE name the tools; unset, they are built.
 # Exit code 3: there is no Go for helm, or no Python for the schemas.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 chart=$root/deploy/helm/jetbatch
-helm=$(sh "$root/tests/tools/build.sh" helm)
-python=$(sh "$root/tests/tools/build.sh" kube)
+helm=${JETBATCH_TEST_HELM:-$(sh "$root/tests/tools/build.sh" helm)}
+python=${JETBATCH_TEST_KUBE:-$(sh "$root/tests/tools/build.sh" kube)}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 # Of this run alone: no plugin, no repository.
@@ -22,7 +23,8 @@ for values in "$chart"/ci/*-values.yaml; do
 done
 # Names at their longest.
 long=$(printf '%064d' 0 | tr 0 b)
-"$helm" template "$(printf '%053d' 0 | tr 0 a)" "$chart" --set-string "config=[pools.$long.engine]" --set "workers[0].pool=$long" >"$out/long.yaml"
+printf 'workers: [{ pool: %s }]\nconfig: |\n  [pools.%s.engine]\n  kind = "echo"\n' "$long" "$long" >"$out/long"
+"$helm" template "$(printf '%053d' 0 | tr 0 a)" "$chart" --values "$out/long" >"$out/long.yaml"
 "$python" "$root/tests/tools/kube/check.py" "$out"/*.yaml
 
 # refuses WORDS ARGUMENTS...: helm says no, and says those words.

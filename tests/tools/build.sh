@@ -63,7 +63,7 @@ if [ "$name" = page ]; then
         (cd "$tools/page" && npm ci --silent --no-audit --no-fund) >&2
         printf '%s\n' "$want" >"$tools/page/.pins"
     fi
-    cp "$here/page/check.mjs" "$here/page/keys.mjs" "$tools/page/"
+    cp "$here/page/check.mjs" "$here/page/keys.mjs" "$here/page/picture.mjs" "$tools/page/"
     ln -sfn "$chromium" "$tools/page/chromium"
     echo "$tools/page"
     exit 0
