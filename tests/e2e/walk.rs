@@ -7,6 +7,7 @@ use domain::JobId;
 use std::{fs, os::unix::fs::symlink, path::Path, time::Duration};
 use tempfile::TempDir;
 use testkit::{
+    nats::Server,
     process::{Jetbatch, Start, binary},
     tool, wait_for,
 };
@@ -54,12 +55,15 @@ const STEPS: [Step; 24] = [
     step("jetbatch dead list", "nothing was given up"),
 ];
 
-/// What needs a terminal, and is looked at by other tests.
-const OMITTED: [&str; 1] = ["jetbatch top"];
+/// What takes a port of its own choice, and what needs a terminal: other tests look at it.
+const OMITTED: [&str; 2] = ["nats-server ", "jetbatch top"];
 
 fn commands() -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/walk.md")).unwrap();
-    blocks::commands(&page).into_iter().filter(|command| !OMITTED.contains(&command.as_str())).collect()
+    blocks::commands(&page)
+        .into_iter()
+        .filter(|command| !OMITTED.iter().any(|begins| command.starts_with(begins)))
+        .collect()
 }
 
 #[test]
@@ -74,15 +78,15 @@ fn every_step_of_the_walk_is_known() {
 #[tokio::test]
 async fn the_walk_goes_as_it_is_written() {
     let _place = room(2).await;
-    let mut walker = Walker::new();
+    let server = Server::start().await;
+    let mut walker = Walker::new(server.url());
     let commands = commands();
     let mut steps = commands.iter().zip(&STEPS);
-    // Dropped in this order, so that no worker outlives the nats-server of the head.
     let mut serves: Vec<Jetbatch> = Vec::new();
     for (command, step) in steps.by_ref().take(SERVES) {
-        serves.insert(0, walker.serve(command, step.says).await);
+        serves.push(walker.serve(command, step.says).await);
     }
-    // In a task, so that a step that fails does not keep the head from stopping its nats-server.
+    // In a task, so that where a step fails the processes tell what they saw.
     let steps: Vec<(String, &Step)> = steps.map(|(command, step)| (command.clone(), step)).collect();
     let walked = tokio::spawn(async move { walker.walk(&steps).await }).await;
     for mut serve in serves {
@@ -101,13 +105,13 @@ struct Walker {
 }
 
 impl Walker {
-    fn new() -> Self {
+    fn new(nats: String) -> Self {
         let dir = TempDir::with_prefix("jetbatch-walk-").unwrap();
         fs::create_dir(dir.path().join("bin")).unwrap();
         symlink(binary(), dir.path().join("bin/jetbatch")).unwrap();
         symlink(root().join("config"), dir.path().join("config")).unwrap();
         let lacks = ["nats", "curl"].into_iter().filter(|program| !provide(program, dir.path())).collect();
-        Self { dir, http: String::new(), nats: String::new(), id: None, lacks }
+        Self { dir, http: String::new(), nats, id: None, lacks }
     }
 
     /// One of the processes that run all the while. The first says where the others find it.
@@ -115,8 +119,8 @@ impl Walker {
         let mut serve = self.start(command);
         let said = serve.line(says, LONG).await;
         if self.http.is_empty() {
-            let word = |begins: &str| said.split_whitespace().find(|word| word.starts_with(begins)).unwrap().to_owned();
-            (self.http, self.nats) = (word("http://"), word("nats://"));
+            let mut words = said.split_whitespace();
+            self.http = words.find(|word| word.starts_with("http://")).unwrap().to_owned();
         }
         serve
     }
@@ -174,8 +178,7 @@ impl Walker {
             .env("NO_PROXY", "127.0.0.1")
             .env("JETBATCH_URL", &self.http)
             .env("JETBATCH__HTTP__LISTEN", "127.0.0.1:0")
-            .env("JETBATCH__NATS__SERVER_PORT", "0")
-            .env("JETBATCH__NATS__SERVER_BIN", testkit::nats::binary())
+            .env("JETBATCH__NATS__URL", &self.nats)
             .spawn()
     }
 

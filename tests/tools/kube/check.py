@@ -58,7 +58,7 @@ def check_selectors(things):
     for monitor in monitors:
         wanted = monitor["spec"]["selector"]["matchLabels"]
         chosen = [thing for thing in things if thing["kind"] == "Service" and is_within(wanted, thing["metadata"]["labels"])]
-        assert len(chosen) == 2, "gateways and heads are asked for metrics"
+        assert len(chosen) == 3, "gateways, heads and workers are asked for metrics"
 
 
 def check_scaling(things):
@@ -101,9 +101,8 @@ def check_pod(deployment, things):
         assert not [entry for entry in names if entry.startswith(STORE)], f"{name} knows of the store"
         drain = next(entry["value"] for entry in container["env"] if entry["name"] == "JETBATCH__WORKER__DRAIN_S")
         assert pod["terminationGracePeriodSeconds"] > int(drain), f"{name} is killed while it drains"
-    else:
-        for probe, path in [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]:
-            assert container[probe]["httpGet"] == {"path": path, "port": "http"}, f"{name}: {probe}"
+    for probe, path in [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]:
+        assert container[probe]["httpGet"] == {"path": path, "port": "http"}, f"{name}: {probe}"
 
 
 def check(path):
