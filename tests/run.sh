@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test: units, properties, and end to end with a real nats-server, the `nats` command, Jaeger and an
 # S3 server, llama.cpp's server, OpenAI's client, and a browser. All but the first are built where Go, or Python, is present; elsewhere their tests are
-# skipped, and this says so, unless JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3,llama,openai,page): then a skip is a failure.
+# skipped, and this says so, unless JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3,helm,llama,openai,kube,page): then a skip is a failure.
 # Arguments go to `cargo test`.
 set -eu
 # shellcheck source=deploy/setup.sh
@@ -24,12 +24,16 @@ tool() {
 nats_cli=$(tool nats)
 jaeger=$(tool jaeger)
 s3=$(tool s3)
+helm=$(tool helm)
 llama=$(tool llama)
 openai=$(tool openai)
+kube=$(tool kube)
 page=$(tool page)
 [ -z "$nats_cli" ] || export JETBATCH_TEST_NATS_CLI="$nats_cli"
 [ -z "$jaeger" ] || export JETBATCH_TEST_JAEGER="$jaeger"
 [ -z "$s3" ] || export JETBATCH_TEST_S3="$s3"
+[ -z "$helm" ] || export JETBATCH_TEST_HELM="$helm"
+[ -z "$kube" ] || export JETBATCH_TEST_KUBE="$kube"
 [ -z "$llama" ] || export JETBATCH_TEST_LLAMA="$llama"
 [ -z "$openai" ] || export JETBATCH_TEST_OPENAI="$openai"
 [ -z "$page" ] || export JETBATCH_TEST_PAGE="$page"

@@ -5,7 +5,8 @@
 //! `JETBATCH_TEST_ENGINE=echo` takes the echo engine where the bundled model would run, for a jetbatch built without
 //! mistral.rs. `JETBATCH_TEST_NATS_CLI`, `JETBATCH_TEST_JAEGER` and `JETBATCH_TEST_S3` name the `nats` command, Jaeger's
 //! all-in-one and VersityGW; `JETBATCH_TEST_LLAMA` a Python with llama.cpp's server, `JETBATCH_TEST_OPENAI` one
-//! with OpenAI's client, `JETBATCH_TEST_PAGE` a folder with a browser and what drives it, and `JETBATCH_TEST_OPENAI_SCHEMA` OpenAI's document, where every answer is to be held against it.
+//! with OpenAI's client, `JETBATCH_TEST_HELM` and `JETBATCH_TEST_KUBE` helm and a Python with the Kubernetes schemas,
+//! `JETBATCH_TEST_PAGE` a folder with a browser and what drives it, and `JETBATCH_TEST_OPENAI_SCHEMA` OpenAI's document, where every answer is to be held against it.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../answers/mod.rs"]
@@ -18,6 +19,7 @@ mod check;
 mod cli;
 mod crashes;
 mod dead;
+mod deploy;
 mod doors;
 #[path = "../tools/embedder.rs"]
 mod embedder;
@@ -50,4 +52,5 @@ mod tenants;
 mod timeline;
 mod traces;
 mod urgency;
+mod walk;
 mod warnings;

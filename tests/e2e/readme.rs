@@ -1,5 +1,5 @@
 //! README's commands, as they are written and in their order, against a `serve` of their own.
-mod blocks;
+pub mod blocks;
 mod table;
 
 use crate::support::{LONG, Need, is_echo, room, root, skip};

@@ -1,8 +1,9 @@
 #!/bin/sh
-# build.sh nats|jaeger|s3|llama|openai|page: prints the path of that tool, built from the Go module beside this file unless it is
-# there; `llama` is a Python that has llama.cpp's server, from a wheel that is pinned by its hash, and `openai` one that
-# has OpenAI's client; `page` is a folder with what drives a browser, where Node and Chromium are.
-# On PATH `nats`, `jaeger-all-in-one` and `versitygw` are taken as they are. Exit code 3: there is no
+# build.sh nats|jaeger|s3|helm|llama|openai|kube|page: prints the path of that tool, built from the Go module beside this file
+# unless it is there; `llama` is a Python that has llama.cpp's server, from a wheel that is pinned by its hash, `openai` one
+# that has OpenAI's client, `kube` one that has the Kubernetes schemas; `page` is a folder with what drives a browser, where
+# Node and Chromium are.
+# On PATH `nats`, `jaeger-all-in-one`, `versitygw` and `helm` are taken as they are. Exit code 3: there is no
 # Go, or no Python, that can build it.
 # A Jaeger built here answers its API and shows no page: the Go module holds none.
 #
@@ -18,14 +19,16 @@ case ${1:-} in
 nats) name=nats package=github.com/nats-io/natscli/nats ;;
 jaeger) name=jaeger-all-in-one package=github.com/jaegertracing/jaeger/cmd/all-in-one ;;
 s3) name=versitygw package=github.com/versity/versitygw/cmd/versitygw ;;
+helm) name=helm package=helm.sh/helm/v4/cmd/helm ;;
 llama) name=llama pins=--require-hashes ;;
 openai) name=openai pins= ;;
+kube) name=kube pins= ;;
 page) name=page ;;
-*) echo "usage: $0 nats|jaeger|s3|llama|openai|page" >&2; exit 2 ;;
+*) echo "usage: $0 nats|jaeger|s3|helm|llama|openai|kube|page" >&2; exit 2 ;;
 esac
 
 # A Python of its own, with the packages that are pinned beside this file.
-if [ "$name" = llama ] || [ "$name" = openai ]; then
+if [ "$name" = llama ] || [ "$name" = openai ] || [ "$name" = kube ]; then
     python=$tools/$name/bin/python
     want=$(cksum <"$here/$name/requirements.txt")
     if [ "$(cat "$tools/$name/.pins" 2>/dev/null)" != "$want" ]; then
@@ -60,7 +63,7 @@ if [ "$name" = page ]; then
         (cd "$tools/page" && npm ci --silent --no-audit --no-fund) >&2
         printf '%s\n' "$want" >"$tools/page/.pins"
     fi
-    cp "$here/page/check.mjs" "$here/page/keys.mjs" "$tools/page/"
+    cp "$here/page/check.mjs" "$here/page/keys.mjs" "$here/page/picture.mjs" "$tools/page/"
     ln -sfn "$chromium" "$tools/page/chromium"
     echo "$tools/page"
     exit 0

@@ -104,6 +104,8 @@ pub struct Worker {
     pub pools: Vec<Pool>,
     /// The worker's name; by default made of host, process and time.
     pub name: Option<String>,
+    /// Where probes and Prometheus find a process with workers, which has no other door. It asks for no key.
+    pub listen: Option<SocketAddr>,
     /// How long a worker that is told to stop may finish what runs; the rest is handed back.
     pub drain_s: u64,
     /// Whether an engine runs in a process of its own, which can die alone and is started again.
@@ -401,6 +403,7 @@ impl Default for Worker {
         Self {
             pools: Vec::new(),
             name: None,
+            listen: None,
             drain_s: 30,
             isolate: Isolate::Auto,
             engine_stall_s: 300,

@@ -1,4 +1,5 @@
 //! Starts rooms in one process, and stops them in an order that hands everything on.
+mod door;
 mod engines;
 mod rlimit;
 mod role;
@@ -42,8 +43,8 @@ pub enum Error {
     Installation(#[from] installation::Error),
     #[error("store '{url}' refuses to serve us: {why}")]
     Refused { url: String, why: String },
-    #[error("cannot listen on {address} (http.listen): {source}")]
-    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen { key: &'static str, address: SocketAddr, source: std::io::Error },
     #[error("pool '{pool}' has no engine")]
     Engine { pool: Pool, source: Cause },
     #[error("pool '{pool}' takes no work, because its engine did not pass the check")]
@@ -69,6 +70,7 @@ pub struct Running {
     /// One for each role, because they stop one after the other.
     stops: BTreeMap<Role, CancellationToken>,
     drain: Duration,
+    loading: door::Loading,
     troubles: Troubles,
     /// Last: it is dropped after the rooms.
     server: Option<bus::server::Server>,

@@ -34,7 +34,7 @@ fn uncommented(text: &str) -> String {
 #[test]
 fn every_file_loads() {
     let files = files();
-    assert_eq!(files.len(), 10, "{files:?}");
+    assert_eq!(files.len(), 11, "{files:?}");
     for file in files {
         let config = Config::load(Some(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         assert!(!config.pools.is_empty(), "{} has no pool", file.display());

@@ -44,10 +44,15 @@ pub enum Need {
     Llama,
     /// OpenAI's own client.
     Openai,
+    /// What renders a chart, and what holds it against Kubernetes.
+    Helm,
+    Kube,
     /// A browser, and what drives it.
     Page,
     /// What checks alert rules.
     Promtool,
+    /// What checks units.
+    Systemd,
     /// The bundled model.
     Model,
     /// To mount a file system.
@@ -55,15 +60,18 @@ pub enum Need {
 }
 
 impl Need {
-    const ALL: [(&str, Self); 10] = [
+    const ALL: [(&str, Self); 13] = [
         ("nats", Self::Nats),
         ("jaeger", Self::Jaeger),
         ("s3", Self::S3),
         ("curl", Self::Curl),
         ("llama", Self::Llama),
         ("openai", Self::Openai),
+        ("helm", Self::Helm),
+        ("kube", Self::Kube),
         ("page", Self::Page),
         ("promtool", Self::Promtool),
+        ("systemd", Self::Systemd),
         ("model", Self::Model),
         ("mount", Self::Mount),
     ];

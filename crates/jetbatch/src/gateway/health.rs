@@ -1,6 +1,9 @@
 //! Whether the door is alive, and whether all that it stands on is there.
 use super::{auth::Caller, error::Answer, limits, state::AppState, workers};
-use crate::bus::{Stream, redact};
+use crate::{
+    bus::{Stream, redact},
+    metrics::OPEN_METRICS,
+};
 use api::{Readiness, Ready};
 use axum::{
     Json,
@@ -84,7 +87,6 @@ async fn reason<T, E: fmt::Display>(what: &str, check: impl Future<Output = Resu
 
 /// `GET /metrics`.
 pub async fn metrics(State(app): State<Arc<AppState>>) -> Answer {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let counts = app.shared.bus.counts();
     let workers = workers::beats(&app);
     app.shared.metrics.workers(workers.iter().map(|beat| (&beat.pool, beat.state)));

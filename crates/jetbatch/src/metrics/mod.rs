@@ -31,6 +31,9 @@ type Counters<L> = Family<L, Counter>;
 type Gauges<L> = Family<L, Gauge>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
+/// What [`Metrics::encode`] writes.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Counters of one process. Cheap to touch from many tasks.
 pub struct Metrics {
     registry: Registry,

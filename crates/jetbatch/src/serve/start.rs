@@ -1,4 +1,8 @@
-use super::{Error, Role, Roles, Running, engines};
+use super::{
+    Error, Role, Roles, Running,
+    door::{self, Loading},
+    engines,
+};
 use crate::{
     archiver,
     bus::{self, Bus, server::Server},
@@ -36,7 +40,11 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     let (server, nats) = nats(&config).await?;
     let config = Config { nats, ..config };
     // The address is taken before anything is promised to anyone.
-    let door = if roles.has(Role::Gateway) { Some(listen(config.http.listen).await?) } else { None };
+    let door = if roles.has(Role::Gateway) { Some(listen("http.listen", config.http.listen).await?) } else { None };
+    let side = match config.worker.listen.filter(|_| roles.has(Role::Worker)) {
+        Some(address) => Some(listen("worker.listen", address).await?),
+        None => None,
+    };
     let name = worker::name();
     let shared = shared(config, server.as_ref(), &roles, &name).await?;
     let is_known = roles.needs_no_store() || identify(&shared).await?;
@@ -47,6 +55,9 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
     }
     for role in roles.iter().filter(|role| *role != Role::Gateway) {
         running.open(role, &shared);
+    }
+    if let Some(side) = side {
+        running.tell(side, &shared);
     }
     if let Some(door) = door {
         let (shared, stop) = (shared, running.token(Role::Gateway));
@@ -77,8 +88,8 @@ pub fn pools(config: &Config) -> Vec<String> {
     config.pools.keys().map(Pool::to_string).collect()
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { key, address, source })
 }
 
 async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &str) -> Result<Shared, Error> {
@@ -131,7 +142,7 @@ impl Running {
         let drain = Duration::from_secs(shared.config.worker.drain_s);
         let troubles = shared.troubles.clone();
         let (rooms, live, stops) = (JoinSet::new(), HashMap::new(), BTreeMap::new());
-        Self { http, name, rooms, live, stops, drain, troubles, server }
+        Self { http, name, rooms, live, stops, drain, loading: Loading::default(), troubles, server }
     }
 
     fn token(&mut self, role: Role) -> CancellationToken {
@@ -188,10 +199,17 @@ impl Running {
     fn open_pools(&mut self, shared: &Shared, stop: &CancellationToken) {
         for pool in shared.config.worker_pools() {
             let Some(settings) = shared.config.pools.get(&pool).cloned() else { continue };
-            let (shared, stop) = (shared.clone(), stop.clone());
-            let id = self.rooms.spawn(work(shared, pool, settings, stop)).id();
+            let (shared, stop, loading) = (shared.clone(), stop.clone(), self.loading.clone());
+            loading.begin();
+            let id = self.rooms.spawn(work(shared, pool, settings, loading, stop)).id();
             self.live.insert(id, Role::Worker);
         }
+    }
+
+    /// Opens the workers' own door.
+    fn tell(&mut self, side: TcpListener, shared: &Shared) {
+        let (shared, loading, stop) = (shared.clone(), self.loading.clone(), self.token(Role::Worker));
+        self.spawn(Role::Worker, door::run(side, shared, loading, stop));
     }
 
     fn spawn<E>(&mut self, role: Role, room: impl Future<Output = Result<(), E>> + Send + 'static)
@@ -204,7 +222,13 @@ impl Running {
     }
 }
 
-async fn work(shared: Shared, pool: Pool, settings: PoolConfig, stop: CancellationToken) -> Result<(), Error> {
+async fn work(
+    shared: Shared,
+    pool: Pool,
+    settings: PoolConfig,
+    loading: Loading,
+    stop: CancellationToken,
+) -> Result<(), Error> {
     let name = shared.config.worker.name.clone().unwrap_or_else(worker::name);
     let engine = settings.engine.kind().as_str();
     let starting = worker::Starting { shared: &shared, pool: &pool, name: &name, engine };
@@ -217,6 +241,7 @@ async fn work(shared: Shared, pool: Pool, settings: PoolConfig, stop: Cancellati
     };
     let about = engine.about();
     tracing::info!(%pool, model = about.model, device = about.device, slots = about.slots, "the engine is loaded");
+    loading.end();
     let role = Role::Worker;
     worker::run(shared, pool, name, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
 }
