@@ -50,3 +50,4 @@ mod timeline;
 mod traces;
 mod urgency;
 mod warnings;
+mod webhooks;

@@ -169,6 +169,7 @@ mod tests {
             strict: false,
             tenant: crate::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         })
     }
 

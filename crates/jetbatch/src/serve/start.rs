@@ -9,7 +9,7 @@ use crate::{
     shared::Shared,
     streams::DECLARED,
     troubles::Troubles,
-    worker,
+    webhooks, worker,
 };
 use domain::Pool;
 use std::{
@@ -153,6 +153,7 @@ impl Running {
                 self.spawn(role, async move { archiver::run(shared, &name, stop).await });
             }
             Role::Projector => self.lead(role, &shared, &stop, projector::run),
+            Role::Webhooks => self.lead(role, &shared, &stop, webhooks::run),
         }
     }
 
