@@ -94,7 +94,7 @@ fn closure(metadata: &Metadata, name: &str) -> HashSet<String> {
     seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
 }
 
-const ROOMS: [&str; 7] = ["archiver", "control", "gateway", "intake", "projector", "scheduler", "worker"];
+const ROOMS: [&str; 8] = ["archiver", "control", "gateway", "intake", "projector", "scheduler", "webhooks", "worker"];
 
 /// What two rooms need stands in a place of its own, and settings are read without any room.
 #[test]
@@ -179,7 +179,7 @@ fn subjects_have_one_home() {
 
 /// Whether a string literal is a subject, a wildcard, or a format of one.
 fn is_subject(literal: &str) -> bool {
-    const FIRST: [&str; 7] = ["jobs", "event", "work", "result", "input", "alert", "dead"];
+    const FIRST: [&str; 8] = ["jobs", "event", "work", "result", "input", "alert", "dead", "hook"];
     let legal =
         |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
     let tokens: Vec<&str> = literal.split('.').collect();

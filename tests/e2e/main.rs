@@ -54,3 +54,4 @@ mod traces;
 mod urgency;
 mod walk;
 mod warnings;
+mod webhooks;

@@ -1,9 +1,10 @@
 //! The stream files and the subjects hold each other.
 use crate::support::root;
 use domain::{
-    ChunkId, JobId, WorkerName,
+    ChunkId, JobId, Timestamp, WorkerName,
     event::FaultClass,
     trouble::{Kind, Scope},
+    webhook::{HookId, Topic},
 };
 use serde_json::Value;
 use std::collections::HashMap;
@@ -42,7 +43,8 @@ fn subjects() -> Vec<Subject> {
         | Subject::TroubleAlert(..)
         | Subject::WorkerAlert(..)
         | Subject::Dead { .. }
-        | Subject::DeadPart { .. } => 15,
+        | Subject::DeadPart { .. }
+        | Subject::Hook(..) => 16,
     };
     let all = vec![
         Subject::Submit,
@@ -60,6 +62,7 @@ fn subjects() -> Vec<Subject> {
         Subject::WorkerAlert(pool.clone(), WorkerName::of("w1")),
         Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
         Subject::DeadPart { pool, reason: FaultClass::OutOfMemory, job, chunk, part: 1 },
+        Subject::Hook(job, HookId::of(job, Topic::Completed, Timestamp::new(1))),
     ];
     assert_eq!(listed(&all[0]), all.len(), "a variant is missing from this list");
     all
@@ -95,8 +98,9 @@ fn every_subject_is_in_its_stream_and_in_no_other() {
 fn every_stream_and_bucket_has_its_file() {
     let mut names: Vec<String> = files().into_keys().collect();
     names.sort();
-    let streams = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD]
-        .map(|stream| stream.to_string());
+    let streams =
+        [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD, stream::HOOKS]
+            .map(|stream| stream.to_string());
     let buckets = [
         bucket::STATUS,
         bucket::WORKERS,
@@ -105,6 +109,7 @@ fn every_stream_and_bucket_has_its_file() {
         bucket::INSTALLATION,
         bucket::FILES,
         bucket::KEYS,
+        bucket::WEBHOOKS,
     ]
     .map(|bucket| format!("KV_{bucket}"));
     let mut want: Vec<String> = streams.into_iter().chain(buckets.clone()).collect();

@@ -35,6 +35,9 @@ pub struct Settings {
     /// Submit nothing, and answer with a `Quote`: what it would come to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+    /// Where the job's end and its alerts are sent, signed, in place of its tenant's URL; `none`: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
     /// Under `metadata.<key>`.
     #[serde(flatten)]
     #[param(ignore)]
@@ -54,6 +57,7 @@ impl Settings {
             strict: self.strict.unwrap_or_default(),
             metadata: self.metadata.into_iter().filter_map(bare).collect(),
             input: Some(input),
+            webhook_url: self.webhook_url,
             ..Submission::default()
         }
     }
@@ -104,6 +108,9 @@ pub struct Start {
     pub strict: bool,
     #[serde(default, deserialize_with = "absent")]
     pub metadata: BTreeMap<String, String>,
+    /// Where the job's end and its alerts are sent, signed, in place of its tenant's URL; `none`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
 }
 
 /// A job that was taken. From here on it is known, and will be done.

@@ -139,6 +139,9 @@ pub struct Submitted {
     /// The pools that its requests may run in; none: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<Pool>,
+    /// Where its end is told, beside the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's own form

@@ -180,6 +180,7 @@ mod tests {
             strict: false,
             tenant: crate::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         })
     }
 

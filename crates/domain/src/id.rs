@@ -11,7 +11,7 @@ pub struct Invalid {
 }
 
 /// The namespace of ids that are derived and not chosen.
-const NAMESPACE: Uuid = Uuid::from_u128(0x6a65_7462_6174_6368_8000_6a6f_6273_0001);
+pub(crate) const NAMESPACE: Uuid = Uuid::from_u128(0x6a65_7462_6174_6368_8000_6a6f_6273_0001);
 
 /// A job: a UUID, printed with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

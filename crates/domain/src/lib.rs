@@ -39,6 +39,7 @@ pub mod time;
 pub mod timeline;
 pub mod trouble;
 pub mod warning;
+pub mod webhook;
 pub mod witness;
 
 pub use event::Event;

@@ -69,6 +69,7 @@ pub fn submission(job: &Job) -> Submission {
         completion_window: Some(format!("{window_s}s")),
         priority: Some(job.priority),
         metadata,
+        webhook_url: first.webhook_url.clone(),
         ..Submission::default()
     }
 }
@@ -121,6 +122,7 @@ mod tests {
             strict: false,
             tenant: crate::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         };
         Job::begin(JobId::keyed("default", "k"), &Event::JobSubmitted(submitted)).unwrap()
     }

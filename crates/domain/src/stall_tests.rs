@@ -29,6 +29,7 @@ fn submitted() -> Event {
         strict: false,
         tenant: crate::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     })
 }
 

@@ -209,6 +209,7 @@ impl Status {
             strict: false,
             tenant: self.tenant,
             pools: Vec::new(),
+            webhook_url: None,
         };
         let (requests, warnings) = (self.requests.total, self.warnings.clone());
         let planned = |at| Planned { at, input: String::new(), requests, segments: 0, bytes: 0, warnings };

@@ -9,6 +9,7 @@ use crate::{
     line::URLS,
     raw::RawRequest,
     time,
+    webhook::{self, Target},
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{collections::BTreeMap, ops::Deref};
@@ -45,6 +46,9 @@ pub struct Submission {
     /// Hash of the client's body where that is not this message (the HTTP door uploads first and submits then).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Where the job's end and its alerts are sent, signed, in place of its tenant's URL; `none`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
 }
 
 /// `null` is as good as absent.
@@ -77,6 +81,8 @@ pub enum Mistake {
     NoPriority,
     #[error("'{0}' is longer than {FIELD_BYTES_MAX} bytes")]
     TooLong(&'static str),
+    #[error(transparent)]
+    Webhook(#[from] webhook::Fault),
 }
 
 /// What is quoted of a field, however long it is.
@@ -95,6 +101,7 @@ impl Submission {
         self.check_input()?;
         self.check_metadata()?;
         self.check_texts()?;
+        self.webhook_url.as_deref().filter(|url| *url != webhook::NONE).map(Target::read).transpose()?;
         if let Some(endpoint) = self.endpoint.as_deref().filter(|e| !URLS.contains(e)) {
             return Err(Mistake::Endpoint(endpoint.to_owned()));
         }
@@ -190,7 +197,7 @@ mod tests {
     #[test]
     fn null_is_as_good_as_absent() {
         let text = r#"{"id":null,"model":null,"endpoint":null,"completion_window":null,"metadata":null,"priority":null,
-            "strict":null,"requests":null,"input":"x","fingerprint":null}"#;
+            "strict":null,"requests":null,"input":"x","fingerprint":null,"webhook_url":null}"#;
         let submission: Submission = serde_json::from_str(text).unwrap();
         assert_eq!(submission, Submission { input: Some("x".into()), ..Submission::default() });
     }
@@ -205,6 +212,8 @@ mod tests {
         assert_eq!(mistake(r#"{"input":"x","endpoint":"/v1/responses"}"#), Mistake::Endpoint("/v1/responses".into()));
         let long = format!(r#"{{"input":"x","metadata":{{"k":"{}"}}}}"#, "v".repeat(513));
         assert_eq!(mistake(&long), Mistake::MetadataSize("k".into()));
+        let plain = r#"{"input":"x","webhook_url":"ftp://a.b"}"#;
+        assert_eq!(mistake(plain), Mistake::Webhook(webhook::Fault::Scheme));
         assert!(serde_json::from_str::<Submission>(r#"{"inputs":"x"}"#).is_err());
         for name in ["model", "fingerprint"] {
             let long = format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(FIELD_BYTES_MAX + 1));

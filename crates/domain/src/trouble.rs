@@ -44,6 +44,8 @@ pub enum Kind {
     Identity,
     /// Heads of one installation disagree. Work goes on.
     Settings,
+    /// A URL that hooks go to is switched off. Work goes on.
+    Webhooks,
 }
 
 impl Kind {
@@ -55,7 +57,7 @@ impl Kind {
 
     /// Whether jobs wait for it.
     pub const fn stops(self) -> bool {
-        !matches!(self, Self::Rights | Self::Settings)
+        !matches!(self, Self::Rights | Self::Settings | Self::Webhooks)
     }
 }
 

@@ -35,6 +35,7 @@ fn submitted() -> Event {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     })
 }
 

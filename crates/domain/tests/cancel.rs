@@ -30,6 +30,7 @@ fn submitted() -> Submitted {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     }
 }
 

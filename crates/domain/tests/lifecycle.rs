@@ -29,6 +29,7 @@ fn validating() -> Job {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     };
     Job::begin(JobId::keyed("default", "job"), &Event::JobSubmitted(submitted)).unwrap()
 }

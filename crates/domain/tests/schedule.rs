@@ -59,6 +59,7 @@ fn case_of(chunks: u32, each: u32, ahead_s: f64) -> Case {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     };
     let mut job = Job::begin(id, &Event::JobSubmitted(submitted)).unwrap();
     let chunks =

@@ -102,6 +102,7 @@ impl Case {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         };
         self.fold(id, &Event::JobSubmitted(submitted));
         let (segments, pool) = (1 + self.random.pick(2) as u32, pool(self.random.pick(2)));

@@ -2,12 +2,14 @@
 mod bounds;
 mod list;
 mod retention;
+mod webhooks;
 
 pub use retention::{Age, Retention};
+pub use webhooks::{MayNot, TenantConfig, Webhooks};
 
 use crate::{bus, telemetry};
 use domain::{
-    Pool,
+    Pool, Tenant,
     event::FaultClass,
     health::Pauses,
     limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
@@ -42,6 +44,8 @@ pub struct Config {
     pub pools: BTreeMap<Pool, PoolConfig>,
     /// The pool of requests that name no model. A single pool is the default by itself.
     pub default_pool: Option<Pool>,
+    pub webhooks: Webhooks,
+    pub tenants: BTreeMap<Tenant, TenantConfig>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -235,6 +239,8 @@ pub enum LoadError {
     TooMuch { key: String, value: u64, most: u64 },
     #[error("scheduler.ahead_s is {0}; it must be a number of seconds, such as 2.0")]
     Ahead(f64),
+    #[error("{key}: {why}")]
+    Webhook { key: String, why: String },
 }
 
 /// Of the variables that are settings.
@@ -302,6 +308,7 @@ impl Config {
     fn check(&self) -> Result<(), LoadError> {
         self.nats.check()?;
         self.check_bounds()?;
+        self.check_webhooks()?;
         let mut served: BTreeMap<&str, &Pool> = BTreeMap::new();
         for (pool, model) in self.served() {
             if let Some(other) = served.insert(model, pool).filter(|other| *other != pool) {

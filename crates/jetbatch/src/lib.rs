@@ -21,11 +21,13 @@ pub mod projector;
 pub mod scheduler;
 pub mod serve;
 pub mod shared;
+mod sign;
 mod spans;
 pub mod streams;
 mod submitted;
 pub mod telemetry;
 pub mod troubles;
+mod webhooks;
 mod worker;
 
 pub use bus;

@@ -2,7 +2,7 @@
 //! has not come to it.
 use crate::{
     bus::{Delivery, Raw},
-    config::Config,
+    config::{Config, MayNot},
     payload,
 };
 use async_nats::HeaderMap;
@@ -69,7 +69,16 @@ impl Incoming {
             strict: submission.strict,
             tenant: self.owner.tenant,
             pools: self.owner.pools.clone(),
+            webhook_url: self.webhook(config).ok().flatten(),
         }
+    }
+}
+
+impl Incoming {
+    /// Where its hooks go, or why they may not go where it wants them.
+    pub fn webhook(&self, config: &Config) -> Result<Option<String>, MayNot> {
+        let url = self.submission.as_ref().ok().and_then(|submission| submission.webhook_url.as_deref());
+        url.map(|url| config.check_webhook(self.owner.tenant, url).map(|()| url.to_owned())).transpose()
     }
 }
 

@@ -5,6 +5,7 @@ use domain::{
     event::FaultClass,
     id::Invalid,
     trouble::{Kind, Scope},
+    webhook::HookId,
 };
 use std::{fmt, str::FromStr};
 
@@ -18,6 +19,7 @@ pub mod stream {
     pub const RESULTS: Stream = Stream::new("RESULTS");
     pub const ALERTS: Stream = Stream::new("ALERTS");
     pub const DEAD: Stream = Stream::new("DEAD");
+    pub const HOOKS: Stream = Stream::new("HOOKS");
 }
 
 /// The key-value buckets.
@@ -36,6 +38,8 @@ pub mod bucket {
     pub const FILES: BucketName = BucketName::new("files");
     /// Who may do what at the doors; by the key's id.
     pub const KEYS: BucketName = BucketName::new("keys");
+    /// URLs of hooks that failed last, by a hash of them.
+    pub const WEBHOOKS: BucketName = BucketName::new("webhooks");
 }
 
 /// A publish address.
@@ -76,6 +80,8 @@ pub enum Subject {
     /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>.<part>` in DEAD: a part of a request that is too large for its
     /// entry; written by the scheduler, before the entry.
     DeadPart { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId, part: u32 },
+    /// `hook.<job>.<hook>` in HOOKS: what is to be told to a URL; written by the webhooks' room.
+    Hook(JobId, HookId),
 }
 
 /// `worker.<pool>.<worker>`, in no stream: where a worker takes [`crate::Ordered`], as JSON, and answers with its
@@ -98,6 +104,7 @@ impl Address for Subject {
             Self::Result { .. } | Self::ResultPart { .. } | Self::InputPart { .. } => stream::RESULTS,
             Self::SlaAlert(_) | Self::TroubleAlert(..) | Self::WorkerAlert(..) => stream::ALERTS,
             Self::Dead { .. } | Self::DeadPart { .. } => stream::DEAD,
+            Self::Hook(..) => stream::HOOKS,
         }
     }
 }
@@ -120,6 +127,7 @@ impl fmt::Display for Subject {
             Self::SlaAlert(job) => write!(f, "alert.sla.{job}"),
             Self::TroubleAlert(kind, scope) => write!(f, "alert.trouble.{}.{scope}", kind.as_str()),
             Self::WorkerAlert(pool, worker) => write!(f, "alert.worker.{pool}.{worker}"),
+            Self::Hook(job, id) => write!(f, "hook.{job}.{id}"),
             Self::Dead { pool, reason, job, chunk: c } => {
                 write!(f, "dead.{pool}.{}.{job}.{}.{}", reason.as_str(), c.segment, c.index)
             }
@@ -165,6 +173,7 @@ impl Subject {
                 let kind = kind.parse().map_err(|_| UNKNOWN)?;
                 Self::TroubleAlert(kind, tokens[3..].join(".").parse()?)
             }
+            ["hook", job, id] => Self::Hook(job.parse()?, id.parse()?),
             ["alert", "worker", pool, worker] => Self::WorkerAlert(pool.parse()?, worker.parse()?),
             ["dead", pool, reason, job, s, c] => {
                 Self::Dead { pool: pool.parse()?, reason: class(reason)?, job: job.parse()?, chunk: chunk(s, c)? }
@@ -276,6 +285,7 @@ fn chunk(segment: &str, index: &str) -> Result<ChunkId, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{Timestamp, webhook::Topic};
 
     #[test]
     fn every_subject_prints_and_parses() {
@@ -298,6 +308,7 @@ mod tests {
             Subject::TroubleAlert(Kind::Worker, Scope::Pool(pool.clone())),
             Subject::TroubleAlert(Kind::Chunk, Scope::Job(job)),
             Subject::WorkerAlert(pool.clone(), WorkerName::of("box 1")),
+            Subject::Hook(job, HookId::of(job, Topic::Completed, Timestamp::new(1))),
             Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
             Subject::DeadPart { pool, reason: FaultClass::Timeout, job, chunk, part: 4 },
         ] {

@@ -44,6 +44,7 @@ fn events() -> Vec<Event> {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         }),
         Event::JobRejected(Rejected { at, errors: vec![error], errors_total: 1 }),
         Event::JobPlanned(Planned {

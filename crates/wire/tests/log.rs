@@ -48,6 +48,7 @@ impl Teller {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         }
     }
 

@@ -20,7 +20,7 @@ pub async fn room(places: u32) -> SemaphorePermit<'static> {
     ROOM.acquire_many(places).await.unwrap()
 }
 
-const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
+const HEAD: &str = "gateway,intake,scheduler,archiver,projector,webhooks";
 
 pub struct Stand {
     pub head: Jetbatch,

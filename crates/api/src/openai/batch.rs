@@ -135,8 +135,8 @@ pub struct PageQuery {
     pub limit: Option<u32>,
 }
 
-/// What a batch is made of. Fields that OpenAI does not have: `priority`, `strict`, `model` for lines that name none, and
-/// `requests` in place of a file.
+/// What a batch is made of. Fields that OpenAI does not have: `priority`, `strict`, `webhook_url`, `model` for lines that name
+/// none, and `requests` in place of a file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(as = OpenAiCreateBatch)]
@@ -150,6 +150,8 @@ pub struct CreateBatch {
     pub priority: Option<Priority>,
     pub strict: Option<bool>,
     pub model: Option<String>,
+    /// Where the batch's end and its alerts are sent, signed, in place of its tenant's URL; `none`: nowhere.
+    pub webhook_url: Option<String>,
     #[schema(value_type = Option<Vec<Object>>)]
     pub requests: Option<Vec<RawRequest>>,
 }

@@ -277,6 +277,7 @@ pub mod tests {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         })
     }
 

@@ -28,7 +28,7 @@ use std::{
 use testkit::nats::free_port;
 use tokio::{process::Command, sync::Mutex, task::JoinHandle, time::Instant};
 
-const HEAD: &str = "gateway,intake,scheduler,archiver,projector";
+const HEAD: &str = "gateway,intake,scheduler,archiver,projector,webhooks";
 /// Requests that a worker runs at once, and that a chunk holds.
 const SLOTS: u64 = 64;
 const CHUNK: u64 = 32;

@@ -105,6 +105,7 @@ impl Asked {
             at: now,
             tenant: Tenant::default(),
             pools: vec![],
+            webhook_url: None,
             fingerprint: String::new(),
             input: Input::Inline,
             model: None,

@@ -75,6 +75,7 @@ fn submitted(window_ms: u64) -> Submitted {
     Submitted {
         tenant: crate::Tenant::default(),
         pools: vec![],
+        webhook_url: None,
         at: at(0),
         fingerprint: "f".into(),
         input: Input::Inline,

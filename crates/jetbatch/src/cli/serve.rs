@@ -13,7 +13,7 @@ pub struct Serve {
     #[command(flatten)]
     config: config::File,
     /// The rooms this process runs
-    #[arg(long, default_value = "gateway,intake,scheduler,worker,archiver,projector")]
+    #[arg(long, default_value = "gateway,intake,scheduler,worker,archiver,projector,webhooks")]
     roles: Roles,
 }
 

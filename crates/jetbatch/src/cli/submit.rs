@@ -63,6 +63,9 @@ pub struct Batch {
     /// Refuse the whole job where a request would be answered with an error
     #[arg(long)]
     strict: bool,
+    /// Where the job's end and its alerts are sent, signed, in place of its tenant's URL; none: nowhere
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
     /// Only the first so many requests of the file, to try it
     #[arg(long, value_name = "REQUESTS")]
     limit: Option<NonZeroU64>,
@@ -200,6 +203,7 @@ impl Batch {
             completion_window: self.window.clone(),
             priority: self.priority,
             strict: self.strict.then_some(true),
+            webhook_url: self.webhook.clone(),
             ..Settings::default()
         };
         settings.with_metadata(&self.metadata)

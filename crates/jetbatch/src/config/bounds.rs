@@ -2,6 +2,8 @@
 use super::{Config, LoadError};
 
 const WAIT_S_MAX: u64 = 365 * 86_400;
+/// What is known of a URL that fails is forgotten after a week.
+const RETRY_S_MAX: u64 = 3 * 86_400;
 const AT_ONCE_MAX: u64 = 1 << 20;
 const LINE_BYTES_MAX: u64 = 1 << 30;
 
@@ -26,6 +28,8 @@ impl Config {
             ("worker.probe_longest_ms", self.worker.probe_longest_ms, WAIT_S_MAX * 1_000),
             ("scheduler.reconcile_s", self.scheduler.reconcile_s, WAIT_S_MAX),
             ("projector.write_ms", self.projector.write_ms, WAIT_S_MAX * 1_000),
+            ("webhooks.first_ms", self.webhooks.first_ms, WAIT_S_MAX * 1_000),
+            ("webhooks.retry_s", self.webhooks.retry_s, RETRY_S_MAX),
             ("intake.jobs_at_once", self.intake.jobs_at_once as u64, AT_ONCE_MAX),
             ("archiver.segments_at_once", self.archiver.segments_at_once as u64, AT_ONCE_MAX),
             ("intake.line_bytes_max", self.intake.line_bytes_max as u64, LINE_BYTES_MAX),

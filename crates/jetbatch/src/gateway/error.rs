@@ -96,6 +96,7 @@ impl From<Mistake> for Rejection {
             Mistake::NoPriority => "priority",
             Mistake::MetadataPairs(_) | Mistake::MetadataSize(_) => "metadata",
             Mistake::TooLong(name) => name,
+            Mistake::Webhook(_) => "webhook_url",
         };
         Self::invalid(mistake.to_string()).param(param)
     }

@@ -11,6 +11,7 @@ use url::form_urlencoded;
 pub struct Fields(BTreeMap<String, String>);
 
 const METADATA: &str = "metadata.";
+const KNOWN: [&str; 7] = ["id", "model", "endpoint", "completion_window", "priority", "strict", "webhook_url"];
 
 impl Fields {
     pub fn query(query: Option<&str>) -> Result<Self, Rejection> {
@@ -22,11 +23,9 @@ impl Fields {
     }
 
     pub fn add(&mut self, name: &str, value: String) -> Result<(), Rejection> {
-        let is_known = matches!(name, "id" | "model" | "endpoint" | "completion_window" | "priority" | "strict")
-            || name.strip_prefix(METADATA).is_some_and(|key| !key.is_empty());
+        let is_known = KNOWN.contains(&name) || name.strip_prefix(METADATA).is_some_and(|key| !key.is_empty());
         if !is_known {
-            let message =
-                "is not known; use id, model, endpoint, completion_window, priority, strict or metadata.<key>";
+            let message = format!("is not known; use {} or metadata.<key>", KNOWN.join(", "));
             return Err(Rejection::invalid(format!("'{}' {message}", clipped(name))).param(clipped(name)));
         }
         if self.0.len() >= limits::FIELDS_MAX {
@@ -56,6 +55,7 @@ impl Fields {
             strict: self.0.get("strict").map(|word| flag(word)).transpose()?.unwrap_or_default(),
             metadata: metadata.collect(),
             input: Some(input),
+            webhook_url: text("webhook_url"),
             ..Submission::default()
         };
         Ok(submission.check()?)
@@ -119,6 +119,7 @@ mod tests {
         assert_eq!(param("completion_window=soon"), "completion_window");
         assert_eq!(param("strict=yes"), "strict");
         assert_eq!(param("id=7"), "id");
+        assert_eq!(param("webhook_url=here"), "webhook_url");
     }
 
     #[test]

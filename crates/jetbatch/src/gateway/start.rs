@@ -56,6 +56,7 @@ fn submission(start: Start) -> Submission {
         strict: start.strict,
         metadata: start.metadata,
         requests: Some(requests),
+        webhook_url: start.webhook_url,
         ..Submission::default()
     }
 }

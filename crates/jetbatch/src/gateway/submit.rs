@@ -65,13 +65,13 @@ pub async fn create(app: App, request: Request) -> Answer {
         }
         NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
-            check(&fields)?;
+            check(&app, &fields)?;
             let file = upload::raw(&app, request).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
         FORM => {
             let mut fields = Fields::query(query.as_deref())?;
-            let file = upload::form(&app, request, &mut fields, check).await?;
+            let file = upload::form(&app, request, &mut fields, |fields| check(&app, fields)).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
         other => Err(Rejection::media(other, TAKEN)),
@@ -79,8 +79,16 @@ pub async fn create(app: App, request: Request) -> Answer {
 }
 
 /// What can be said before the file is there.
-pub fn check(fields: &Fields) -> Result<(), Rejection> {
-    fields.submission(String::new()).map(drop)
+pub fn check(app: &App, fields: &Fields) -> Result<(), Rejection> {
+    let submission = fields.submission(String::new())?;
+    may_call(app, &submission)
+}
+
+/// Whether its hooks may go where it wants them.
+fn may_call(app: &App, submission: &Submission) -> Result<(), Rejection> {
+    let Some(url) = &submission.webhook_url else { return Ok(()) };
+    let told = app.shared.config.check_webhook(app.tenant(), url);
+    told.map_err(|why| Rejection::invalid(why.to_string()).param("webhook_url"))
 }
 
 impl Offer {
@@ -140,6 +148,7 @@ impl Taken {
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
 pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Taken, Rejection> {
+    may_call(app, &offer.submission)?;
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
     if named.is_some()

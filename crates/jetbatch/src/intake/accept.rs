@@ -111,10 +111,16 @@ fn input(shared: &Shared, incoming: &Incoming) -> (Input, Option<LineError>) {
             Some(url) => locate(url, incoming.owner.tenant, &shared.config.intake),
         },
     };
-    match located {
+    let called = || incoming.webhook(&shared.config).map_err(|why| uncalled(why.to_string()));
+    match located.and_then(|input| called().map(|_| input)) {
         Ok(input) => (input, None),
         Err(error) => (Input::Inline, Some(error)),
     }
+}
+
+/// Its hooks may not go where it wants them.
+fn uncalled(message: String) -> LineError {
+    LineError { code: Code::InvalidSubmission, line: None, param: Some("webhook_url".to_owned()), message }
 }
 
 /// The job, if its input is now to be validated.

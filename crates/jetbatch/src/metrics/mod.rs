@@ -66,6 +66,8 @@ pub struct Metrics {
     leader: Gauges<RoleLabel>,
     troubles: Gauges<TroubleLabel>,
     stalled: Gauge,
+    webhooks: Counters<ResultLabel>,
+    webhooks_off: Gauge,
     publish_retries: Gauge,
     reconnects: Gauge,
 }
@@ -121,6 +123,8 @@ impl Metrics {
             leader: on.add("leader", "Whether this process leads the role", Family::default()),
             troubles: on.add("troubles", "What this process tells of work that cannot go on", Family::default()),
             stalled: on.add("jobs_stalled", "Jobs that wait for something to be mended", Gauge::default()),
+            webhooks: on.add("webhooks", "Webhooks by what became of them", Family::default()),
+            webhooks_off: on.add("webhook_urls_off", "URLs of webhooks that are switched off", Gauge::default()),
             publish_retries: on.add("publish_retries", "Publishes tried again since the start", Gauge::default()),
             reconnects: on.add("nats_reconnects", "Connections to NATS made anew since the start", Gauge::default()),
             registry: on.0,
@@ -266,6 +270,17 @@ impl Metrics {
 
     pub fn unanswered(&self, requests: u64) {
         self.unanswered.inc_by(requests);
+    }
+
+    // Webhooks.
+
+    /// `result`: `delivered`, `failed` (tried again), `given_up` or `off`.
+    pub fn webhook(&self, result: &'static str) {
+        self.webhooks.get_or_create(&ResultLabel { result: Word(result) }).inc();
+    }
+
+    pub fn webhooks_off(&self, urls: usize) {
+        self.webhooks_off.set(signed(urls));
     }
 
     // Gateway.

@@ -50,6 +50,7 @@ fn touched() -> Metrics {
     metrics.submission("planned");
     metrics.segment_archived(1, 1);
     metrics.leader("scheduler", true);
+    metrics.webhook("delivered");
     metrics.troubles(BTreeMap::from([(("pool", Kind::ALL[0]), 1)]));
     metrics.http("/jobs/{id}", 200, 0.001);
     metrics

@@ -234,6 +234,7 @@ mod tests {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         };
         let job = Job::begin(JobId::keyed("t", "a"), &Event::JobSubmitted(submitted)).unwrap();
         Folded { job, lifecycle_seq: 7, seq: 7 }

@@ -13,6 +13,7 @@ pub enum Role {
     Worker,
     Archiver,
     Projector,
+    Webhooks,
 }
 
 impl Role {
@@ -54,7 +55,7 @@ impl fmt::Display for Roles {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("'{0}' is no role; use some of gateway,intake,scheduler,worker,archiver,projector")]
+#[error("'{0}' is no role; use some of gateway,intake,scheduler,worker,archiver,projector,webhooks")]
 pub struct UnknownRole(String);
 
 impl FromStr for Roles {

@@ -13,7 +13,7 @@ use crate::{
     shared::Shared,
     streams::DECLARED,
     troubles::Troubles,
-    worker,
+    webhooks, worker,
 };
 use domain::Pool;
 use std::{
@@ -164,6 +164,7 @@ impl Running {
                 self.spawn(role, async move { archiver::run(shared, &name, stop).await });
             }
             Role::Projector => self.lead(role, &shared, &stop, projector::run),
+            Role::Webhooks => self.lead(role, &shared, &stop, webhooks::run),
         }
     }
 

@@ -134,6 +134,7 @@ impl Stand {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         };
         set(&mut submitted);
         let event = envelope::event(id, &Event::JobSubmitted(submitted), None);

@@ -184,6 +184,7 @@ pub fn within(window_ms: u64) -> Event {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     })
 }
 

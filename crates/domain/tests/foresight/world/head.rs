@@ -210,6 +210,7 @@ fn submitted(spec: &Spec, now: u64) -> Submitted {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     }
 }
 

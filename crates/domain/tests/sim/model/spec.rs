@@ -69,6 +69,7 @@ impl Spec {
             strict: false,
             tenant: domain::Tenant::default(),
             pools: Vec::new(),
+            webhook_url: None,
         };
         let bad = env.strikes(12);
         Self { id: JobId::keyed("default", &number.to_string()), natures, submitted, plans, bad }

@@ -47,6 +47,7 @@ fn submitted(input: Input) -> Event {
         strict: false,
         tenant: domain::Tenant::default(),
         pools: Vec::new(),
+        webhook_url: None,
     })
 }
 

@@ -29,6 +29,7 @@ use domain::{
     routes::Routes,
     status::State as Phase,
     submission::Submission,
+    webhook,
 };
 use futures::TryStreamExt;
 use serde::{
@@ -108,6 +109,8 @@ fn submission(endpoint: Endpoint, body: &RawValue) -> Result<Submission, Rejecti
         endpoint: Some(endpoint.url().to_owned()),
         priority: Some(Priority::High),
         requests: Some(vec![request]),
+        // Whoever asked waits for it.
+        webhook_url: Some(webhook::NONE.to_owned()),
         ..Submission::default()
     })
 }

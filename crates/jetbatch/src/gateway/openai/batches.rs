@@ -101,6 +101,7 @@ fn submission(create: CreateBatch, input: Option<String>) -> Result<Submission, 
         strict: create.strict.unwrap_or_default(),
         model: create.model,
         requests: create.requests,
+        webhook_url: create.webhook_url,
         input,
         ..Submission::default()
     })
