@@ -29,6 +29,7 @@ mod heads;
 mod idempotency;
 mod identity;
 mod jaeger;
+mod limits;
 mod losses;
 mod nats_cli;
 mod openai;

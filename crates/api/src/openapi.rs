@@ -1,14 +1,15 @@
 //! The OpenAPI document, made of the types and the routes.
 use crate::{
-    About, Accepted, Access, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
+    About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
     IDEMPOTENCY_KEY, JSON, Job, JobPage, JobRows, Key, Keys, MadeKey, Method, Quote, Ready, Retried, RotateKey, Route,
-    SignIn, SignedOut, Start, StoredFile, Submission, Timeline, Whoami, Workers, openai,
+    SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, Used, Whoami, Workers, openai,
     operation::{Given, content},
 };
 use domain::{
     JobId, Pool, Tenant,
     event::{FaultClass, Priority},
     key::{KeyId, Role, Roles, Standing},
+    quota::Limits,
     status::State,
 };
 use std::collections::BTreeMap;
@@ -50,6 +51,9 @@ use utoipa::{
     SignIn,
     SignedOut,
     Whoami,
+    AllLimits,
+    TenantLimits,
+    Used,
     JobId,
     KeyId,
     Pool,
@@ -58,6 +62,7 @@ use utoipa::{
     Standing,
     Tenant,
     FaultClass,
+    Limits,
     Priority,
     State,
     openai::Batch,
@@ -119,6 +124,7 @@ impl From<Method> for HttpMethod {
         match method {
             Method::Get => Self::Get,
             Method::Post => Self::Post,
+            Method::Put => Self::Put,
             Method::Delete => Self::Delete,
         }
     }

@@ -16,6 +16,7 @@ pub enum Kind {
     Session,
     Timeline,
     Quote,
+    Limits,
     List,
 }
 

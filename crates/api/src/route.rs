@@ -58,6 +58,9 @@ pub enum Route {
     Key,
     RevokeKey,
     RotateKey,
+    Limits,
+    TenantLimits,
+    SetLimits,
     Whoami,
     SignIn,
     SignOut,
@@ -79,13 +82,14 @@ pub enum Access {
 pub enum Method {
     Get,
     Post,
+    Put,
     Delete,
 }
 
 impl Route {
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// With `{id}` where a job, an entry or a worker is named.
+    /// With `{id}` where a job, an entry, a worker or a tenant is named.
     pub const fn path(self) -> &'static str {
         match self {
             Self::About => "/",
@@ -133,6 +137,8 @@ impl Route {
             Self::Keys | Self::CreateKey => "/keys",
             Self::Key | Self::RevokeKey => "/keys/{id}",
             Self::RotateKey => "/keys/{id}/rotate",
+            Self::Limits => "/limits",
+            Self::TenantLimits | Self::SetLimits => "/limits/{id}",
             Self::Whoami => "/whoami",
             Self::SignIn | Self::SignOut => "/session",
         }
@@ -164,6 +170,8 @@ impl Route {
             | Self::Model
             | Self::Keys
             | Self::Key
+            | Self::Limits
+            | Self::TenantLimits
             | Self::Whoami => Method::Get,
             Self::Submit
             | Self::Start
@@ -191,6 +199,7 @@ impl Route {
             | Self::CreateKey
             | Self::RotateKey
             | Self::SignIn => Method::Post,
+            Self::SetLimits => Method::Put,
             Self::Delete | Self::DropDead | Self::DeleteFile | Self::RevokeKey | Self::SignOut => Method::Delete,
         }
     }
@@ -238,7 +247,14 @@ impl Route {
             | Self::CompleteUpload
             | Self::CancelUpload => Access::Role(Role::Submit),
             Self::Workers | Self::Drain | Self::Quarantine | Self::Trust | Self::Metrics => Access::Role(Role::Operate),
-            Self::Keys | Self::CreateKey | Self::Key | Self::RevokeKey | Self::RotateKey => Access::Role(Role::Admin),
+            Self::Keys
+            | Self::CreateKey
+            | Self::Key
+            | Self::RevokeKey
+            | Self::RotateKey
+            | Self::Limits
+            | Self::TenantLimits
+            | Self::SetLimits => Access::Role(Role::Admin),
         }
     }
 

@@ -24,6 +24,7 @@ pub mod load;
 pub mod loss;
 pub mod pack;
 pub mod queue;
+pub mod quota;
 pub mod rate;
 pub mod raw;
 pub mod request;

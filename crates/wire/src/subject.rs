@@ -36,6 +36,8 @@ pub mod bucket {
     pub const FILES: BucketName = BucketName::new("files");
     /// Who may do what at the doors; by the key's id.
     pub const KEYS: BucketName = BucketName::new("keys");
+    /// What tenants may have, by their names.
+    pub const LIMITS: BucketName = BucketName::new("limits");
 }
 
 /// A publish address.

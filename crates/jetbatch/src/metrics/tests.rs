@@ -52,6 +52,7 @@ fn touched() -> Metrics {
     metrics.leader("scheduler", true);
     metrics.troubles(BTreeMap::from([(("pool", Kind::ALL[0]), 1)]));
     metrics.http("/jobs/{id}", 200, 0.001);
+    metrics.limited(Limit::RunningJobs);
     metrics
 }
 

@@ -66,6 +66,7 @@ fn nothing(route: Route) -> String {
         "files" => format!("file-{}", uuid::Uuid::nil().simple()),
         "uploads" => format!("upload_{}", uuid::Uuid::nil().simple()),
         "batches" => format!("batch_{}", uuid::Uuid::nil().simple()),
+        "limits" => "nobody".into(),
         _ => KeyId::new(7).to_string(),
     }
 }
@@ -157,7 +158,7 @@ impl Things {
             "files" => vec![self.file.clone(), format!("file-out{simple}")],
             "uploads" => vec![self.upload.clone()],
             "batches" => vec![format!("batch_{simple}"), self.job.to_string()],
-            "" | "workers" | "keys" | "models" => Vec::new(),
+            "" | "workers" | "keys" | "models" | "limits" => Vec::new(),
             other => panic!("whose are {other}? say it here"),
         }
     }
