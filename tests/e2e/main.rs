@@ -50,4 +50,5 @@ mod tenants;
 mod timeline;
 mod traces;
 mod urgency;
+mod usage;
 mod warnings;

@@ -20,6 +20,7 @@ mod sample;
 mod submit;
 mod time;
 mod timeline;
+mod usage;
 mod worker;
 
 pub use dead::{Dead, DeadDropped, DeadFailure, DeadLinks, DeadQuery, DeadWhole};
@@ -37,6 +38,7 @@ pub use row::{JobRow, JobRows};
 pub use submit::{Accepted, Change, Retried, Settings, Start, StoredFile};
 pub use time::Time;
 pub use timeline::{ChunkAttempt, StageSpan, StageSum, Timeline, WaitedFor};
+pub use usage::{UsageDays, UsageQuery, Used as UsedAmounts, UsedDay};
 pub use worker::{Worker, Workers};
 
 /// Names one job for ever: the same key and body again is the same job.

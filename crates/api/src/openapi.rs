@@ -2,7 +2,8 @@
 use crate::{
     About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
     IDEMPOTENCY_KEY, JSON, Job, JobPage, JobRows, Key, Keys, MadeKey, Method, Quote, Ready, Retried, RotateKey, Route,
-    SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, Used, Whoami, Workers, openai,
+    SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays, Used, UsedAmounts, UsedDay,
+    Whoami, Workers, openai,
     operation::{Given, content},
 };
 use domain::{
@@ -11,6 +12,7 @@ use domain::{
     key::{KeyId, Role, Roles, Standing},
     quota::Limits,
     status::State,
+    usage::Day,
 };
 use std::collections::BTreeMap;
 use utoipa::{
@@ -54,6 +56,9 @@ use utoipa::{
     AllLimits,
     TenantLimits,
     Used,
+    UsageDays,
+    UsedAmounts,
+    UsedDay,
     JobId,
     KeyId,
     Pool,
@@ -61,6 +66,7 @@ use utoipa::{
     Roles,
     Standing,
     Tenant,
+    Day,
     FaultClass,
     Limits,
     Priority,

@@ -2,7 +2,8 @@
 use crate::{
     About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadQuery, DeadWhole, ErrorCode,
     FORM, JSON, Job, JobPage, JobQuery, JobRows, Key, Keys, MadeKey, NDJSON, Ready, Retried, RotateKey, Route,
-    Settings, SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, Whoami, Workers,
+    Settings, SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays, UsageQuery, Whoami,
+    Workers,
     openai::{
         Batch, BatchPage, CompleteUpload, CreateBatch, CreateUpload, DeletedFile, File, FilePage, FileQuery, Model,
         ModelList, PageQuery, Upload, UploadPart,
@@ -124,6 +125,7 @@ impl Route {
             Self::SetLimits => {
                 "Set what a tenant may have, at every door at once; what is left out is as heads are configured"
             }
+            Self::Usage => "What was used, day by day: jobs, requests, tokens, bytes, each counted once",
             Self::Whoami => "What the caller may do",
             Self::SignIn => "Have a browser keep a key, in a cookie that no script sees",
             Self::SignOut => "Have a browser keep no key any more",
@@ -136,6 +138,7 @@ impl Route {
             Self::DeadList => DeadQuery::into_params(|| Some(ParameterIn::Query)),
             Self::Submit => Settings::into_params(|| Some(ParameterIn::Query)),
             Self::Files => FileQuery::into_params(|| Some(ParameterIn::Query)),
+            Self::Usage => UsageQuery::into_params(|| Some(ParameterIn::Query)),
             Self::Batches => PageQuery::into_params(|| Some(ParameterIn::Query)),
             _ => Vec::new(),
         }
@@ -240,6 +243,7 @@ impl Route {
             Self::CreateKey => json(201, "The key, and its secret", of::<MadeKey>()),
             Self::RotateKey => json(200, "The key, and its new secret", of::<MadeKey>()),
             Self::Key | Self::RevokeKey => json(200, "The key", of::<Key>()),
+            Self::Usage => json(200, "What was used", of::<UsageDays>()),
             Self::Limits => json(200, "All that are set", of::<AllLimits>()),
             Self::TenantLimits | Self::SetLimits => json(200, "The tenant's limits", of::<TenantLimits>()),
             Self::Whoami | Self::SignIn => json(200, "What the caller may do", of::<Whoami>()),
@@ -470,7 +474,7 @@ impl Route {
             Self::RevokeKey => {
                 &[E::InvalidRequest, E::ForeignOrigin, E::Misdirected, E::KeyNotFound, E::Conflict, E::Unavailable]
             }
-            Self::TenantLimits => &[E::InvalidRequest, E::Misdirected, E::Unavailable],
+            Self::Usage | Self::TenantLimits => &[E::InvalidRequest, E::Misdirected, E::Unavailable],
             Self::SetLimits => SET,
             Self::CreateKey => UPLOAD,
             Self::RotateKey => ROTATE,

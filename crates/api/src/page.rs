@@ -17,6 +17,7 @@ pub enum Kind {
     Timeline,
     Quote,
     Limits,
+    Usage,
     List,
 }
 

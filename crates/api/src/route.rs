@@ -61,6 +61,7 @@ pub enum Route {
     Limits,
     TenantLimits,
     SetLimits,
+    Usage,
     Whoami,
     SignIn,
     SignOut,
@@ -139,6 +140,7 @@ impl Route {
             Self::RotateKey => "/keys/{id}/rotate",
             Self::Limits => "/limits",
             Self::TenantLimits | Self::SetLimits => "/limits/{id}",
+            Self::Usage => "/usage",
             Self::Whoami => "/whoami",
             Self::SignIn | Self::SignOut => "/session",
         }
@@ -172,6 +174,7 @@ impl Route {
             | Self::Key
             | Self::Limits
             | Self::TenantLimits
+            | Self::Usage
             | Self::Whoami => Method::Get,
             Self::Submit
             | Self::Start
@@ -222,7 +225,8 @@ impl Route {
             | Self::File
             | Self::FileContent
             | Self::Batches
-            | Self::Batch => Access::Role(Role::Read),
+            | Self::Batch
+            | Self::Usage => Access::Role(Role::Read),
             Self::Submit
             | Self::Start
             | Self::Delete

@@ -39,6 +39,7 @@ pub mod tenant;
 pub mod time;
 pub mod timeline;
 pub mod trouble;
+pub mod usage;
 pub mod warning;
 pub mod witness;
 

@@ -18,6 +18,7 @@ mod status;
 mod subject;
 pub mod trace;
 mod trouble;
+mod usage;
 mod work;
 
 pub use address::{Address, BucketName, Message, Pattern, Stream};
@@ -34,4 +35,5 @@ pub use results::Results;
 pub use status::{SlaAlert, StoredStatus};
 pub use subject::{Filter, Orders, Subject, bucket, stream};
 pub use trouble::{Told, TroubleAlert};
+pub use usage::Usages;
 pub use work::Work;

@@ -38,6 +38,7 @@ mod submit;
 mod tenant_limits;
 mod timeline;
 mod upload;
+mod usage;
 mod workers;
 mod write_timeout;
 

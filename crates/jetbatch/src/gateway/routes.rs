@@ -5,7 +5,7 @@ use super::{
     error::Rejection,
     events, health, jobs, keys, live, observe, openai, page, session, start,
     state::AppState,
-    submit, tenant_limits, timeline, upload, workers,
+    submit, tenant_limits, timeline, upload, usage, workers,
 };
 use api::{ErrorCode, Route};
 use axum::{
@@ -109,6 +109,7 @@ fn handler(route: Route) -> MethodRouter<Arc<AppState>> {
         Route::Limits => get(tenant_limits::many),
         Route::TenantLimits => get(tenant_limits::one),
         Route::SetLimits => put(tenant_limits::set),
+        Route::Usage => get(usage::days),
         Route::Whoami => get(keys::whoami),
         Route::SignIn => post(session::open),
         Route::SignOut => delete(session::close),
