@@ -61,8 +61,8 @@ async fn each_request_counts_once_however_often_it_ran() {
     assert_eq!(of_blue[..2], [1, 41]);
     let theirs = is(&blue, "", of_blue).await;
     assert_eq!(theirs["input_bytes"], bytes);
-    let lines = |path: &str| blue.text(&format!("/jobs/{id}/{path}"));
-    let written = (lines("results").await.len() + lines("errors").await.len()) as u64;
+    let bytes_of = async |path: &str| blue.text(&format!("/jobs/{id}/{path}")).await.len() as u64;
+    let written = bytes_of("results").await + bytes_of("errors").await;
     assert_eq!(theirs["output_bytes"], written);
 
     let own = red.submit("", jsonl(&echoes(3))).await;
