@@ -20,7 +20,7 @@ pub async fn keys(stand: &Stand, args: &[&str], code: i32) -> Jetbatch {
 }
 
 /// A door with a key that it knows by now.
-async fn door(stand: &Stand, args: &[&str]) -> Http {
+pub async fn door(stand: &Stand, args: &[&str]) -> Http {
     let secret = keys(stand, &[&["create"], args].concat(), 0).await.stdout().trim().to_owned();
     let door = Http::keyed(&stand.http.base, &secret);
     wait_for("the key to be known", LONG, || async { (door.get("/whoami").await.status == 200).then_some(()) }).await;

@@ -77,6 +77,8 @@ pub enum ErrorCode {
     UnsupportedMediaType,
     /// The file ends before the range begins.
     Range,
+    /// A limit of the tenant's, which `param` names; in the word of OpenAI's.
+    RateLimitExceeded,
     /// Too many at once; try again in a moment.
     Busy,
     /// NATS or the store is away; try again.
@@ -123,6 +125,7 @@ impl ErrorCode {
             Self::UnsupportedMediaType => 415,
             Self::Range => 416,
             Self::Misdirected => 421,
+            Self::RateLimitExceeded => 429,
             Self::Unknown => 500,
             Self::Busy | Self::Unavailable => 503,
             Self::AnswerPending => 504,

@@ -6,6 +6,7 @@ mod error;
 mod health;
 mod job;
 mod key;
+mod limits;
 pub mod openai;
 mod openapi;
 mod operation;
@@ -19,6 +20,7 @@ mod sample;
 mod submit;
 mod time;
 mod timeline;
+mod usage;
 mod worker;
 
 pub use dead::{Dead, DeadDropped, DeadFailure, DeadLinks, DeadQuery, DeadWhole};
@@ -27,6 +29,7 @@ pub use error::{ErrorBody, ErrorCode, ErrorKind, ErrorObject};
 pub use health::{About, AboutLinks, Readiness, Ready};
 pub use job::{Eta, Job, JobLinks, JobQuery, Risk, Stalled, Usage};
 pub use key::{CreateKey, Key, Keys, MadeKey, RotateKey, SignIn, SignedOut, Whoami};
+pub use limits::{AllLimits, TenantLimits, Used};
 pub use openapi::document;
 pub use page::{DeadPage, JobPage, Kind};
 pub use quote::{EndangeredJob, Input as QuotedInput, Quote};
@@ -35,6 +38,7 @@ pub use row::{JobRow, JobRows};
 pub use submit::{Accepted, Change, Retried, Settings, Start, StoredFile};
 pub use time::Time;
 pub use timeline::{ChunkAttempt, StageSpan, StageSum, Timeline, WaitedFor};
+pub use usage::{UsageDays, UsageQuery, Used as UsedAmounts, UsedDay};
 pub use worker::{Worker, Workers};
 
 /// Names one job for ever: the same key and body again is the same job.

@@ -1,15 +1,18 @@
 //! The OpenAPI document, made of the types and the routes.
 use crate::{
-    About, Accepted, Access, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
+    About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
     IDEMPOTENCY_KEY, JSON, Job, JobPage, JobRows, Key, Keys, MadeKey, Method, Quote, Ready, Retried, RotateKey, Route,
-    SignIn, SignedOut, Start, StoredFile, Submission, Timeline, Whoami, Workers, openai,
+    SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays, Used, UsedAmounts, UsedDay,
+    Whoami, Workers, openai,
     operation::{Given, content},
 };
 use domain::{
     JobId, Pool, Tenant,
     event::{FaultClass, Priority},
     key::{KeyId, Role, Roles, Standing},
+    quota::Limits,
     status::State,
+    usage::Day,
 };
 use std::collections::BTreeMap;
 use utoipa::{
@@ -50,6 +53,12 @@ use utoipa::{
     SignIn,
     SignedOut,
     Whoami,
+    AllLimits,
+    TenantLimits,
+    Used,
+    UsageDays,
+    UsedAmounts,
+    UsedDay,
     JobId,
     KeyId,
     Pool,
@@ -57,7 +66,9 @@ use utoipa::{
     Roles,
     Standing,
     Tenant,
+    Day,
     FaultClass,
+    Limits,
     Priority,
     State,
     openai::Batch,
@@ -119,6 +130,7 @@ impl From<Method> for HttpMethod {
         match method {
             Method::Get => Self::Get,
             Method::Post => Self::Post,
+            Method::Put => Self::Put,
             Method::Delete => Self::Delete,
         }
     }

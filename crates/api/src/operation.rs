@@ -1,14 +1,15 @@
 //! What each route takes and gives, for the document.
 use crate::{
-    About, Accepted, Access, Change, CreateKey, DeadDropped, DeadPage, DeadQuery, DeadWhole, ErrorCode, FORM, JSON,
-    Job, JobPage, JobQuery, JobRows, Key, Keys, MadeKey, NDJSON, Ready, Retried, RotateKey, Route, Settings, SignIn,
-    SignedOut, Start, StoredFile, Submission, Timeline, Whoami, Workers,
+    About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadQuery, DeadWhole, ErrorCode,
+    FORM, JSON, Job, JobPage, JobQuery, JobRows, Key, Keys, MadeKey, NDJSON, Ready, Retried, RotateKey, Route,
+    Settings, SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays, UsageQuery, Whoami,
+    Workers,
     openai::{
         Batch, BatchPage, CompleteUpload, CreateBatch, CreateUpload, DeletedFile, File, FilePage, FileQuery, Model,
         ModelList, PageQuery, Upload, UploadPart,
     },
 };
-use domain::{JobId, key::KeyId};
+use domain::{JobId, Tenant, key::KeyId, key::Role, quota::Limits};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
@@ -119,6 +120,12 @@ impl Route {
             Self::Key => "A key",
             Self::RevokeKey => "Take a key back, at once and for good",
             Self::RotateKey => "Give a key another secret, which is shown this once",
+            Self::Limits => "What tenants may have at the doors",
+            Self::TenantLimits => "What a tenant may have, and has",
+            Self::SetLimits => {
+                "Set what a tenant may have, at every door at once; what is left out is as heads are configured"
+            }
+            Self::Usage => "What was used, day by day: jobs, requests, tokens, bytes, each counted once",
             Self::Whoami => "What the caller may do",
             Self::SignIn => "Have a browser keep a key, in a cookie that no script sees",
             Self::SignOut => "Have a browser keep no key any more",
@@ -131,6 +138,7 @@ impl Route {
             Self::DeadList => DeadQuery::into_params(|| Some(ParameterIn::Query)),
             Self::Submit => Settings::into_params(|| Some(ParameterIn::Query)),
             Self::Files => FileQuery::into_params(|| Some(ParameterIn::Query)),
+            Self::Usage => UsageQuery::into_params(|| Some(ParameterIn::Query)),
             Self::Batches => PageQuery::into_params(|| Some(ParameterIn::Query)),
             _ => Vec::new(),
         }
@@ -155,6 +163,7 @@ impl Route {
             Self::Chat | Self::Completions | Self::Embeddings => vec![(JSON, object())],
             Self::CreateKey => vec![(JSON, of::<CreateKey>())],
             Self::RotateKey => vec![(JSON, of::<RotateKey>())],
+            Self::SetLimits => vec![(JSON, of::<Limits>())],
             Self::SignIn => vec![(JSON, of::<SignIn>())],
             _ => Vec::new(),
         }
@@ -234,6 +243,9 @@ impl Route {
             Self::CreateKey => json(201, "The key, and its secret", of::<MadeKey>()),
             Self::RotateKey => json(200, "The key, and its new secret", of::<MadeKey>()),
             Self::Key | Self::RevokeKey => json(200, "The key", of::<Key>()),
+            Self::Usage => json(200, "What was used", of::<UsageDays>()),
+            Self::Limits => json(200, "All that are set", of::<AllLimits>()),
+            Self::TenantLimits | Self::SetLimits => json(200, "The tenant's limits", of::<TenantLimits>()),
             Self::Whoami | Self::SignIn => json(200, "What the caller may do", of::<Whoami>()),
             Self::SignOut => json(200, "The cookie is gone", of::<SignedOut>()),
         }
@@ -244,8 +256,14 @@ impl Route {
         let access: &[ErrorCode] = match self.access() {
             Access::Open => &[],
             // The keys may not be known yet.
-            Access::Key => &[ErrorCode::InvalidApiKey, ErrorCode::Unavailable],
-            Access::Role(_) => &[ErrorCode::InvalidApiKey, ErrorCode::MissingRole, ErrorCode::Unavailable],
+            Access::Key => &[ErrorCode::InvalidApiKey, ErrorCode::RateLimitExceeded, ErrorCode::Unavailable],
+            Access::Role(Role::Admin) => &[ErrorCode::InvalidApiKey, ErrorCode::MissingRole, ErrorCode::Unavailable],
+            Access::Role(_) => &[
+                ErrorCode::InvalidApiKey,
+                ErrorCode::MissingRole,
+                ErrorCode::RateLimitExceeded,
+                ErrorCode::Unavailable,
+            ],
         };
         let own = self.own_refusals();
         let mut all: Vec<_> = own.iter().chain(access.iter().filter(|code| !own.contains(code))).copied().collect();
@@ -389,6 +407,19 @@ impl Route {
             E::Busy,
             E::Unavailable,
         ];
+        const SET: &[ErrorCode] = &[
+            E::InvalidRequest,
+            E::InvalidJson,
+            E::IncompleteBody,
+            E::ForeignOrigin,
+            E::Misdirected,
+            E::Timeout,
+            E::Conflict,
+            E::TooLarge,
+            E::UnsupportedMediaType,
+            E::Busy,
+            E::Unavailable,
+        ];
         const SIGN_IN: &[ErrorCode] = &[
             E::InvalidRequest,
             E::InvalidJson,
@@ -438,11 +469,13 @@ impl Route {
             Self::Batch => &[E::Misdirected, E::BatchNotFound, E::Unavailable],
             Self::CancelBatch => &[E::ForeignOrigin, E::Misdirected, E::BatchNotFound, E::Conflict, E::Unavailable],
             Self::Chat | Self::Completions | Self::Embeddings => ASK,
-            Self::Keys | Self::Whoami => &[E::Misdirected, E::Unavailable],
+            Self::Keys | Self::Limits | Self::Whoami => &[E::Misdirected, E::Unavailable],
             Self::Key => &[E::InvalidRequest, E::Misdirected, E::KeyNotFound, E::Unavailable],
             Self::RevokeKey => {
                 &[E::InvalidRequest, E::ForeignOrigin, E::Misdirected, E::KeyNotFound, E::Conflict, E::Unavailable]
             }
+            Self::Usage | Self::TenantLimits => &[E::InvalidRequest, E::Misdirected, E::Unavailable],
+            Self::SetLimits => SET,
             Self::CreateKey => UPLOAD,
             Self::RotateKey => ROTATE,
             Self::SignIn => SIGN_IN,
@@ -450,7 +483,7 @@ impl Route {
         }
     }
 
-    /// The id in its path: a job's, an entry's number, or a worker's name.
+    /// The id in its path: a job's, an entry's number, or a worker's or a tenant's name.
     pub(crate) fn id(self) -> RefOr<Schema> {
         match self {
             Self::Dead | Self::DropDead | Self::Replay => u64::schema(),
@@ -458,6 +491,7 @@ impl Route {
             Self::File | Self::DeleteFile | Self::FileContent | Self::Batch | Self::CancelBatch => text(),
             Self::AddPart | Self::CompleteUpload | Self::CancelUpload => text(),
             Self::Key | Self::RevokeKey | Self::RotateKey => KeyId::schema(),
+            Self::TenantLimits | Self::SetLimits => Tenant::schema(),
             _ => of::<JobId>(),
         }
     }

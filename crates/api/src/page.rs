@@ -16,6 +16,8 @@ pub enum Kind {
     Session,
     Timeline,
     Quote,
+    Limits,
+    Usage,
     List,
 }
 

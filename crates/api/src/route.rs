@@ -58,6 +58,10 @@ pub enum Route {
     Key,
     RevokeKey,
     RotateKey,
+    Limits,
+    TenantLimits,
+    SetLimits,
+    Usage,
     Whoami,
     SignIn,
     SignOut,
@@ -79,13 +83,14 @@ pub enum Access {
 pub enum Method {
     Get,
     Post,
+    Put,
     Delete,
 }
 
 impl Route {
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// With `{id}` where a job, an entry or a worker is named.
+    /// With `{id}` where a job, an entry, a worker or a tenant is named.
     pub const fn path(self) -> &'static str {
         match self {
             Self::About => "/",
@@ -133,6 +138,9 @@ impl Route {
             Self::Keys | Self::CreateKey => "/keys",
             Self::Key | Self::RevokeKey => "/keys/{id}",
             Self::RotateKey => "/keys/{id}/rotate",
+            Self::Limits => "/limits",
+            Self::TenantLimits | Self::SetLimits => "/limits/{id}",
+            Self::Usage => "/usage",
             Self::Whoami => "/whoami",
             Self::SignIn | Self::SignOut => "/session",
         }
@@ -164,6 +172,9 @@ impl Route {
             | Self::Model
             | Self::Keys
             | Self::Key
+            | Self::Limits
+            | Self::TenantLimits
+            | Self::Usage
             | Self::Whoami => Method::Get,
             Self::Submit
             | Self::Start
@@ -191,6 +202,7 @@ impl Route {
             | Self::CreateKey
             | Self::RotateKey
             | Self::SignIn => Method::Post,
+            Self::SetLimits => Method::Put,
             Self::Delete | Self::DropDead | Self::DeleteFile | Self::RevokeKey | Self::SignOut => Method::Delete,
         }
     }
@@ -213,7 +225,8 @@ impl Route {
             | Self::File
             | Self::FileContent
             | Self::Batches
-            | Self::Batch => Access::Role(Role::Read),
+            | Self::Batch
+            | Self::Usage => Access::Role(Role::Read),
             Self::Submit
             | Self::Start
             | Self::Delete
@@ -238,7 +251,14 @@ impl Route {
             | Self::CompleteUpload
             | Self::CancelUpload => Access::Role(Role::Submit),
             Self::Workers | Self::Drain | Self::Quarantine | Self::Trust | Self::Metrics => Access::Role(Role::Operate),
-            Self::Keys | Self::CreateKey | Self::Key | Self::RevokeKey | Self::RotateKey => Access::Role(Role::Admin),
+            Self::Keys
+            | Self::CreateKey
+            | Self::Key
+            | Self::RevokeKey
+            | Self::RotateKey
+            | Self::Limits
+            | Self::TenantLimits
+            | Self::SetLimits => Access::Role(Role::Admin),
         }
     }
 

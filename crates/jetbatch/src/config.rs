@@ -2,10 +2,12 @@
 mod bounds;
 mod list;
 mod retention;
+mod tenants;
 mod webhooks;
 
 pub use retention::{Age, Retention};
-pub use webhooks::{MayNot, TenantConfig, Webhooks};
+pub use tenants::TenantConfig;
+pub use webhooks::{MayNot, Webhooks};
 
 use crate::{bus, telemetry};
 use domain::{
@@ -14,6 +16,7 @@ use domain::{
     health::Pauses,
     limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
     pack::{Order, Packing},
+    quota::Limits,
     retry::{Override, Policies},
     routes::Routes,
 };
@@ -42,10 +45,12 @@ pub struct Config {
     /// What follows on failures, by class; what is left out is the class's default.
     pub retry: BTreeMap<FaultClass, Override>,
     pub pools: BTreeMap<Pool, PoolConfig>,
+    /// What each tenant may have at the doors, where nothing else is said.
+    pub limits: Limits,
+    pub tenants: BTreeMap<Tenant, TenantConfig>,
     /// The pool of requests that name no model. A single pool is the default by itself.
     pub default_pool: Option<Pool>,
     pub webhooks: Webhooks,
-    pub tenants: BTreeMap<Tenant, TenantConfig>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -451,6 +456,7 @@ fn spelled(error: config::ConfigError, built: config::Config) -> LoadError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::quota::{Limit, Most};
 
     const POOLS: &str =
         "[pools.a.engine]\nkind = 'echo'\n[pools.b]\nmodels = ['m', 'n']\n[pools.b.engine]\nkind = 'echo'";
@@ -485,10 +491,15 @@ mod tests {
             ("JETBATCH__POOLS__A__MODELS", r#"["m", "n"]"#),
             ("JETBATCH__POOLS__A__ENGINE__KIND", "echo"),
             ("JETBATCH__POOLS__A__ENGINE__SLOTS", "3"),
+            ("JETBATCH__LIMITS__UPLOADS", "4"),
+            ("JETBATCH__TENANTS__BLUE__LIMITS__STORED_BYTES", "unlimited"),
         ];
         let vars = vars.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let source = environment().source(Some(vars.into_iter().collect()));
         let config: Config = config::Config::builder().add_source(source).build().unwrap().try_deserialize().unwrap();
+        let limits = config.limits("blue".parse().unwrap());
+        assert_eq!(limits.get(Limit::Uploads), Some(Most::Of(4)));
+        assert_eq!(limits.get(Limit::StoredBytes), Some(Most::Unlimited));
         assert_eq!(config.nats.password.unwrap().reveal(), "0012");
         assert_eq!((config.http.listen.port(), config.http.json_bytes_max), (1, 7));
         assert_eq!((config.scheduler.ahead_s, config.store.fsync), (0.5, false));
@@ -556,6 +567,9 @@ mod tests {
             ("[nats]\nuser = 'ann'", "nats.password"),
             ("[store]\ndelete = 'no'", "unknown variant `no`, expected `auto` or `never` for key `store.delete`"),
             ("[retention]\njobs = 'soon'", "'soon' is no duration"),
+            ("[limits]\nuploads = 'few'", "'few' is no limit"),
+            ("[limits]\nupload = 1", "upload"),
+            ("[tenants.A]", "tenant"),
             ("[retention]\njobs = 'soon'", "retention.jobs"),
             ("[retention]\nuploads = '0d'", "retention.uploads"),
             ("'worker.pools[999999999999]' = 'a'", "'worker.pools[999999999999]' is not a key"),

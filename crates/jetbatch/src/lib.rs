@@ -18,6 +18,7 @@ mod parts;
 pub mod paths;
 mod payload;
 pub mod projector;
+pub mod quota;
 pub mod scheduler;
 pub mod serve;
 pub mod shared;

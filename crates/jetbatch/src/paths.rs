@@ -35,6 +35,11 @@ pub fn upload(UploadRef { tenant, id }: UploadRef) -> String {
     format!("{UPLOADS}/{tenant}/{}.jsonl", id.hyphenated())
 }
 
+/// The folder of a tenant's uploads. That of `default` has the others' in it.
+pub fn uploads(tenant: Tenant) -> String {
+    if tenant.is_default() { UPLOADS.to_owned() } else { format!("{UPLOADS}/{tenant}") }
+}
+
 /// A job's input where jetbatch had to copy it.
 pub fn input(job: JobId) -> String {
     format!("jobs/{job}/input.jsonl")

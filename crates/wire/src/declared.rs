@@ -18,6 +18,7 @@ pub const STREAMS: &[(&str, &str)] = &[
     ("KV_files.json", include_str!("../../../streams/KV_files.json")),
     ("KV_keys.json", include_str!("../../../streams/KV_keys.json")),
     ("KV_webhooks.json", include_str!("../../../streams/KV_webhooks.json")),
+    ("KV_limits.json", include_str!("../../../streams/KV_limits.json")),
 ];
 
 pub const CONSUMERS: &[(&str, &str)] = &[

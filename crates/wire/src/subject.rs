@@ -40,6 +40,8 @@ pub mod bucket {
     pub const KEYS: BucketName = BucketName::new("keys");
     /// URLs of hooks that failed last, by a hash of them.
     pub const WEBHOOKS: BucketName = BucketName::new("webhooks");
+    /// What tenants may have, by their names.
+    pub const LIMITS: BucketName = BucketName::new("limits");
 }
 
 /// A publish address.

@@ -31,6 +31,11 @@ impl Http {
         Self::with(base, HeaderMap::from_iter([(AUTHORIZATION, key)]))
     }
 
+    /// The same client at another door.
+    pub fn at(&self, base: &str) -> Self {
+        Self { client: self.client.clone(), base: base.to_owned() }
+    }
+
     fn with(base: &str, headers: HeaderMap) -> Self {
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(60)).default_headers(headers);
         Self { client: client.build().unwrap(), base: base.to_owned() }
@@ -38,6 +43,10 @@ impl Http {
 
     pub fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base))
+    }
+
+    pub fn put(&self, path: &str) -> RequestBuilder {
+        self.client.put(format!("{}{path}", self.base))
     }
 
     pub async fn delete(&self, id: JobId) -> Answer {

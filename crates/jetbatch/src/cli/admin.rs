@@ -84,6 +84,11 @@ impl Link {
         Ok(Self { bus, server, config })
     }
 
+    /// As it is configured, by its own file.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn pools(&self) -> Vec<String> {
         serve::pools(&self.config)
     }

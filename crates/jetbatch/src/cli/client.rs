@@ -181,6 +181,7 @@ fn method(route: Route) -> Method {
     match route.method() {
         api::Method::Get => Method::GET,
         api::Method::Post => Method::POST,
+        api::Method::Put => Method::PUT,
         api::Method::Delete => Method::DELETE,
     }
 }

@@ -1,5 +1,5 @@
 //! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
-//! `keys`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
+//! `keys`, `limits`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
 mod admin;
 mod bench;
 mod client;
@@ -10,6 +10,7 @@ mod engines;
 mod error;
 mod job;
 mod keys;
+mod limits;
 mod local;
 mod meter;
 mod out;
@@ -21,6 +22,7 @@ mod shell;
 mod submit;
 mod text;
 mod top;
+mod usage;
 mod watch;
 mod why;
 mod workers;
@@ -84,6 +86,10 @@ enum Command {
     Workers(workers::Workers),
     /// Make, list, revoke and rotate keys: who may do what at the doors
     Keys(keys::Keys),
+    /// Show and change what tenants may have: requests a second, jobs, queued requests, bytes, uploads
+    Limits(limits::Limits),
+    /// Show what a tenant used, day by day: jobs, requests, tokens, bytes
+    Usage(usage::Usage),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log, or compare them with it
@@ -159,6 +165,8 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Dead(args) => dead::dead(args).await,
         Command::Workers(args) => workers::workers(args).await,
         Command::Keys(args) => keys::keys(args).await,
+        Command::Limits(args) => limits::limits(args).await,
+        Command::Usage(args) => usage::usage(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Log(args) => admin::log(args).await,
@@ -210,6 +218,9 @@ mod tests {
             "jetbatch keys list --config x.toml",
             "jetbatch keys revoke 00000000000000ab",
             "jetbatch keys rotate 00000000000000ab --grace 1h",
+            "jetbatch limits list --json",
+            "jetbatch limits set blue running_jobs=3 stored_bytes=unlimited uploads=",
+            "jetbatch usage --from 2026-11-01 --to 2026-11-30 --tenant * --json",
             "jetbatch jobs --api-key jb_x",
             "jetbatch streams check",
             "jetbatch doctor --engine --json",
@@ -222,6 +233,10 @@ mod tests {
         }
         for line in [
             "jetbatch dead drop",
+            "jetbatch limits set blue",
+            "jetbatch usage --from yesterday",
+            "jetbatch limits set blue jobs=3",
+            "jetbatch limits set blue uploads=few",
             "jetbatch keys create ci --role boss",
             "jetbatch keys create ci --tenant A",
             "jetbatch keys revoke 7",

@@ -23,16 +23,6 @@ pub struct Webhooks {
     pub retry_s: u64,
 }
 
-/// What is set for one tenant.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TenantConfig {
-    /// Where the hooks of its jobs go that name no URL themselves.
-    pub webhook_url: Option<String>,
-    /// The environment variable that holds the tenant's own secret.
-    pub webhook_secret_env: Option<String>,
-}
-
 impl Default for Webhooks {
     fn default() -> Self {
         Self { secret: None, allow_private: false, allow_http: false, first_ms: 5_000, retry_s: 86_400 }

@@ -39,6 +39,10 @@ impl FromRequestParts<Arc<AppState>> for App {
 }
 
 impl App {
+    pub const fn of(state: Arc<AppState>, caller: Caller) -> Self {
+        Self { state, caller }
+    }
+
     pub fn caller(&self) -> &Caller {
         &self.caller
     }

@@ -1,5 +1,5 @@
 //! Who asks, and whether he may: one look before each handler, by what its route needs.
-use super::{error::Rejection, limits, observe, state::AppState};
+use super::{app::App, error::Rejection, limits, observe, state::AppState};
 use crate::config::{Auth, Http};
 use api::{Access, ErrorCode, Route};
 use axum::{
@@ -91,7 +91,8 @@ pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next)
 impl Guard {
     /// None: anybody is let in, and this is nobody who is known.
     async fn admit(&self, method: &Method, headers: &HeaderMap) -> Result<Option<Caller>, Rejection> {
-        let caller = match self.route.access() {
+        let access = self.route.access();
+        let caller = match access {
             Access::Open => return Ok(identify(&self.app, method, headers).ok()),
             Access::Key => self.known(method, headers).await?,
             Access::Role(role) => {
@@ -99,6 +100,10 @@ impl Guard {
                 if caller.may(role) { caller } else { return Err(lacks(&caller, role)) }
             }
         };
+        // Whoever raises a limit that is too low is not held up by it.
+        if access != Access::Role(Role::Admin) {
+            App::of(self.app.clone(), caller.clone()).count_request()?;
+        }
         Ok(Some(caller))
     }
 

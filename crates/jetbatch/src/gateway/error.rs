@@ -14,7 +14,7 @@ use axum::{
     },
     response::{IntoResponse, Response},
 };
-use domain::{JobId, key::Refused, submission::Mistake};
+use domain::{JobId, key::Refused, quota::Exceeded, submission::Mistake};
 use store::StoreError;
 
 const MESSAGE_BYTES_MAX: usize = 1_000;
@@ -27,11 +27,13 @@ pub struct Rejection {
     pub message: String,
     /// The field, parameter or header that is wrong.
     pub param: Option<String>,
+    /// When to try again, in seconds, where that is known.
+    pub wait_s: Option<u32>,
 }
 
 impl Rejection {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), param: None }
+        Self { code, message: message.into(), param: None, wait_s: None }
     }
 
     pub fn status(&self) -> StatusCode {
@@ -102,6 +104,13 @@ impl From<Mistake> for Rejection {
     }
 }
 
+impl From<Exceeded> for Rejection {
+    fn from(exceeded: Exceeded) -> Self {
+        let refusal = Self::new(ErrorCode::RateLimitExceeded, exceeded.to_string()).param(exceeded.limit.as_str());
+        Self { wait_s: Some(exceeded.wait_s), ..refusal }
+    }
+}
+
 impl From<Refused> for Rejection {
     fn from(refused: Refused) -> Self {
         Self::new(ErrorCode::InvalidApiKey, refused.to_string())
@@ -169,13 +178,18 @@ fn cut(mut message: String) -> String {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let (status, Self { code, message, param }) = (self.status(), self);
+        let (status, Self { code, message, param, wait_s }) = (self.status(), self);
         let body = api::ErrorBody { error: api::ErrorObject::new(cut(message), code, param) };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         match code {
             ErrorCode::Busy | ErrorCode::Unavailable => {
                 drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+            ErrorCode::RateLimitExceeded => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(wait_s.unwrap_or(1)));
+                // A body that was not wanted is not read.
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             ErrorCode::InvalidApiKey => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -18,7 +18,7 @@ pub struct Index {
     most: u64,
     rows: BTreeMap<Key, Row>,
     at: HashMap<JobId, Timestamp>,
-    counts: HashMap<Tenant, usize>,
+    of: HashMap<Tenant, Sum>,
     /// Names are few and rows are many.
     models: HashSet<Arc<str>>,
     /// Of all that is kept in rows.
@@ -28,9 +28,21 @@ pub struct Index {
     from: Option<Key>,
 }
 
+/// What a tenant has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
+    pub jobs: usize,
+    /// Jobs that have not ended.
+    pub running: u64,
+    /// Their requests without an answer.
+    pub queued: u64,
+}
+
 struct Row {
     tenant: Tenant,
     state: State,
+    /// Requests without an answer.
+    queued: u64,
     model: Option<Arc<str>>,
     version: Version,
     /// It was read by itself, and the bucket's changes have not come that far yet.
@@ -77,6 +89,14 @@ struct Status<'a> {
     #[serde(borrow)]
     model: Option<std::borrow::Cow<'a, str>>,
     submitted_at: Timestamp,
+    #[serde(default)]
+    requests: Requests,
+}
+
+#[derive(Default, Deserialize)]
+struct Requests {
+    #[serde(default)]
+    remaining: u64,
 }
 
 impl Index {
@@ -90,7 +110,8 @@ impl Index {
         }
         let model = status.model.map(|name| self.name(&name));
         let kept = serde_json::from_slice(value).ok().and_then(|stored| row::pack(&stored));
-        let row = Row { tenant: status.tenant, state: status.state, model, version, is_ahead: false, kept };
+        let (tenant, state, queued) = (status.tenant, status.state, status.requests.remaining);
+        let row = Row { tenant, state, queued, model, version, is_ahead: false, kept };
         self.insert(Reverse((status.submitted_at, job)), row);
     }
 
@@ -108,7 +129,8 @@ impl Index {
         }
         let model = stored.status.model.as_deref().map(|name| self.name(name));
         let (tenant, state, kept) = (stored.status.tenant, stored.status.state, row::pack(stored));
-        let row = Row { tenant, state, model, version, is_ahead: true, kept };
+        let queued = stored.status.requests.remaining;
+        let row = Row { tenant, state, queued, model, version, is_ahead: true, kept };
         self.insert(Reverse((stored.status.submitted_at, job)), row);
     }
 
@@ -129,7 +151,7 @@ impl Index {
         }
         row.kept = row.kept.filter(|_| self.from.is_none_or(|from| key < from));
         self.bytes += size(&row.kept);
-        *self.counts.entry(row.tenant).or_default() += 1;
+        self.of.entry(row.tenant).or_default().add(&row);
         self.rows.insert(key, row);
         while self.bytes > self.bytes_max {
             self.let_go();
@@ -139,7 +161,7 @@ impl Index {
     fn take_out(&mut self, key: &Key) {
         if let Some(row) = self.rows.remove(key) {
             self.bytes -= size(&row.kept);
-            self.counts.entry(row.tenant).and_modify(|count| *count -= 1);
+            self.of.entry(row.tenant).or_default().subtract(&row);
         }
     }
 
@@ -171,7 +193,21 @@ impl Index {
 
     /// How many jobs a tenant has.
     pub fn count(&self, tenant: Tenant) -> usize {
-        self.counts.get(&tenant).copied().unwrap_or_default()
+        self.of(tenant).jobs
+    }
+
+    /// What a tenant has.
+    pub fn of(&self, tenant: Tenant) -> Sum {
+        self.of.get(&tenant).copied().unwrap_or_default()
+    }
+
+    pub fn has(&self, job: &JobId) -> bool {
+        self.at.contains_key(job)
+    }
+
+    /// Whether a job is there, and with all its requests.
+    pub fn is_counted(&self, job: &JobId) -> bool {
+        self.row(job).is_some_and(|row| row.state != State::Validating)
     }
 
     /// A tenant's jobs, newest first.
@@ -192,8 +228,8 @@ impl Index {
 
 impl Default for Index {
     fn default() -> Self {
-        let (rows, at, counts, models) = Default::default();
-        Self { most: 0, rows, at, counts, models, bytes: 0, bytes_max: ROWS_BYTES_MAX, from: None }
+        let (rows, at, of, models) = Default::default();
+        Self { most: 0, rows, at, of, models, bytes: 0, bytes_max: ROWS_BYTES_MAX, from: None }
     }
 }
 
@@ -201,7 +237,28 @@ fn size(kept: &Kept) -> usize {
     kept.as_ref().map_or(0, |kept| kept.len())
 }
 
+impl Sum {
+    fn add(&mut self, row: &Row) {
+        let (running, queued) = row.load();
+        self.jobs += 1;
+        self.running += running;
+        self.queued = self.queued.saturating_add(queued);
+    }
+
+    fn subtract(&mut self, row: &Row) {
+        let (running, queued) = row.load();
+        self.jobs -= 1;
+        self.running -= running;
+        self.queued = self.queued.saturating_sub(queued);
+    }
+}
+
 impl Row {
+    /// Jobs that have not ended, and their requests without an answer.
+    const fn load(&self) -> (u64, u64) {
+        if self.state.is_terminal() { (0, 0) } else { (1, self.queued) }
+    }
+
     fn is_asked_for(&self, query: &Query) -> bool {
         query.state.is_none_or(|state| state == self.state)
             && query.model.as_deref().is_none_or(|model| self.model.as_deref() == Some(model))

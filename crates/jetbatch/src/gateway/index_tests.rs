@@ -118,3 +118,25 @@ fn anothers_jobs_are_not_there() {
     assert_eq!((page(Tenant::default(), Some(job(2))), page(blue, Some(job(1)))), (None, None));
     assert_eq!((index.count(blue), index.rows(blue).count(), index.count("red".parse().unwrap())), (1, 1, 0));
 }
+
+/// Whatever came in between, and in whatever order.
+#[test]
+fn a_tenants_load_is_that_of_its_jobs() {
+    let mut index = Index::default();
+    let mut put = |n: u64, tenant: &str, state: &str, remaining: u64| {
+        let status = format!(
+            r#"{{"tenant":"{tenant}","state":"{state}","model":null,"submitted_at":1,"requests":{{"remaining":{remaining}}}}}"#
+        );
+        index.put(job(n), format!(r#"{{"v":1,"status":{status}}}"#).as_bytes(), 1);
+        let blue = "blue".parse().unwrap();
+        (index.of(Tenant::default()), index.of(blue), index.is_counted(&job(n)))
+    };
+    let sum = |jobs, running, queued| Sum { jobs, running, queued };
+    assert_eq!(put(1, "default", "validating", 0), (sum(1, 1, 0), sum(0, 0, 0), false));
+    assert_eq!(put(1, "default", "in_progress", 9), (sum(1, 1, 9), sum(0, 0, 0), true));
+    assert_eq!(put(2, "blue", "paused", 5), (sum(1, 1, 9), sum(1, 1, 5), true));
+    assert_eq!(put(1, "default", "in_progress", 4), (sum(1, 1, 4), sum(1, 1, 5), true));
+    assert_eq!(put(1, "default", "expired", 0), (sum(1, 0, 0), sum(1, 1, 5), true));
+    index.remove(job(1));
+    assert_eq!((index.of(Tenant::default()), index.count("blue".parse().unwrap())), (sum(0, 0, 0), 1));
+}

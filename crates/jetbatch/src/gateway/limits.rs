@@ -82,6 +82,11 @@ pub const LIVE_WORKERS_EVERY: Duration = Duration::from_secs(3);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The keys are read by then.
 pub const KEYS_WITHIN: Duration = Duration::from_secs(5);
+/// A job that was let in counts so long, should the list of jobs never show it.
+pub const TAKEN_KEPT: Duration = Duration::from_secs(60);
+/// How long it is believed what a tenant has in the store; and where that is too much, since files go.
+pub const STORED_KEPT: Duration = Duration::from_secs(60);
+pub const STORED_KEPT_FULL: Duration = Duration::from_secs(1);
 /// With a new connection to NATS, a submission waits so long until the log is known again.
 pub const LOG_WITHIN: Duration = Duration::from_secs(10);
 /// One look at whether all is ready.

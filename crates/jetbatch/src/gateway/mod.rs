@@ -24,6 +24,7 @@ mod observe;
 mod openai;
 mod page;
 mod partial;
+mod quota;
 mod quote;
 mod range;
 mod resubmit;
@@ -35,12 +36,14 @@ mod start;
 mod state;
 mod status_watch;
 mod submit;
+mod tenant_limits;
 mod timeline;
 mod upload;
+mod usage;
 mod workers;
 mod write_timeout;
 
-use crate::{keys as store, shared::Shared};
+use crate::{keys as store, quota as limited, shared::Shared};
 use auth::Demand;
 use nix::sys::resource::{Resource, getrlimit};
 use state::AppState;
@@ -60,8 +63,9 @@ pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken)
     let catalog = app.catalog.run(app.files.clone(), stop.clone());
     let gate = app.gate.run(&app.shared, &app.status_watch, stop.clone());
     let ring = app.keys.run(store::bucket(&app.shared.bus), stop.clone());
+    let rules = app.quota.rules.run(limited::bucket(&app.shared.bus), stop.clone());
     let first = stop.run_until_cancelled(tell_first(&app));
-    tokio::join!(watch, catalog, gate, ring, first, server::serve(listener, doors, stop.clone()));
+    tokio::join!(watch, catalog, gate, ring, rules, first, server::serve(listener, doors, stop.clone()));
     Ok(())
 }
 

@@ -24,6 +24,7 @@ pub async fn retry(app: &App, of: JobId) -> Answer {
     if let Some((stored, _)) = app.find(id).await? {
         return Ok(commands::told(stored));
     }
+    app.may_submit()?;
     has_errors(app, &old).await?;
     let span = tracing::info_span!("order", job = %of, order = CommandKind::Retry.as_str());
     commands::send(app, &JobCommand::new(CommandKind::Retry, of)).instrument(span).await?;

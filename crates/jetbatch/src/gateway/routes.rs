@@ -5,7 +5,7 @@ use super::{
     error::Rejection,
     events, health, jobs, keys, live, observe, openai, page, session, start,
     state::AppState,
-    submit, timeline, upload, workers,
+    submit, tenant_limits, timeline, upload, usage, workers,
 };
 use api::{ErrorCode, Route};
 use axum::{
@@ -14,7 +14,7 @@ use axum::{
     http::{Method, Uri, header::CONTENT_TYPE},
     middleware::from_fn_with_state,
     response::IntoResponse,
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, post, put},
 };
 use domain::{command::CommandKind, health::Order, request::Endpoint};
 use std::sync::{Arc, LazyLock};
@@ -106,6 +106,10 @@ fn handler(route: Route) -> MethodRouter<Arc<AppState>> {
         Route::Key => get(keys::one),
         Route::RevokeKey => delete(keys::revoke),
         Route::RotateKey => post(keys::rotate),
+        Route::Limits => get(tenant_limits::many),
+        Route::TenantLimits => get(tenant_limits::one),
+        Route::SetLimits => put(tenant_limits::set),
+        Route::Usage => get(usage::days),
         Route::Whoami => get(keys::whoami),
         Route::SignIn => post(session::open),
         Route::SignOut => delete(session::close),

@@ -7,6 +7,7 @@ use super::{
     host::Names,
     limits,
     openai::{Catalog, Lifecycles},
+    quota::Quota,
     status_watch::StatusWatch,
     timeline::Timelines,
 };
@@ -34,6 +35,7 @@ pub struct AppState {
     pub catalog: Catalog,
     pub lifecycles: Lifecycles,
     pub keys: Ring,
+    pub quota: Arc<Quota>,
     pub demand: Demand,
     pub timelines: Timelines,
     uploads: Arc<Semaphore>,
@@ -66,6 +68,7 @@ impl AppState {
             catalog: Catalog::default(),
             lifecycles: Lifecycles::default(),
             keys: Ring::default(),
+            quota: Arc::default(),
             demand,
             timelines: Timelines::default(),
             asks: places(limits::ASKS_MAX),
@@ -77,7 +80,7 @@ impl AppState {
         }
     }
 
-    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, Rejection> {
+    pub fn any_upload_place(&self) -> Result<OwnedSemaphorePermit, Rejection> {
         self.uploads.clone().try_acquire_owned().map_err(|_| Rejection::busy("uploads"))
     }
 

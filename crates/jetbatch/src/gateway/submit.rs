@@ -4,7 +4,9 @@ use super::{
     body::{self, media},
     error::{Answer, Rejection},
     fields::Fields,
-    limits, quote,
+    limits,
+    quota::Job,
+    quote,
     upload::{self, Upload},
 };
 use crate::{
@@ -65,23 +67,29 @@ pub async fn create(app: App, request: Request) -> Answer {
         }
         NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
-            check(&app, &fields)?;
+            ready(&app, key, &fields)?;
             let file = upload::raw(&app, request).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
         FORM => {
             let mut fields = Fields::query(query.as_deref())?;
-            let file = upload::form(&app, request, &mut fields, |fields| check(&app, fields)).await?;
+            let file = upload::form(&app, request, &mut fields, |fields| ready(&app, key, fields)).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
         other => Err(Rejection::media(other, TAKEN)),
     }
 }
 
-/// What can be said before the file is there.
-pub fn check(app: &App, fields: &Fields) -> Result<(), Rejection> {
+/// What can be said before the file is there. A job that may have been taken before is looked for first.
+fn ready(app: &App, key: Option<JobId>, fields: &Fields) -> Result<(), Rejection> {
     let submission = fields.submission(String::new())?;
-    may_call(app, &submission)
+    may_call(app, &submission)?;
+    if key.or(submission.id).is_some() { Ok(()) } else { app.may_submit() }
+}
+
+/// The same, where nothing is to run.
+pub fn check(app: &App, fields: &Fields) -> Result<(), Rejection> {
+    may_call(app, &fields.submission(String::new())?)
 }
 
 /// Whether its hooks may go where it wants them.
@@ -162,10 +170,13 @@ pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Ta
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
         return Err(Rejection::conflict(why).param(KEY));
     }
+    let requests = offer.submission.requests.as_ref().map_or(0, |requests| requests.len() as u64);
+    let place = app.let_in(id, requests)?;
     offer.submission.sign(id, offer.fingerprint.clone());
     let deadline = clock::now().plus(offer.submission.window_ms());
     let span = span(id);
     send(app, id, &mut offer).instrument(span).await?;
+    place.into_iter().for_each(Job::keep);
     if named.is_some()
         && let Some((stored, _)) = app.await_job(id, limits::RACE_WITHIN, |_| true).await?
     {

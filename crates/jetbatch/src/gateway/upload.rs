@@ -83,7 +83,7 @@ pub async fn receive<E: fmt::Display>(
     app: &App,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Upload, Rejection> {
-    let _place = app.upload_place()?;
+    let mut place = app.upload_place().await?;
     let (store, max, id) = (&app.shared.store, app.shared.config.intake.input_bytes_max, Uuid::now_v7());
     // Dropped before it is finished, the writer leaves nothing: that is so for each `?` below, and for a client that
     // goes away, which drops this future.
@@ -93,10 +93,12 @@ pub async fn receive<E: fmt::Display>(
         if writer.bytes() + piece.len() as u64 > max {
             return Err(too_large(max));
         }
+        place.add(piece.len() as u64)?;
         hasher.update(&piece);
         writer.write(piece).await?;
     }
     let bytes = writer.finish().await?;
+    place.keep();
     Ok(Upload { id, tenant: app.tenant(), bytes, content: hasher.finalize(), store: Some(store.clone()) })
 }
 

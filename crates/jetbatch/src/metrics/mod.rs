@@ -6,6 +6,7 @@ use domain::{
     alarm::Alarm,
     event::{FaultClass, Tally},
     health,
+    quota::Limit,
     status::State,
     trouble::Kind,
 };
@@ -23,8 +24,8 @@ use std::collections::BTreeMap;
 
 pub use labels::ChunkFate;
 use labels::{
-    ChunkLabel, FaultLabel, FileLabel, HttpLabel, OutcomeLabel, PoolLabel, ResultLabel, RiskLabel, RoleLabel,
-    RouteLabel, SlaLabel, StateLabel, Text, TokenLabel, TroubleLabel, Word, WorkerLabel,
+    ChunkLabel, FaultLabel, FileLabel, HttpLabel, LimitLabel, OutcomeLabel, PoolLabel, ResultLabel, RiskLabel,
+    RoleLabel, RouteLabel, SlaLabel, StateLabel, Text, TokenLabel, TroubleLabel, Word, WorkerLabel,
 };
 
 type Counters<L> = Family<L, Counter>;
@@ -63,6 +64,7 @@ pub struct Metrics {
     archive_bytes: Counters<FileLabel>,
     http: Counters<HttpLabel>,
     http_seconds: Histograms<RouteLabel>,
+    limited: Counters<LimitLabel>,
     leader: Gauges<RoleLabel>,
     troubles: Gauges<TroubleLabel>,
     stalled: Gauge,
@@ -120,6 +122,7 @@ impl Metrics {
             archive_bytes: on.add("archive_bytes", "Bytes of archived lines", Family::default()),
             http: on.add("http_requests", "HTTP requests by route and status", Family::default()),
             http_seconds: on.add("http_request_seconds", "Time to an HTTP answer's head", histograms(fast)),
+            limited: on.add("http_limited", "HTTP requests that a tenant's limit refused", Family::default()),
             leader: on.add("leader", "Whether this process leads the role", Family::default()),
             troubles: on.add("troubles", "What this process tells of work that cannot go on", Family::default()),
             stalled: on.add("jobs_stalled", "Jobs that wait for something to be mended", Gauge::default()),
@@ -289,6 +292,10 @@ impl Metrics {
     pub fn http(&self, route: &str, status: u16, seconds: f64) {
         self.http.get_or_create(&HttpLabel { route: Text(route.to_owned()), status }).inc();
         self.http_seconds.get_or_create(&RouteLabel { route: Text(route.to_owned()) }).observe(seconds);
+    }
+
+    pub fn limited(&self, limit: Limit) {
+        self.limited.get_or_create(&LimitLabel { limit: Word(limit.as_str()) }).inc();
     }
 
     /// Who was heard of. Called before [`Metrics::encode`].

@@ -53,6 +53,7 @@ fn touched() -> Metrics {
     metrics.webhook("delivered");
     metrics.troubles(BTreeMap::from([(("pool", Kind::ALL[0]), 1)]));
     metrics.http("/jobs/{id}", 200, 0.001);
+    metrics.limited(Limit::RunningJobs);
     metrics
 }
 

@@ -43,7 +43,12 @@ impl Projector {
             self.log = Log::open_with(&self.shared.bus, Keep::All).await?;
             return Ok(Missing::default());
         };
-        (self.table.over, self.foresight) = (notes.over, notes.foresight);
+        let Some(usage) = notes.usage else {
+            tracing::info!("the snapshot is of before usage was counted; the log is read from its first event");
+            self.log = Log::open_with(&self.shared.bus, Keep::All).await?;
+            return Ok(Missing::default());
+        };
+        (self.table.over, self.foresight, self.usage) = (notes.over, notes.foresight, usage);
         self.foresight.resume(&self.log);
         for folded in self.log.jobs() {
             adopt(&mut self.table, &folded.job);

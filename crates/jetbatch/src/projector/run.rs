@@ -2,7 +2,7 @@
 use super::{
     Error,
     health::{Finding, Health},
-    quotes::Quotes,
+    quotes::Questions,
     refresh::REFRESH,
     repair::Repair,
     resume::Missing,
@@ -23,6 +23,7 @@ use domain::{
     forecast::Owed,
     foresight::{Due, Foresight},
     status::State,
+    usage::{Amounts, Ledger},
 };
 use futures::FutureExt;
 use std::{collections::HashMap, time::Duration};
@@ -41,12 +42,15 @@ pub struct Projector {
     pub log: Log,
     pub table: JobTable,
     pub foresight: Foresight,
+    /// What tenants used.
+    pub usage: Ledger,
     pub writer: Writer,
     pub health: Health,
     pub repair: Repair,
     pub snapshots: Snapshots,
     pub stalls: Stalls,
-    pub quotes: Quotes,
+    pub quotes: Questions,
+    pub usages: Questions,
     tick: Interval,
 }
 
@@ -57,6 +61,7 @@ enum Input {
     Finding(Finding),
     Repaired(u64),
     Asked(Box<async_nats::Message>),
+    AskedUsage(Box<async_nats::Message>),
     Event(Box<Change>),
 }
 
@@ -78,6 +83,7 @@ pub async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Er
             Input::Finding(Finding::LogReplaced) => return Err(Error::LogReplaced),
             Input::Repaired(jobs) => projector.repaired(jobs),
             Input::Asked(question) => projector.quote(*question),
+            Input::AskedUsage(question) => projector.tell_usage(*question),
             Input::Event(change) => {
                 projector.take(&change)?;
                 projector.snapshot();
@@ -102,9 +108,23 @@ impl Projector {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (table, foresight, writer) = (JobTable::default(), Foresight::default(), Writer::new(bus));
         let (repair, snapshots, stalls) = (Repair::default(), Snapshots::new(shared), Stalls::new(shared));
-        let (shared, quotes) = (shared.clone(), Quotes::open(bus));
-        let mut projector =
-            Self { shared, log, table, foresight, writer, health, repair, snapshots, stalls, quotes, tick };
+        let (quotes, usages) = (Questions::open(bus, wire::Quotes), Questions::open(bus, wire::Usages));
+        let (shared, usage) = (shared.clone(), Ledger::default());
+        let mut projector = Self {
+            shared,
+            log,
+            table,
+            foresight,
+            usage,
+            writer,
+            health,
+            repair,
+            snapshots,
+            stalls,
+            quotes,
+            usages,
+            tick,
+        };
         let mut missing = projector.resume(&versions).await?;
         projector.catch_up(last, &versions, &mut missing).await?;
         if missing.any() {
@@ -164,6 +184,7 @@ impl Projector {
             finding = self.health.next() => Input::Finding(finding),
             jobs = self.repair.done() => Input::Repaired(jobs),
             question = self.quotes.next() => Input::Asked(Box::new(question)),
+            question = self.usages.next() => Input::AskedUsage(Box::new(question)),
             change = self.log.read() => Input::Event(Box::new(change?)),
         })
     }
@@ -196,7 +217,12 @@ impl Projector {
         let job = self.log.job(&id).map(|folded| &folded.job);
         let touched = |job| (Owed::touched(job, &change.event), Due::touched(job, &change.event));
         let (before, due) = job.map(touched).unwrap_or_default();
+        let used = |log: &Log| log.job(&id).map(|folded| (folded.job.submitted.tenant, Amounts::of(&folded.job)));
+        let used_before = used(&self.log).map(|(_, amounts)| amounts).unwrap_or_default();
         self.log.fold(change);
+        if let Some((tenant, now)) = used(&self.log) {
+            self.usage.note(tenant, at, used_before, now);
+        }
         self.foresight.fold(&self.log, id, &change.event, &due, at);
         self.shared.metrics.events_folded(1);
         if let Event::JobDeleted(_) = &change.event {

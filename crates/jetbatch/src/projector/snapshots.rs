@@ -5,7 +5,7 @@ use crate::{
     log::snapshot::{self, Image, WriteError},
     shared::Shared,
 };
-use domain::{JobId, foresight::Foresight};
+use domain::{JobId, foresight::Foresight, usage::Ledger};
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -26,6 +26,9 @@ pub struct Notes {
     /// None was kept before there was one: it learns from there on.
     #[serde(default)]
     pub foresight: Foresight,
+    /// None was kept before there was one: it is folded from the first event.
+    #[serde(default)]
+    pub usage: Option<Ledger>,
 }
 
 /// The same, as it is written.
@@ -34,6 +37,7 @@ struct Noted<'a> {
     over: u64,
     gone: Vec<JobId>,
     foresight: &'a Foresight,
+    usage: &'a Ledger,
 }
 
 pub struct Snapshots {
@@ -116,7 +120,7 @@ impl Projector {
 
     fn image(&self) -> Image {
         let gone = self.table.iter().filter(|(_, entry)| entry.gone).map(|(job, _)| *job).collect();
-        let notes = Noted { over: self.table.over, gone, foresight: &self.foresight };
+        let notes = Noted { over: self.table.over, gone, foresight: &self.foresight, usage: &self.usage };
         self.log.image(wire::envelope::encode(&notes))
     }
 }
@@ -124,6 +128,7 @@ impl Projector {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::{Tenant, Timestamp, usage::Amounts};
     use wire::envelope::{decode, encode};
 
     /// As it was written before there was a foresight.
@@ -140,8 +145,12 @@ mod tests {
         let before = Before { over: 3, gone: gone.clone(), pools: [("a".to_owned(), 1)].into() };
         let notes: Notes = decode("note", &encode(&before)).unwrap();
         assert_eq!((notes.over, &notes.gone), (3, &gone));
-        let noted = Noted { over: notes.over, gone, foresight: &notes.foresight };
-        assert_eq!(decode::<Notes>("note", &encode(&noted)).unwrap().over, 3);
+        assert_eq!(notes.usage, None);
+        let (mut usage, one) = (Ledger::default(), Amounts { jobs: 1, ..Amounts::default() });
+        usage.note(Tenant::default(), Timestamp::new(1), Amounts::default(), one);
+        let noted = Noted { over: notes.over, gone, foresight: &notes.foresight, usage: &usage };
+        let read = decode::<Notes>("note", &encode(&noted)).unwrap();
+        assert_eq!((read.over, read.usage), (3, Some(usage)));
         assert!(decode::<Notes>("note", b"none").is_err());
     }
 }

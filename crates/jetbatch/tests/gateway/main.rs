@@ -5,6 +5,7 @@ mod files;
 mod health;
 mod jobs;
 mod keys;
+mod limits;
 mod openai;
 mod submit;
 mod upload;

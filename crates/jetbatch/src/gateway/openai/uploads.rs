@@ -128,7 +128,7 @@ pub async fn complete(app: App, Path(id): Path<String>, request: Request) -> Ans
         return Ok(Json(record.shown(&app, id).await?).into_response());
     }
     let (id, record) = pending(&app, &id.to_string()).await?;
-    let _place = app.upload_place()?;
+    let _place = app.upload_place().await?;
     let parts = parts(&app, id, &part_ids).await?;
     let bytes: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
     if bytes != record.bytes {
