@@ -82,6 +82,8 @@ pub enum ErrorCode {
     /// NATS or the store is away; try again.
     Unavailable,
     StorageFull,
+    /// The job's pool refuses jobs whose windows will not hold.
+    WindowTooShort,
     /// The job goes on, and its answer can be read later.
     AnswerPending,
     /// One that this version does not know; no door says it.
@@ -123,6 +125,7 @@ impl ErrorCode {
             Self::UnsupportedMediaType => 415,
             Self::Range => 416,
             Self::Misdirected => 421,
+            Self::WindowTooShort => 422,
             Self::Unknown => 500,
             Self::Busy | Self::Unavailable => 503,
             Self::AnswerPending => 504,

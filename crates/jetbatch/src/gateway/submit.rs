@@ -153,6 +153,7 @@ pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Ta
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
         return Err(Rejection::conflict(why).param(KEY));
     }
+    quote::admit(app, &offer.submission).await?;
     offer.submission.sign(id, offer.fingerprint.clone());
     let deadline = clock::now().plus(offer.submission.window_ms());
     let span = span(id);

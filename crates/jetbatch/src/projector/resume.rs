@@ -44,6 +44,7 @@ impl Projector {
             return Ok(Missing::default());
         };
         (self.table.over, self.foresight) = (notes.over, notes.foresight);
+        self.foresight.weigh(self.shared.config.weights());
         self.foresight.resume(&self.log);
         for folded in self.log.jobs() {
             adopt(&mut self.table, &folded.job);
