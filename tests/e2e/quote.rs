@@ -3,9 +3,12 @@ use crate::{
     cli::jetbatch,
     support::{Ask, LONG, Plan, answer, echoes, jsonl},
 };
+use domain::{JobId, foresight::Sum, load::Kind};
 use serde_json::{Value, json};
 use std::fs;
 use testkit::wait_for;
+use uuid::Uuid;
+use wire::{Message, Quotes, Subject};
 
 #[tokio::test]
 async fn a_quote_says_when_a_file_would_be_done_and_submits_nothing() {
@@ -49,4 +52,54 @@ async fn a_quote_says_when_a_file_would_be_done_and_submits_nothing() {
     let args = ["quote", file.to_str().unwrap(), "--window", "8h", "--url", &stand.http.base];
     let told = jetbatch(&args, 0).await.stdout();
     assert!(told.contains("requests   400") && told.contains("8h holds"), "{told}");
+}
+
+#[tokio::test]
+async fn a_pool_refuses_what_it_cannot_do_in_time() {
+    let stand = Plan::echo("delay_ms = 20", 8).env("JETBATCH__POOLS__TINY__ADMISSION", "refuse").start().await;
+    let asks: Vec<Ask> = echoes(400);
+    // Nobody has seen the pool at work: that is no reason to refuse a job.
+    let id = stand.http.submit("?completion_window=5m", jsonl(&asks)).await;
+    stand.answered(id, &asks).await;
+    let status = stand.http.find(id).await.unwrap();
+    assert_eq!(status["warnings"][0]["code"], "window_too_short", "{status}");
+
+    let many = jsonl(&echoes(4_000));
+    let refused = answer(stand.http.ndjson("?completion_window=1s", many.clone())).await;
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (422, &"window_too_short".into()), "{refused:?}");
+    let said = refused.body["error"]["message"].as_str().unwrap();
+    assert!(said.contains("the shortest that holds is"), "{said}");
+    let taken = answer(stand.http.ndjson("?completion_window=1h", jsonl(&asks))).await;
+    assert_eq!(taken.status, 202, "{taken:?}");
+
+    // Past the doors, intake says it.
+    let id = JobId::new(Uuid::now_v7());
+    let requests: Vec<Value> = echoes(4_000).iter().map(Ask::json).collect();
+    let body = json!({"id": id, "requests": requests, "completion_window": "5s"}).to_string();
+    stand.log().await.publish(Message::new(Subject::Submit, body)).await;
+    let status = stand.until(id, "its end", |status| status["state"] == "failed").await;
+    assert_eq!(status["errors"][0]["code"], "window_too_short", "{status}");
+}
+
+/// What the doors ask, anyone with NATS may ask.
+#[tokio::test]
+async fn a_quote_is_asked_over_nats() {
+    let stand = Plan::echo("delay_ms = 20", 8).start().await;
+    let asks: Vec<Ask> = echoes(100);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(id, &asks).await;
+    let sum = Sum { chunks: 10, requests: 80, prompt_bytes: 800, caps: 1_280, uncapped: 0 };
+    let part = json!({"pool": "tiny", "kind": Kind::new(0, 10), "sum": sum});
+    let asked = json!({"priority": "urgent", "window_ms": 3_600_000, "requests": 80, "parts": [part], "last": [part]});
+    let client = stand.nats.client().await;
+    let ask = |body: String| {
+        let client = client.clone();
+        async move {
+            let reply = client.request(Quotes.to_string(), body.into()).await.unwrap();
+            serde_json::from_slice::<Value>(&reply.payload).unwrap()
+        }
+    };
+    let quoted = ask(asked.to_string()).await;
+    assert!(quoted["finish"]["p90"].is_number() && quoted["shortest_ms"].is_number(), "{quoted}");
+    assert!(ask("{}".into()).await["error"].is_string());
 }

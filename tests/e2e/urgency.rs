@@ -2,7 +2,10 @@
 use crate::support::{Ask, Plan, answer, jsonl};
 use domain::JobId;
 use serde_json::{Value, json};
-use std::io::{BufWriter, Write};
+use std::{
+    io::{BufWriter, Write},
+    time::{Duration, Instant},
+};
 
 fn asks(name: &str, count: usize) -> Vec<Ask> {
     (0..count).map(|n| Ask::echo(format!("{name}{n}"), format!("{name} {n}"))).collect()
@@ -65,6 +68,25 @@ async fn an_urgent_job_does_not_wait_for_large_validations() {
         assert_eq!(status["state"], "validating", "the urgent job waited for it: {status}");
         assert_eq!(stand.http.post(&format!("/jobs/{id}/cancel")).send().await.unwrap().status(), 202);
     }
+}
+
+/// A million behaves alike, and takes a build without optimisation long to read: all that is sent ahead is some seconds.
+const HUGE_LINES: usize = 100_000;
+const FIRST_CHUNK: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn an_urgent_jobs_first_chunk_runs_within_two_seconds() {
+    let stand = Plan::echo("delay_ms = 50", 8).start().await;
+    let big = stand.http.submit("?priority=background", jsonl(&asks("big", HUGE_LINES))).await;
+    stand.midway(big, 64).await;
+    let small = asks("small", 8);
+    let asked = Instant::now();
+    let id = stand.http.submit("?priority=urgent&completion_window=7d", jsonl(&small)).await;
+    stand.until(id, "its first chunk", |status| !status["started_at"].is_null()).await;
+    let waited = asked.elapsed();
+    assert!(waited < FIRST_CHUNK, "{waited:?}");
+    stand.answered(id, &small).await;
+    assert_eq!(stand.http.post(&format!("/jobs/{big}/cancel")).send().await.unwrap().status(), 202);
 }
 
 fn remaining(status: &Value) -> u64 {

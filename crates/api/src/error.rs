@@ -84,6 +84,8 @@ pub enum ErrorCode {
     /// NATS or the store is away; try again.
     Unavailable,
     StorageFull,
+    /// The job's pool refuses jobs whose windows will not hold.
+    WindowTooShort,
     /// The job goes on, and its answer can be read later.
     AnswerPending,
     /// One that this version does not know; no door says it.
@@ -126,6 +128,7 @@ impl ErrorCode {
             Self::Range => 416,
             Self::Misdirected => 421,
             Self::RateLimitExceeded => 429,
+            Self::WindowTooShort => 422,
             Self::Unknown => 500,
             Self::Busy | Self::Unavailable => 503,
             Self::AnswerPending => 504,

@@ -85,7 +85,7 @@ impl Quote {
             start: quoted.start.map(Eta::from),
             finish: quoted.finish.map(Eta::from),
             holds: quoted.finish.map(|finish| finish.p90 <= deadline.0),
-            shortest_window: quoted.shortest_ms.map(|ms| time::spelled(rounded(ms))),
+            shortest_window: quoted.shortest_ms.map(|ms| time::spelled(time::rounded(ms))),
             endangered: quoted.endangered.into_iter().map(EndangeredJob::from).collect(),
             unknown: quoted.unknown,
         }
@@ -97,16 +97,6 @@ impl From<Endangered> for EndangeredJob {
         let Endangered { job, deadline, before, then } = one;
         Self { job, deadline: deadline.into(), p90_before: before.into(), p90_then: then.into() }
     }
-}
-
-/// Up to whole seconds, minutes or tens of minutes: more nobody can tell.
-fn rounded(ms: u64) -> u64 {
-    let unit = match ms {
-        0..120_000 => 1_000,
-        120_000..7_200_000 => 60_000,
-        _ => 600_000,
-    };
-    ms.div_ceil(unit).max(1) * unit
 }
 
 #[cfg(test)]

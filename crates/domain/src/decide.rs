@@ -69,9 +69,10 @@ fn reject(job: &Job, at: Timestamp, mut errors: Vec<LineError>, total: u64) -> R
 /// A strict job takes no request that would be answered with an error.
 fn plan(job: &Job, planned: Planned) -> Result<Option<Event>, Denied> {
     validating(job)?;
-    if job.submitted.strict && !planned.warnings.is_empty() {
-        let errors = planned.warnings.iter().map(Warning::error).collect();
-        return reject(job, planned.at, errors, planned.warnings.iter().map(|warning| warning.count).sum());
+    let refused = || planned.warnings.iter().filter(|warning| warning.is_of_requests());
+    if job.submitted.strict && refused().next().is_some() {
+        let errors = refused().map(Warning::error).collect();
+        return reject(job, planned.at, errors, refused().map(|warning| warning.count).sum());
     }
     Ok(Some(Event::JobPlanned(planned)))
 }

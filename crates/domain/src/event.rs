@@ -171,7 +171,8 @@ impl Submitted {
     }
 }
 
-/// A class of urgency: a higher one is served before any deadline of a lower one.
+/// A class of urgency: a higher one is served before any deadline of a lower one, which keeps a small share. `urgent`,
+/// `standard` and `background` mean the same three.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, EnumString, IntoStaticStr,
 )]
@@ -179,9 +180,15 @@ impl Submitted {
 #[strum(serialize_all = "snake_case")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Priority {
+    #[serde(alias = "urgent")]
+    #[strum(to_string = "high", serialize = "urgent")]
     High,
     #[default]
+    #[serde(alias = "standard")]
+    #[strum(to_string = "normal", serialize = "standard")]
     Normal,
+    #[serde(alias = "background")]
+    #[strum(to_string = "low", serialize = "background")]
     Low,
 }
 
@@ -231,6 +238,8 @@ pub enum Code {
     InputNotFound,
     InputNotAllowed,
     InvalidSubmission,
+    /// Of a pool that refuses jobs whose windows will not hold, or warns of them.
+    WindowTooShort,
 }
 
 impl Code {

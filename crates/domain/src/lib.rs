@@ -1,5 +1,6 @@
 //! The pure core of jetbatch. No I/O, clock, randomness or logging: time, ids and limits arrive inside the command,
 //! so that a replay tomorrow gives today's answer.
+pub mod admission;
 pub mod alarm;
 pub mod archive;
 pub mod command;

@@ -6,16 +6,19 @@
 //! ([`Scheduler::outstanding`]) follow from the state alone and not from the newest input, so an effect that did not
 //! come to pass is owed still, and doing one twice is harmless. They come in the order in which they are to be done:
 //! dead letters (they cannot fail), ends and expiries, withdrawals, then chunks. Chunks go to each pool as far as it may
-//! be ahead ([`Capacity`]), the most urgent job's first ([`Urgency`]), within a job in the order of the input; nothing of
-//! a job whose input cannot be read just now, and nothing at all while a stream is full.
+//! be ahead ([`Capacity`]), whose turn it is first ([`Turns`]): by class, by tenant and its weight, and of what can be in
+//! time the most urgent job's ([`Urgency`]); within a job in the order of the input; nothing of a job whose input cannot be
+//! read just now, and nothing at all while a stream is full.
 //!
 //! The jobs are borrowed ([`Jobs`]): they are the log's fold, and whoever asks has folded what it tells.
+mod fair;
 mod index;
 mod input;
 mod order;
 mod patience;
 mod sent;
 
+pub use fair::{Need, Queue, SMALL, Turns, Weights, late, shares};
 pub use input::{Effect, Folded, Held, Input, Jobs, Moment, Now, Send};
 pub use order::{Capacity, Crew, Next, Urgency, next, next_due, order};
 
@@ -40,6 +43,8 @@ const FULL_MS: u64 = 1_000;
 const REST_MS: u64 = 200;
 /// So many of a pool's last chunks tell how long one runs.
 const RUNS_REMEMBERED: f64 = 16.0;
+/// How often it is looked at who cannot be in time.
+const LATE_MS: u64 = 1_000;
 
 #[derive(Debug)]
 pub struct Scheduler {
@@ -48,6 +53,10 @@ pub struct Scheduler {
     ahead_s: f64,
     sent: Sent,
     index: Index,
+    weights: Weights,
+    turns: HashMap<Pool, Turns>,
+    /// When it was looked at last who cannot be in time.
+    looked: Option<Moment>,
     rates: HashMap<Pool, Rate>,
     /// How long a chunk runs, by pool, ms, lately.
     runs: HashMap<Pool, f64>,
@@ -86,6 +95,9 @@ impl Scheduler {
             ahead_s,
             sent: Sent::default(),
             index: Index::default(),
+            weights: Weights::default(),
+            turns: HashMap::new(),
+            looked: None,
             rates: HashMap::new(),
             runs: HashMap::new(),
             crews: HashMap::new(),
@@ -100,6 +112,11 @@ impl Scheduler {
         }
     }
 
+    /// With tenants that do not all weigh the same.
+    pub fn weighing(self, weights: Weights) -> Self {
+        Self { weights, ..self }
+    }
+
     /// Jobs that the fold holds before the first event is told, as it does when it begins at a snapshot.
     pub fn resume(&mut self, jobs: &impl Jobs) {
         for job in jobs.jobs() {
@@ -109,11 +126,15 @@ impl Scheduler {
     }
 
     pub fn input(&mut self, jobs: &impl Jobs, input: Input<'_>, now: Now) {
+        if self.looked.is_none_or(|looked| now.moment >= looked.plus(LATE_MS)) {
+            self.looked = Some(now.moment);
+            self.look(jobs, now.at);
+        }
         match input {
             Input::Folded(folded) => self.folded(jobs, folded, now.at),
             Input::Crews(crews) => self.crews.clone_from(crews),
             Input::Sent(send) => {
-                self.took(send, now);
+                self.took(jobs, send, now);
                 self.refresh(jobs, send.job);
             }
             Input::Unreadable(job) => {
@@ -170,6 +191,7 @@ impl Scheduler {
                 && let Some(requests) = owed_at(job, chunk, held.at)
             {
                 *found.entry(pool.clone()).or_default() += 1;
+                self.charge(jobs, id, pool, requests);
                 self.sent.insert(id, chunk, Out { pool: pool.clone(), requests, at: held.looked });
                 self.refresh(jobs, id);
             }
@@ -224,6 +246,8 @@ impl Scheduler {
                 if let Some(out) = self.sent.remove(job, done.chunk) {
                     self.ran(&out.pool, done.at.since(done.started));
                     self.rates.entry(out.pool).or_default().add(folded.stored, done.tally.requests());
+                } else if let Some((pool, requests)) = jobs.job(job).and_then(|job| ran_in(job, done.chunk)) {
+                    self.charge(jobs, job, &pool, requests);
                 }
             }
             Event::ChunkFailed(failed) => self.chunk_failed(jobs, folded, failed.chunk, now),
@@ -288,7 +312,8 @@ impl Scheduler {
         }
     }
 
-    fn took(&mut self, send: &Send, now: Now) {
+    fn took(&mut self, jobs: &impl Jobs, send: &Send, now: Now) {
+        self.charge(jobs, send.job, &send.pool, send.requests);
         self.rates.entry(send.pool.clone()).or_default().wake(now.at);
         let out = Out { pool: send.pool.clone(), requests: send.requests, at: now.moment };
         self.sent.insert(send.job, send.chunk, out);
@@ -296,11 +321,50 @@ impl Scheduler {
 
     fn sends<'a>(&'a self, jobs: &'a impl Jobs, now: Now) -> impl Iterator<Item = Send> + 'a {
         self.pools.iter().flat_map(move |pool| {
-            let ready = self.index.ready(pool).filter(move |job| !self.is_aside(*job, now.moment));
+            let is_here = move |job: &JobId| !self.is_aside(*job, now.moment);
+            let queues = self.index.ready(pool);
+            let queues = queues.map(|(queue, ids)| (queue, ids.filter(is_here).filter_map(|id| jobs.job(id))));
             let out = |job, chunk| self.sent.has(job, chunk);
-            let next = next(ready.filter_map(|job| jobs.job(job)), pool, self.capacity(pool), out, now.at);
+            let turns = (self.turns.get(pool).cloned().unwrap_or_default(), &self.weights);
+            let next = next(queues, pool, self.capacity(pool), out, now.at, turns);
             next.into_iter().map(|next| self.send(next, pool))
         })
+    }
+
+    /// What goes out is charged once, by whoever it was sent.
+    fn charge(&mut self, jobs: &impl Jobs, job: JobId, pool: &Pool, requests: u32) {
+        let Some(job) = jobs.job(job) else { return };
+        let queue = Queue::of(job, self.index.is_late(job.id));
+        if !self.turns.contains_key(pool) {
+            self.turns.insert(pool.clone(), Turns::default());
+        }
+        if let Some(turns) = self.turns.get_mut(pool) {
+            turns.charge(&queue, requests, &self.weights);
+        }
+    }
+
+    /// Who cannot be in time, at the speed that its pools had lately.
+    fn look(&mut self, jobs: &impl Jobs, now: Timestamp) {
+        let mut all = BTreeSet::new();
+        for pool in &self.pools {
+            let rivals = self.index.rivals(pool);
+            for (&(class, tenant), ids) in &rivals {
+                let beside = rivals.keys().filter(|(other, _)| *other == class);
+                let beside: f64 = beside.map(|(_, tenant)| self.weights.of(*tenant)).sum();
+                let share = self.weights.of(tenant) / beside;
+                all.extend(late(ids.iter().filter_map(|id| self.need(jobs.job(*id)?, share, now))));
+            }
+        }
+        for job in self.index.set_late(all) {
+            self.refresh(jobs, job);
+        }
+    }
+
+    fn need(&self, job: &Job, share: f64, now: Timestamp) -> Option<Need> {
+        let speeds = self.index.pools(job.id).iter().map(|pool| Some(self.rates.get(pool)?.speed()?.mean));
+        let speed = speeds.sum::<Option<f64>>().filter(|speed| *speed > 0.0)?;
+        let need = (job.remaining() as f64 * 1_000.0 / speed / share) as u64;
+        Some(Need { job: job.id, left: job.deadline.since(now), need })
     }
 
     fn abandons<'a>(&'a self, jobs: &'a impl Jobs, at: Timestamp) -> impl Iterator<Item = (JobId, Command)> + 'a {
@@ -346,6 +410,13 @@ fn due(job: &Job, now: Timestamp) -> Option<Command> {
         }
         Phase::Validating | Phase::Running | Phase::Closing(_) | Phase::Rejected(_) | Phase::Ended(_) => None,
     }
+}
+
+/// Where a chunk ran that another has sent.
+fn ran_in(job: &Job, chunk: ChunkId) -> Option<(Pool, u32)> {
+    let plan = &job.open.get(&chunk.segment)?.plan;
+    let chunk = plan.chunks.get(chunk.index as usize)?;
+    Some((plan.pools.get(usize::from(chunk.pool))?.clone(), chunk.requests()))
 }
 
 /// The requests of a chunk that was owed then. What has failed since is to wait, and not to pass for sent.

@@ -77,7 +77,7 @@ pub enum Mistake {
         "'metadata.{0}' is too long: a key has at most {METADATA_KEY_CHARS_MAX} characters, a value {METADATA_VALUE_CHARS_MAX}"
     )]
     MetadataSize(String),
-    #[error("'priority' is missing; use high, normal or low")]
+    #[error("'priority' is missing; use high, normal or low (or urgent, standard, background)")]
     NoPriority,
     #[error("'{0}' is longer than {FIELD_BYTES_MAX} bytes")]
     TooLong(&'static str),
@@ -192,6 +192,15 @@ mod tests {
     fn the_window_is_a_day_unless_asked_for() {
         let submission: Submission = serde_json::from_str(r#"{"requests":[{"custom_id":"a"}]}"#).unwrap();
         assert_eq!(submission.check().map(|checked| checked.window_ms()), Ok(86_400_000));
+    }
+
+    #[test]
+    fn a_class_has_two_names() {
+        for (name, other) in [("urgent", "high"), ("standard", "normal"), ("background", "low")] {
+            let read = |word: &str| serde_json::from_str::<Priority>(&format!("\"{word}\"")).unwrap();
+            assert_eq!((read(name), name.parse()), (read(other), Ok(read(other))));
+            assert_eq!((<&str>::from(read(name)), serde_json::to_value(read(name)).unwrap()), (other, other.into()));
+        }
     }
 
     #[test]

@@ -48,6 +48,17 @@ pub fn spelled(ms: u64) -> String {
     }
 }
 
+/// Up to whole seconds, minutes or tens of minutes: more nobody can tell.
+pub const fn rounded(ms: u64) -> u64 {
+    let unit = match ms {
+        0..120_000 => 1_000,
+        120_000..7_200_000 => 60_000,
+        _ => 600_000,
+    };
+    let units = ms.div_ceil(unit);
+    if units == 0 { unit } else { units * unit }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

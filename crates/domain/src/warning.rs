@@ -23,6 +23,11 @@ pub struct Warning {
 }
 
 impl Warning {
+    /// Whether its requests will be answered with an error; else only their time is short.
+    pub fn is_of_requests(&self) -> bool {
+        self.code != Code::WindowTooShort
+    }
+
     /// As an error of a file that is to have none.
     pub fn error(&self) -> LineError {
         let message = match self.count {

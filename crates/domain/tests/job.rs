@@ -435,7 +435,10 @@ fn the_most_urgent_job_is_sent_first() {
     soon.deadline = Timestamp::new(61_000);
     let jobs = schedule::order([&late, &soon].into_iter());
     let room = Capacity { chunks: 4, requests: 100 };
-    let sends = schedule::next(jobs.into_iter(), &pool(), room, |_, chunk| chunk.index == 0, Timestamp::new(9_000));
+    let queues = [(schedule::Queue::of(&soon, false), jobs.into_iter())].into_iter();
+    let (turns, weights) = (schedule::Turns::default(), schedule::Weights::default());
+    let out = |_, chunk: ChunkId| chunk.index == 0;
+    let sends = schedule::next(queues, &pool(), room, out, Timestamp::new(9_000), (turns, &weights));
     let sent: Vec<_> = sends.iter().map(|send| (send.job == soon.id, send.chunk.index)).collect();
     assert_eq!(sent, [(true, 1), (true, 2), (false, 1), (false, 2)]);
 }

@@ -7,13 +7,15 @@ use domain::{
     job::Phase,
     pack::Packing,
     retry::Policies,
-    schedule::{self, Capacity, Crew, Effect, Folded, Held, Input as Told, Jobs, Moment, Now, Scheduler, next, order},
+    schedule::{self, Crew, Effect, Folded, Held, Input as Told, Jobs, Moment, Now, Scheduler, order},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 const POOLS: [&str; 2] = ["one", "two"];
 const STEPS: usize = 300;
 const WINDOW_MS: u64 = 2_000;
+
+type Key = (JobId, ChunkId);
 
 #[derive(Default)]
 struct All(BTreeMap<JobId, Job>);
@@ -185,13 +187,29 @@ impl Case {
         self.jobs.0.get(&job)?.open.get(&chunk.segment)?.plan.pools.first().cloned()
     }
 
+    /// What a look at all jobs has to be sent, by class, the most urgent first.
+    fn owed(&self, now: Timestamp) -> Vec<(JobId, ChunkId)> {
+        let jobs = order(self.jobs.jobs());
+        let sendable = |n: u64| {
+            let pool = pool(n);
+            let chunks = |job: &&Job| job.sendable(&pool, now).map(|(chunk, _)| (job.id, chunk)).collect::<Vec<_>>();
+            jobs.iter().flat_map(chunks).collect::<Vec<_>>()
+        };
+        (0..2).flat_map(sendable).filter(|key| !self.out.contains(key)).collect()
+    }
+
+    /// Those of a pool and class in the order in which they come: classes take turns.
+    fn by_class(&self, chunks: &[Key]) -> BTreeMap<(Option<Pool>, Priority), Vec<Key>> {
+        let mut all: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for key in chunks {
+            all.entry((self.pool_of(*key), self.jobs.0[&key.0].priority)).or_default().push(*key);
+        }
+        all
+    }
+
     fn compare(&mut self) {
         let (effects, now) = (self.core.outstanding(&self.jobs, self.now()), self.now());
-        let jobs = order(self.jobs.jobs());
-        let room = Capacity { chunks: u64::MAX, requests: u64::MAX };
-        let is_out = |job, chunk| self.out.contains(&(job, chunk));
-        let owed = (0..2).flat_map(|n| next(jobs.iter().copied(), &pool(n), room, is_out, now.at));
-        let owed: Vec<_> = owed.map(|next| (next.job, next.chunk)).collect();
+        let owed = self.owed(now.at);
         let is_due = |job: &&Job| {
             let is_open = matches!(job.phase, Phase::Validating | Phase::Running);
             let is_late = is_open && now.at >= job.deadline && (job.remaining() > 0 || job.planned.is_none());
@@ -209,7 +227,11 @@ impl Case {
                 }
             }
         }
-        assert_eq!((sent, appended), (owed, due));
+        assert_eq!(appended, due);
+        let set = |of: &[(JobId, ChunkId)]| of.iter().copied().collect::<BTreeSet<_>>();
+        assert_eq!((set(&sent), sent.len()), (set(&owed), owed.len()));
+        let (sent, owed) = (self.by_class(&sent), self.by_class(&owed));
+        sent.iter().for_each(|(class, sent)| assert!(is_merge(sent, &owed[class]), "{class:?}"));
         for effect in effects {
             if let Effect::Send(send) = effect
                 && self.random.pick(3) > 0
@@ -219,6 +241,18 @@ impl Case {
             }
         }
     }
+}
+
+/// Whether it is two parts of the order, of which each keeps it: what can be in time, and what cannot.
+fn is_merge(sent: &[(JobId, ChunkId)], order: &[(JobId, ChunkId)]) -> bool {
+    let (mut ahead, mut behind) = (None, None);
+    sent.iter().all(|key| {
+        let place = order.iter().position(|other| other == key);
+        let part = if place > ahead { &mut ahead } else { &mut behind };
+        let fits = place > *part;
+        *part = place;
+        fits
+    })
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub use webhooks::{MayNot, Webhooks};
 use crate::{bus, telemetry};
 use domain::{
     Pool, Tenant,
+    admission::Admission,
     event::FaultClass,
     health::Pauses,
     limits::{CHUNK_REQUESTS_MAX, INPUT_BYTES_MAX, INPUT_LINES_MAX, LINE_BYTES_MAX},
@@ -191,6 +192,9 @@ pub struct PoolConfig {
     /// What a chunk holds together; by default what the engine gains by.
     #[serde(default)]
     pub order: Option<Order>,
+    /// What is done with jobs whose windows will not hold.
+    #[serde(default)]
+    pub admission: Admission,
     pub engine: engine::Spec,
 }
 
@@ -200,7 +204,7 @@ const SLOTS_GUESS: usize = 8;
 impl PoolConfig {
     /// A pool of this engine, and the rest by default.
     pub const fn of(engine: engine::Spec) -> Self {
-        Self { models: Vec::new(), chunk_requests: None, order: None, engine }
+        Self { models: Vec::new(), chunk_requests: None, order: None, admission: Admission::Accept, engine }
     }
 
     pub fn chunk_requests(&self) -> u32 {
@@ -242,6 +246,8 @@ pub enum LoadError {
     Key(String),
     #[error("{key} is {value}; at most {most} is taken")]
     TooMuch { key: String, value: u64, most: u64 },
+    #[error("tenants.{tenant}.weight is {weight}; it must be a number from 0.01 to 100, such as 2.0")]
+    Weight { tenant: Tenant, weight: f64 },
     #[error("scheduler.ahead_s is {0}; it must be a number of seconds, such as 2.0")]
     Ahead(f64),
     #[error("{key}: {why}")]
@@ -314,6 +320,7 @@ impl Config {
         self.nats.check()?;
         self.check_bounds()?;
         self.check_webhooks()?;
+        self.check_tenants()?;
         let mut served: BTreeMap<&str, &Pool> = BTreeMap::new();
         for (pool, model) in self.served() {
             if let Some(other) = served.insert(model, pool).filter(|other| *other != pool) {
@@ -350,6 +357,11 @@ impl Config {
         Routes::new(self.served().map(|(pool, model)| (model.to_owned(), pool.clone())), fallback)
             .with_servers(servers.map(|(pool, _)| pool.clone()))
             .with_embeds(embeds.map(|(pool, _)| pool.clone()))
+    }
+
+    /// The strictest of what these pools do with jobs whose windows will not hold.
+    pub fn admission<'a>(&self, pools: impl Iterator<Item = &'a Pool>) -> Admission {
+        pools.filter_map(|pool| Some(self.pools.get(pool)?.admission)).max().unwrap_or_default()
     }
 
     /// How a job submitted now is cut.

@@ -1,5 +1,6 @@
 //! The rooms of jetbatch and what they stand on.
 pub mod archiver;
+mod ask;
 mod chain;
 pub mod cli;
 pub mod clock;

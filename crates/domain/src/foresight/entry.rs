@@ -43,6 +43,9 @@ pub struct Note {
     /// How long the job had been paused by then.
     pub paused_ms: u64,
     pub raw: Raw,
+    /// p10, p50 and p90 of what was left, ms. Notes from before it was kept have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub band: Option<[f64; 3]>,
 }
 
 /// How much longer a job's answers are than its kinds', and the variance of what that logarithm is not known to.

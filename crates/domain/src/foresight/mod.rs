@@ -2,16 +2,18 @@
 //!
 //! A job's answers are expected as long as its kinds' were ([`lengths`]), corrected by its own as they come ([`entry`]); a
 //! token costs a worker what it cost it when it was busy ([`speed`]); more urgent jobs go first, as the scheduler has it
-//! ([`crate::schedule::order`], [`walk`]); the band around that is as wide as the pool's forecasts were wrong ([`band`]).
+//! ([`walk`], [`flow`]); the band around that is as wide as the pool's forecasts were wrong ([`band`]).
 //! What is shown does not flicker ([`steady`]).
 //!
 //! All that is learned follows from the log alone: the same log gives the same band. Who works now is told beside it.
 mod band;
 mod due;
 mod entry;
+mod flow;
 mod histogram;
 mod lengths;
 mod quote;
+mod score;
 mod speed;
 mod stat;
 mod steady;
@@ -20,6 +22,7 @@ mod walk;
 
 pub use due::{Due, Sum};
 pub use quote::{Asked, Endangered, Part, Quoted};
+pub use score::{Fell, Score};
 pub use steady::{Cause, Moved, Reading, Why};
 pub use view::View;
 pub use walk::Basis;
@@ -28,7 +31,7 @@ use crate::{
     ChunkId, Event, Job, JobId, Pool, Tenant, Timestamp,
     event::{ChunkDone, Outcome},
     job::Chunk,
-    schedule::{self, Jobs, Urgency},
+    schedule::{self, Jobs, Urgency, Weights},
 };
 use entry::{Entry, Note};
 use quote::Guest;
@@ -41,16 +44,23 @@ use walk::{Lane, Raw, progress};
 const QUANTILES: [f64; 4] = [0.1, 0.5, 0.9, 0.95];
 /// Steps in the order of jobs that are remembered until the next reading.
 const NEWS_MAX: usize = 256;
+/// Scores that are kept until somebody asks.
+const SCORES_MAX: usize = 4_096;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Foresight {
     pools: BTreeMap<Pool, View>,
     jobs: BTreeMap<JobId, Entry>,
+    /// As the scheduler has them: configured, and not of the log.
+    #[serde(skip)]
+    weights: Weights,
     /// What was shown, and what happened since: not of the log. None: it was, and then nobody knew.
     #[serde(skip)]
     shown: HashMap<JobId, Option<Shown>>,
     #[serde(skip)]
     news: Vec<News>,
+    #[serde(skip)]
+    scores: Vec<Score>,
 }
 
 /// Something that changes when jobs are done.
@@ -73,6 +83,11 @@ enum What {
 }
 
 impl Foresight {
+    /// How much of a pool each tenant gets beside the others, if not all get the same.
+    pub fn weigh(&mut self, weights: Weights) {
+        self.weights = weights;
+    }
+
     /// Jobs that the log's fold holds before the first event is told.
     pub fn resume(&mut self, jobs: &impl Jobs) {
         for job in jobs.jobs().filter(|job| !job.is_terminal()) {
@@ -115,7 +130,7 @@ impl Foresight {
     /// work or has nobody who works, has no forecast.
     pub fn read(&mut self, jobs: &impl Jobs, workers: &BTreeMap<Pool, u64>, now: Timestamp) -> Vec<(JobId, Reading)> {
         let raws =
-            self.raws(jobs, |pool, view| workers.get(pool).copied().unwrap_or_else(|| view.workers()), now, None, None);
+            self.raws(jobs, |pool, view| workers.get(pool).copied().unwrap_or_else(|| view.workers()), now, None);
         let news = std::mem::take(&mut self.news);
         let mut shown = HashMap::with_capacity(raws.len());
         let mut readings = Vec::with_capacity(raws.len());
@@ -128,6 +143,22 @@ impl Foresight {
         }
         self.shown = shown;
         readings
+    }
+
+    /// How many workers like those of today would keep every promise, by pool: where deadlines are met in their order. A pool
+    /// that was never seen at work is missing.
+    pub fn needed(&self, jobs: &impl Jobs, now: Timestamp) -> BTreeMap<Pool, u64> {
+        let mut lanes: BTreeMap<&Pool, Lane<'_>> =
+            self.pools.iter().map(|(pool, view)| (pool, Lane::new(view, 1))).collect();
+        for job in jobs.jobs().filter(|job| job.is_wanted() && !job.hold.is_on()) {
+            walk::take(&mut lanes, job, self.jobs.get(&job.id), now);
+        }
+        walk::needed(&lanes).map(|(pool, workers)| (pool.clone(), workers)).collect()
+    }
+
+    /// What came of the forecasts of jobs that ended since this was asked last.
+    pub fn scores(&mut self) -> Vec<Score> {
+        std::mem::take(&mut self.scores)
     }
 
     fn show(&self, job: &Job, raw: &Raw, news: &[News], now: Timestamp) -> Shown {
@@ -152,29 +183,26 @@ impl Foresight {
         zs.map(|z| (raw.doubt * z).clamp(-4.0, 4.0).exp())
     }
 
-    /// Up to the job `until`, or all; with a job that there is not, if one is given.
+    /// Of all jobs, the most urgent first; with a job that there is not, if one is given.
     fn raws<'a>(
         &self,
         jobs: &'a impl Jobs,
         workers: impl Fn(&Pool, &View) -> u64,
         now: Timestamp,
-        until: Option<JobId>,
         guest: Option<&'a Guest>,
     ) -> Vec<(&'a Job, Option<Raw>)> {
         let lane = |(pool, view): (_, _)| (pool, Lane::new(view, workers(pool, view)));
         let mut lanes: BTreeMap<&Pool, Lane<'_>> = self.pools.iter().map(lane).collect();
         // A job that holds is done nobody knows when, and keeps nobody waiting.
         let order = schedule::order(jobs.jobs().filter(|job| !job.hold.is_on()).chain(guest.map(|guest| &guest.job)));
-        let mut raws = Vec::with_capacity(order.len());
-        for job in order {
+        let mut take = |job: &&'a Job| {
             let own = guest.filter(|guest| guest.job.id == job.id).map(|guest| &guest.entry);
-            let raw = own.or_else(|| self.jobs.get(&job.id)).and_then(|entry| walk::step(&mut lanes, job, entry, now));
-            raws.push((job, raw));
-            if until == Some(job.id) {
-                break;
-            }
-        }
-        raws
+            walk::take(&mut lanes, job, own.or_else(|| self.jobs.get(&job.id)), now)
+        };
+        let taken: Vec<_> = order.iter().map(&mut take).collect();
+        let stays = guest.filter(|guest| guest.stays).map(|guest| guest.job.id);
+        walk::run(&mut lanes, &taken, &self.weights, stays);
+        order.into_iter().zip(&taken).map(|(job, taken)| (job, walk::step(&mut lanes, taken, now))).collect()
     }
 
     fn entry(&mut self, id: JobId) -> &mut Entry {
@@ -254,12 +282,14 @@ impl Foresight {
         if noted.is_some_and(|noted| mark <= noted) || job.planned.is_none() {
             return;
         }
-        let raws = self.raws(jobs, |_, view| view.workers(), at, Some(job.id), None);
-        let Some((_, Some(raw))) = raws.into_iter().last().filter(|(last, _)| last.id == job.id) else { return };
-        let entry = self.entry(job.id);
+        let raws = self.raws(jobs, |_, view| view.workers(), at, None);
+        let Some((_, Some(raw))) = raws.into_iter().find(|(other, _)| other.id == job.id) else { return };
+        let [p10, p50, p90, _] = self.band(&raw, progress(job));
+        let (entry, band) = (self.entry(job.id), [p10, p50, p90]);
         let paused_ms = entry.paused_ms;
         let first = noted.map_or(mark, |noted| noted + 1);
-        entry.notes.extend((first..=mark).map(|mark| Note { mark, at, paused_ms, raw: raw.clone() }));
+        let band = Some(band);
+        entry.notes.extend((first..=mark).map(|mark| Note { mark, at, paused_ms, raw: raw.clone(), band }));
     }
 
     /// Its notes are held against what happened, but for time in which it was paused: nobody promised for that.
@@ -269,6 +299,9 @@ impl Foresight {
             let paused = entry.paused_ms - note.paused_ms;
             let actual = at.since(note.at).saturating_sub(paused).max(1) as f64;
             self.view(&note.raw.pool).came(note.mark, &note.raw, actual);
+            if self.scores.len() < SCORES_MAX {
+                self.scores.extend(note.band.map(|band| Score::of(&note.raw.pool, band, actual)));
+            }
         }
         for (pool, expected) in &entry.expected {
             if *expected > 0.0 && entry.seen(pool) > 0.0 {
@@ -315,7 +348,8 @@ impl News {
                 let shares = entries.get(&job.id)?.due.pools().any(|(pool, _)| pools.contains(pool));
                 let other = (*tenant == job.submitted.tenant).then_some(self.job);
                 let cause = if *comes { Cause::CutIn(other) } else { Cause::MadeWay(other) };
-                (shares && *urgency < Urgency::of(job)).then_some(cause)
+                let beside = *tenant != job.submitted.tenant || *urgency < Urgency::of(job);
+                (shares && beside).then_some(cause)
             }
         }
     }

@@ -21,6 +21,8 @@ const TRIES_MAX: usize = 16;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Asked {
     pub priority: Priority,
+    #[serde(default)]
+    pub tenant: Tenant,
     pub window_ms: u64,
     pub requests: u64,
     /// Of each pool and kind.
@@ -68,6 +70,11 @@ impl Asked {
         Self { priority, window_ms, ..Self::default() }
     }
 
+    /// Whose job it would be.
+    pub fn of(self, tenant: Tenant) -> Self {
+        Self { tenant, ..self }
+    }
+
     /// Takes the next segment of the input.
     pub fn take(&mut self, plan: &SegmentPlan) {
         self.requests += u64::from(plan.requests);
@@ -97,13 +104,13 @@ impl Asked {
         job.evolve(&Event::JobPlanned(planned));
         let mut due = Due::default();
         self.parts.iter().for_each(|part| due.put(&part.pool, part.kind, &part.sum));
-        Guest { job, entry: Entry { due, ..Entry::default() } }
+        Guest { job, entry: Entry { due, ..Entry::default() }, stays: false }
     }
 
     fn submitted(&self, now: Timestamp) -> Submitted {
         Submitted {
             at: now,
-            tenant: Tenant::default(),
+            tenant: self.tenant,
             pools: vec![],
             webhook_url: None,
             fingerprint: String::new(),
@@ -137,6 +144,8 @@ impl Asked {
 pub(super) struct Guest {
     pub job: Job,
     pub entry: Entry,
+    /// It does not stand back, even if it cannot be in time.
+    pub stays: bool,
 }
 
 impl Foresight {
@@ -158,7 +167,8 @@ impl Foresight {
 
     fn would(&self, jobs: &impl Jobs, workers: &BTreeMap<Pool, u64>, guest: &Guest, now: Timestamp) -> Option<Raw> {
         let count = |pool: &Pool, view: &View| workers.get(pool).copied().unwrap_or_else(|| view.workers());
-        self.raws(jobs, count, now, Some(guest.job.id), Some(guest)).pop().filter(|(job, _)| job.id == guest.job.id)?.1
+        let raws = self.raws(jobs, count, now, Some(guest));
+        raws.into_iter().find(|(job, _)| job.id == guest.job.id)?.1
     }
 
     /// The later its deadline the more goes before it, so its end under each window is at least the next window.
@@ -170,6 +180,7 @@ impl Foresight {
         now: Timestamp,
     ) -> Option<u64> {
         let mut window = 1;
+        guest.stays = true;
         for _ in 0..TRIES_MAX {
             guest.job.deadline = now.plus(window);
             let raw = self.would(jobs, workers, guest, now)?;
@@ -192,7 +203,7 @@ impl Foresight {
         let count = |pool: &Pool, view: &View| workers.get(pool).copied().unwrap_or_else(|| view.workers());
         let end = |job: &Job, raw: &Raw| now.plus(self.band(raw, super::walk::progress(job))[2].ceil() as u64);
         let ends = |guest: Option<&Guest>| {
-            let raws = self.raws(jobs, count, now, None, guest).into_iter();
+            let raws = self.raws(jobs, count, now, guest).into_iter();
             raws.filter_map(|(job, raw)| Some((job.id, (job.deadline, end(job, &raw?))))).collect::<BTreeMap<_, _>>()
         };
         let (without, with) = (ends(None), ends(Some(guest)));

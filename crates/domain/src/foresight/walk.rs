@@ -1,30 +1,38 @@
-//! How long each job takes, from the most urgent on: a pool's workers do what more urgent jobs owe first.
+//! How long each job takes: a pool's workers do what more urgent jobs owe first, and share themselves out among queues.
 use super::{
     View,
     due::{Sum, load},
     entry::Entry,
+    flow::{Done, Item, flow},
     lengths::Guess,
     speed::Cost,
     stat::largest,
 };
-use crate::{Job, Pool, Timestamp, job::Chunk, load::Kind};
+use crate::{
+    Job, JobId, Pool, Timestamp,
+    job::Chunk,
+    load::Kind,
+    schedule::{Need, Queue, Weights, late},
+};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The least doubt there is about any forecast.
 const DOUBT_MIN: f64 = 0.03;
 /// Of what is left, so much is left at least, however long nothing was heard.
 const LEFT_MIN: f64 = 0.3;
 const LEFT_MS_MIN: f64 = 200.0;
+/// Standard deviations that nine in ten lie below.
+const P90: f64 = 1.28;
 
-/// One pool, and the work of its workers up to the job that is looked at.
+/// One pool, and what its workers have to do.
 pub struct Lane<'a> {
     view: &'a View,
     cost: Option<Cost>,
     workers: f64,
-    /// Worker time, ms, and its variance.
-    ahead: f64,
-    var: f64,
+    /// In the order in which the jobs were taken.
+    items: Vec<Item>,
+    done: Vec<Done>,
     guesses: HashMap<(Kind, u64), Guess>,
 }
 
@@ -60,7 +68,15 @@ pub struct Basis {
     pub tokens: f64,
 }
 
+/// A job, and what it owes to each of its pools: None, if that is not known.
+pub struct Taken<'a> {
+    pub job: &'a Job,
+    entry: Option<&'a Entry>,
+    parts: Vec<(&'a Pool, Option<(usize, Part)>)>,
+}
+
 /// What a job owes to one pool, in worker time.
+#[derive(Debug, Clone, Copy)]
 struct Part {
     ms: f64,
     var: f64,
@@ -81,40 +97,91 @@ impl<'a> Lane<'a> {
     /// `workers` who would run a chunk that is sent now.
     pub fn new(view: &'a View, workers: u64) -> Self {
         let (workers, cost) = (workers as f64, view.speed.cost(view.run_ms()));
-        Self { view, cost, workers, ahead: 0.0, var: 0.0, guesses: HashMap::new() }
+        Self { view, cost, workers, items: Vec::new(), done: Vec::new(), guesses: HashMap::new() }
     }
 
-    /// None: nobody knows.
-    fn job(
+    /// Its place among the lane's items, and what it owes. None: nobody knows.
+    fn take(
         &mut self,
         pool: &Pool,
         job: &Job,
         entry: &Entry,
         kinds: &BTreeMap<Kind, Sum>,
         now: Timestamp,
-    ) -> Option<Raw> {
+    ) -> Option<(usize, Part)> {
         let cost = self.cost.filter(|_| self.workers > 0.0)?;
         let part = self.part(pool, entry, kinds, cost);
-        let before = self.ahead;
-        (self.ahead, self.var) = (self.ahead + part.ms, self.var + part.var);
+        let deadline = job.deadline.since(now) as f64 * self.workers;
+        self.items.push(Item { queue: Queue::of(job, false), work: part.ms, var: part.var, deadline });
+        Some((self.items.len() - 1, part))
+    }
+
+    /// Which of what it took cannot be in time, by the rule of the scheduler.
+    fn late(&self, ids: &[JobId], weights: &Weights, stays: Option<JobId>) -> BTreeSet<JobId> {
+        let mut queues: BTreeMap<Queue, Vec<Need>> = BTreeMap::new();
+        for (item, job) in self.items.iter().zip(ids) {
+            let (left, need) = (item.deadline / self.workers, item.work / self.workers);
+            let left = if stays == Some(*job) { u64::MAX } else { left as u64 };
+            let need = Need { job: *job, left, need: need as u64 };
+            queues.entry(item.queue).or_default().push(need);
+        }
+        let owners: Vec<Queue> = queues.keys().copied().collect();
+        let sum = |of: &Queue| {
+            let beside = owners.iter().filter(|queue| queue.class == of.class);
+            beside.map(|queue| weights.of(queue.tenant)).sum::<f64>()
+        };
+        let within = |(queue, needs): (Queue, Vec<Need>)| {
+            let share = weights.of(queue.tenant) / sum(&queue);
+            late(needs.into_iter().map(move |need| Need { need: (need.need as f64 / share) as u64, ..need }))
+        };
+        queues.into_iter().flat_map(within).collect()
+    }
+
+    /// How many workers would keep all deadlines with nine chances in ten: by each, what is to be done by then must be.
+    /// A job whose time is too short for one more chunk, nobody can help. None: nobody knows what a token costs.
+    fn needed(&self) -> Option<u64> {
+        self.cost?;
+        let mut items: Vec<&Item> = self.items.iter().filter(|item| item.deadline > self.view.run_ms()).collect();
+        items.sort_by(|a, b| a.deadline.total_cmp(&b.deadline));
+        let (mut work, mut var, mut needed) = (0.0, 0.0_f64, 0.0_f64);
+        for item in items {
+            (work, var) = (work + item.work, var + item.var);
+            needed = needed.max((work + P90 * var.sqrt()) / item.deadline);
+        }
+        Some(needed.ceil() as u64)
+    }
+
+    fn flow(&mut self, weights: &Weights) {
+        self.done = flow(&self.items, weights);
+    }
+
+    fn job(
+        &mut self,
+        pool: &Pool,
+        job: &Job,
+        entry: &Entry,
+        (place, part): (usize, Part),
+        now: Timestamp,
+    ) -> Option<Raw> {
+        let cost = self.cost?;
+        let Done { before, ahead, var } = *self.done.get(place)?;
         let tail = self.tail(pool, job, entry, &part, cost);
-        let workers = if before > 0.0 { self.workers } else { self.workers.min(part.chunks) };
-        let plain = self.ahead / workers - tail.begun;
+        // Alone, it keeps no more of them busy than it has chunks.
+        let alone = ahead <= part.ms;
+        let workers = if alone { self.workers.min(part.chunks) } else { self.workers };
+        let plain = ahead / workers - tail.begun;
         let (end, end_var) = self.view.end();
         // What a token cost lately lasts for a while: how far, the pool's jobs have told.
         let lasting = cost.lately * self.view.lasts(progress(job));
-        let whole = (plain + end * tail.longest).max(LEFT_MIN * self.ahead / workers);
+        let whole = (plain + end * tail.longest).max(LEFT_MIN * ahead / workers);
         let ms = self.left(whole * lasting.exp(), now);
         let rests = entry.rests.since(now) as f64;
         let ms = if rests > 0.0 { ms.max(rests + self.view.run_ms()) } else { ms };
-        let work = self.var / (workers * ms).powi(2);
+        let work = var / (workers * ms).powi(2);
         let off = (tail.off.powi(2) + tail.longest.powi(2) * end_var) / ms.powi(2);
-        let doubt = work + cost.doubt + cost.noise * 1_000.0 / self.ahead.max(1_000.0) + off;
+        let doubt = work + cost.doubt + cost.noise * 1_000.0 / ahead.max(1_000.0) + off;
         let basis =
             Basis { workers: self.workers, pace: cost.answer * lasting.exp(), tokens: entry.seen(pool) + part.tokens };
-        // It takes no longer than it may: what is not done by its deadline, nobody waits for.
-        let most = before.max(job.deadline.since(now) as f64 * self.workers);
-        self.ahead = self.ahead.min(most);
         Some(Raw {
             pool: pool.clone(),
             ms,
@@ -192,12 +259,50 @@ fn last(job: &Job, pool: &Pool) -> Option<(Kind, Sum)> {
     Some((load(plan).kind, Sum::of(plan)))
 }
 
-/// The forecast of one job, if all of its pools have one. `lanes` have taken all that is more urgent.
-pub fn step(lanes: &mut BTreeMap<&Pool, Lane<'_>>, job: &Job, entry: &Entry, now: Timestamp) -> Option<Raw> {
+/// The lanes take what a job owes to them. Jobs come in order of urgency.
+pub fn take<'a>(
+    lanes: &mut BTreeMap<&'a Pool, Lane<'_>>,
+    job: &'a Job,
+    entry: Option<&'a Entry>,
+    now: Timestamp,
+) -> Taken<'a> {
+    let pools = entry.into_iter().flat_map(|entry| entry.due.pools().map(move |(pool, kinds)| (entry, pool, kinds)));
+    let parts = pools.map(|(entry, pool, kinds)| {
+        (pool, lanes.get_mut(pool).and_then(|lane| lane.take(pool, job, entry, kinds, now)))
+    });
+    Taken { job, entry, parts: parts.collect() }
+}
+
+/// Whose turn it is when: what cannot be in time stands back, but for who stays, and all that was taken is worked off.
+pub fn run(lanes: &mut BTreeMap<&Pool, Lane<'_>>, taken: &[Taken<'_>], weights: &Weights, stays: Option<JobId>) {
+    let mut places: BTreeMap<&Pool, Vec<JobId>> = BTreeMap::new();
+    for one in taken {
+        for (pool, part) in &one.parts {
+            part.iter().for_each(|_| places.entry(pool).or_default().push(one.job.id));
+        }
+    }
+    let late =
+        lanes.iter().flat_map(|(pool, lane)| lane.late(places.get(pool).map_or(&[], Vec::as_slice), weights, stays));
+    let late: BTreeSet<JobId> = late.collect();
+    for (pool, lane) in lanes {
+        let ids = places.get(pool).map_or(&[][..], Vec::as_slice);
+        lane.items.iter_mut().zip(ids).for_each(|(item, id)| item.queue.late = late.contains(id));
+        lane.flow(weights);
+    }
+}
+
+/// How many workers each lane needs. It has one, so that the deadlines of what it took are milliseconds.
+pub fn needed<'a>(lanes: &BTreeMap<&'a Pool, Lane<'_>>) -> impl Iterator<Item = (&'a Pool, u64)> {
+    lanes.iter().filter_map(|(pool, lane)| Some((*pool, lane.needed()?)))
+}
+
+/// The forecast of one job, if all of its pools have one.
+pub fn step<'a>(lanes: &mut BTreeMap<&'a Pool, Lane<'_>>, taken: &Taken<'a>, now: Timestamp) -> Option<Raw> {
     let mut last: Option<Raw> = None;
     let (mut known, mut before) = (true, f64::INFINITY);
-    for (pool, kinds) in entry.due.pools() {
-        let raw = lanes.get_mut(pool).and_then(|lane| lane.job(pool, job, entry, kinds, now));
+    let (job, entry) = (taken.job, taken.entry?);
+    for (pool, part) in &taken.parts {
+        let raw = lanes.get_mut(pool).and_then(|lane| lane.job(pool, job, entry, (*part)?, now));
         known &= raw.is_some();
         before = raw.as_ref().map_or(before, |raw| before.min(raw.before));
         let late = |raw: &Raw| raw.ms * raw.doubt.exp();

@@ -1,4 +1,5 @@
 //! Which job goes first, and how far a pool may be ahead.
+use super::fair::{Queue, Turns, Weights};
 use crate::{
     ChunkId, Job, JobId, Pool, Timestamp,
     event::Priority,
@@ -20,7 +21,8 @@ impl Urgency {
     }
 }
 
-/// Those of the jobs whose chunks are to run now, the most urgent first. What is sent and what is promised both follow it.
+/// Those of the jobs whose chunks are to run now, the most urgent first: so go the jobs of one queue. Whose turn it is among
+/// queues: [`super::Turns`].
 pub fn order<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<&'a Job> {
     let mut jobs: Vec<_> = jobs.filter(|job| job.is_wanted()).collect();
     jobs.sort_unstable_by_key(|job| Urgency::of(job));
@@ -87,31 +89,33 @@ impl Capacity {
     }
 }
 
-/// The next chunks for `pool`, the most urgent job's first, as long as there is room. `jobs` come in order of
+/// The next chunks for `pool`, whose turn it is first, as long as there is room. The jobs of a queue come in order of
 /// urgency; `out` says what is sent and not done.
-pub fn next<'a>(
-    jobs: impl Iterator<Item = &'a Job>,
-    pool: &Pool,
+pub fn next<'a, J: Iterator<Item = &'a Job>>(
+    queues: impl Iterator<Item = (Queue, J)>,
+    pool: &'a Pool,
     mut room: Capacity,
     out: impl Fn(JobId, ChunkId) -> bool,
     now: Timestamp,
+    mut turns: (Turns, &Weights),
 ) -> Vec<Next> {
+    let is_out = &out;
+    let owed = |jobs: J| {
+        let chunks = jobs.flat_map(move |job| job.sendable(pool, now).map(move |(chunk, n)| (job, chunk, n)));
+        chunks.filter(move |(job, chunk, _)| !is_out(job.id, *chunk))
+    };
+    let mut queues: Vec<_> = queues.map(|(queue, jobs)| (queue, owed(jobs).peekable())).collect();
     let mut sends = Vec::new();
-    for job in jobs {
-        if room.is_none() {
-            return sends;
-        }
-        for (chunk, requests) in job.sendable(pool, now) {
-            if room.is_none() {
-                return sends;
-            }
-            if out(job.id, chunk) {
-                continue;
-            }
-            room.chunks -= 1;
-            room.requests = room.requests.saturating_sub(u64::from(requests));
-            sends.push(Next { job: job.id, chunk, requests });
-        }
+    while !room.is_none() {
+        queues.retain_mut(|(_, chunks)| chunks.peek().is_some());
+        let heads = queues.iter_mut().filter_map(|(queue, chunks)| Some((*queue, Urgency::of(chunks.peek()?.0))));
+        let Some(queue) = turns.0.next(&heads.collect::<Vec<_>>()) else { break };
+        let chunks = queues.iter_mut().find(|(other, _)| *other == queue);
+        let Some((job, chunk, requests)) = chunks.and_then(|(_, chunks)| chunks.next()) else { break };
+        turns.0.charge(&queue, requests, turns.1);
+        room.chunks -= 1;
+        room.requests = room.requests.saturating_sub(u64::from(requests));
+        sends.push(Next { job: job.id, chunk, requests });
     }
     sends
 }

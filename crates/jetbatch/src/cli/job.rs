@@ -12,7 +12,8 @@ use std::fmt::Write as _;
 pub fn page(job: &Job, now: u64) -> String {
     let mut page = lines(rows(job, now));
     for warning in &job.warnings {
-        let _ = writeln!(page, "warning    {}", warned(warning));
+        let said = if warning.is_of_requests() { warned(warning) } else { warning.message.clone() };
+        let _ = writeln!(page, "warning    {said}");
     }
     for error in &job.errors {
         let _ = writeln!(page, "error      {}", line(error));

@@ -132,13 +132,10 @@ pub struct Priority {
     server: Server,
 }
 
-/// `high`, `normal` or `low`.
+/// `high`, `normal` or `low`, by either name.
 pub fn priority_word() -> impl TypedValueParser<Value = event::Priority> {
-    PossibleValuesParser::new(["high", "normal", "low"]).map(|word| match &*word {
-        "high" => event::Priority::High,
-        "low" => event::Priority::Low,
-        _ => event::Priority::Normal,
-    })
+    PossibleValuesParser::new(["high", "normal", "low", "urgent", "standard", "background"])
+        .map(|word| word.parse().unwrap_or_default())
 }
 
 fn state(text: &str) -> Result<State, String> {

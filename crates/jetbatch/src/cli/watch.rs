@@ -105,13 +105,16 @@ pub async fn validated(client: &Client, id: JobId) -> Option<Job> {
 
 /// What is said of requests that will be answered with an error.
 pub fn warnings(job: &Job) -> Vec<String> {
-    let count: u64 = job.warnings.iter().map(|warning| warning.count).sum();
+    let (of_requests, others): (Vec<_>, Vec<_>) = job.warnings.iter().partition(|warning| warning.is_of_requests());
+    let others = others.into_iter().map(|warning| format!("warning: {}", warning.message));
+    let count: u64 = of_requests.iter().map(|warning| warning.count).sum();
     if count == 0 {
-        return Vec::new();
+        return others.collect();
     }
     let total = text::plural(job.requests.total, "request");
     let heading = format!("warning: {} of {total} will be answered with an error", text::count(count));
-    std::iter::once(heading).chain(job.warnings.iter().map(|warning| format!("  {}", warned(warning)))).collect()
+    let refused = of_requests.into_iter().map(|warning| format!("  {}", warned(warning)));
+    std::iter::once(heading).chain(refused).chain(others).collect()
 }
 
 /// What is said of an input that failed validation.

@@ -73,7 +73,9 @@ impl Fields {
 }
 
 fn priority(word: &str) -> Result<Priority, Rejection> {
-    word.parse().map_err(|_| Rejection::invalid("'priority' must be high, normal or low").param("priority"))
+    word.parse().map_err(|_| {
+        Rejection::invalid("'priority' must be high, normal or low (or urgent, standard, background)").param("priority")
+    })
 }
 
 fn flag(word: &str) -> Result<bool, Rejection> {

@@ -5,25 +5,24 @@ use super::{
     body::{self, media},
     error::{Answer, Rejection},
     fields::Fields,
-    limits, submit,
+    submit,
     upload::{self, Upload},
 };
 use crate::{
-    clock,
-    input::{self, Plans, Source, SourceError, Terms, Verdict},
+    ask, clock,
+    input::{self, Plans, Source, SourceError, Terms},
     paths,
 };
-use api::{FORM, JSON, NDJSON, Quote};
+use api::{ErrorCode, FORM, JSON, NDJSON, Quote};
 use axum::{Json, extract::Request, response::IntoResponse};
 use domain::{
     JobId,
+    admission::{Admission, Verdict},
     event::{Input, SegmentPlan},
-    foresight::{Asked, Endangered, Quoted},
+    foresight::{Asked, Endangered},
     submission::{Checked, Submission},
 };
-use tokio::time::timeout;
 use uuid::Uuid;
-use wire::Quotes;
 
 const DRY_RUN: &str = "dry_run";
 
@@ -74,7 +73,7 @@ async fn of(app: &App, submission: Checked) -> Answer {
     let _place = app.quote_place()?;
     let (terms, strict) = (Terms::of(&submission, app.caller().pools(), &app.shared.config), submission.strict);
     let (window_ms, priority) = (submission.window_ms(), submission.priority.unwrap_or_default());
-    let mut loads = Loads(Asked::new(priority, window_ms));
+    let mut loads = Loads(Asked::new(priority, window_ms).of(app.tenant()));
     let mut input = inspect(app, submission, &terms, &mut loads).await?;
     input.strict = strict;
     let deadline = clock::now().plus(window_ms).into();
@@ -82,9 +81,15 @@ async fn of(app: &App, submission: Checked) -> Answer {
     if !draft.valid {
         return Ok(Json(draft).into_response());
     }
-    let mut quoted = ask(app, &loads.0).await?;
+    let mut quoted = ask::quoted(&app.shared.bus, &loads.0).await.ok_or_else(silent)?;
     quoted.endangered = visible(app, quoted.endangered).await?;
     Ok(Json(Quote::new(input, window_ms, deadline, Some(quoted))).into_response())
+}
+
+fn silent() -> Rejection {
+    Rejection::unavailable(
+        "nobody forecasts now: no projector answers, or it is still reading the log; try again in a moment",
+    )
 }
 
 /// What is asked of the projector, of the segments as they come.
@@ -131,10 +136,10 @@ async fn inspect(
         shared.store.delete(&paths::input(id)).await?;
     }
     let found = match verdict? {
-        Verdict::Good { requests, bytes, warnings, .. } => {
+        input::Verdict::Good { requests, bytes, warnings, .. } => {
             api::QuotedInput { requests, bytes, warnings, ..Default::default() }
         }
-        Verdict::Bad { requests, errors, total } => {
+        input::Verdict::Bad { requests, errors, total } => {
             api::QuotedInput { requests, errors, errors_total: total, ..Default::default() }
         }
     };
@@ -152,19 +157,26 @@ async fn visible(app: &App, all: Vec<Endangered>) -> Result<Vec<Endangered>, Rej
     Ok(visible)
 }
 
-async fn ask(app: &App, asked: &Asked) -> Result<Quoted, Rejection> {
-    let silent = || {
-        let message =
-            "nobody forecasts now: no projector answers, or it is still reading the log; try again in a moment";
-        Rejection::unavailable(message)
-    };
-    let payload = serde_json::to_vec(asked).expect("what is asked is plain JSON");
-    let request = app.shared.bus.client().request(Quotes.to_string(), payload.into());
-    let reply = timeout(limits::QUOTE_WITHIN, request).await.map_err(|_| silent())?.map_err(|_| silent())?;
-    serde_json::from_slice(&reply.payload).map_err(|error| {
-        tracing::warn!(%error, "the projector's answer cannot be read; it may be of another version");
-        silent()
-    })
+/// Says no to a submission whose window will not hold, where one of its pools refuses such jobs. What else is wrong with it,
+/// or is not known, is found out when it is taken.
+pub async fn admit(app: &App, submission: &Checked) -> Result<(), Rejection> {
+    let config = &app.shared.config;
+    if config.admission(config.pools.keys()) != Admission::Refuse {
+        return Ok(());
+    }
+    let _place = app.quote_place()?;
+    let terms = Terms::of(submission, app.caller().pools(), config);
+    let (window_ms, priority) = (submission.window_ms(), submission.priority.unwrap_or_default());
+    let mut loads = Loads(Asked::new(priority, window_ms).of(app.tenant()));
+    let found = inspect(app, submission.clone(), &terms, &mut loads).await?;
+    if found.errors_total > 0 || config.admission(loads.0.pools()) != Admission::Refuse {
+        return Ok(());
+    }
+    let quoted = ask::quoted(&app.shared.bus, &loads.0).await;
+    match Admission::Refuse.judge(clock::now().plus(window_ms), quoted.as_ref()) {
+        Verdict::Refused(said) => Err(Rejection::new(ErrorCode::WindowTooShort, said).param("completion_window")),
+        Verdict::Holds | Verdict::Warned(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

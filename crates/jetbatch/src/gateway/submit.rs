@@ -170,6 +170,7 @@ pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Ta
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
         return Err(Rejection::conflict(why).param(KEY));
     }
+    quote::admit(app, &offer.submission).await?;
     let requests = offer.submission.requests.as_ref().map_or(0, |requests| requests.len() as u64);
     let place = app.let_in(id, requests)?;
     offer.submission.sign(id, offer.fingerprint.clone());

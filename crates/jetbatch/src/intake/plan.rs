@@ -4,6 +4,7 @@ use super::{
     facts,
 };
 use crate::{
+    ask,
     bus::PublishError,
     clock, command,
     input::{Source, SourceError, Verdict},
@@ -12,9 +13,12 @@ use crate::{
     telemetry,
 };
 use domain::{
+    admission::{self, Admission},
     command::Command,
     decide::Denied,
     event::{Code, LineError, Planned},
+    foresight::Asked as Forecast,
+    warning::Warning,
 };
 
 pub async fn run(shared: &Shared, ticket: Ticket) -> Result<(), Error> {
@@ -37,7 +41,33 @@ pub async fn run(shared: &Shared, ticket: Ticket) -> Result<(), Error> {
         Err(Error::Publish(error @ PublishError::TooLarge { .. })) => {
             reject(shared, known, vec![large(&error)], 1).await.map(drop)
         }
-        verdict => settle(shared, known, verdict?, copied).await,
+        found => {
+            let (mut verdict, forecast) = found?;
+            let refused = admit(shared, known, &mut verdict, forecast).await;
+            let Some(error) = refused else { return settle(shared, known, verdict, copied).await };
+            reject(shared, known, vec![error], 1).await?;
+            drop_copy(shared, id).await
+        }
+    }
+}
+
+/// Why its pools do not take it, if they do not. What is to be warned of goes into the verdict.
+async fn admit(shared: &Shared, known: &Folded, verdict: &mut Verdict, forecast: Forecast) -> Option<LineError> {
+    let admission = shared.config.admission(forecast.pools());
+    let Verdict::Good { requests, warnings, .. } = verdict else { return None };
+    if admission == Admission::Accept {
+        return None;
+    }
+    let deadline = known.job.deadline;
+    let forecast = Forecast { window_ms: deadline.since(clock::now()), ..forecast };
+    let quoted = ask::quoted(&shared.bus, &forecast).await;
+    match admission.judge(deadline, quoted.as_ref()) {
+        admission::Verdict::Holds => None,
+        admission::Verdict::Warned(said) => {
+            warnings.push(admission::warning(&said, *requests));
+            None
+        }
+        admission::Verdict::Refused(said) => Some(admission::error(&said)),
     }
 }
 
@@ -45,7 +75,7 @@ async fn settle(shared: &Shared, known: &Folded, verdict: Verdict, copied: bool)
     let id = known.job.id;
     match verdict {
         Verdict::Good { input, requests, segments, bytes, warnings } => {
-            let is_refused = known.job.submitted.strict && !warnings.is_empty();
+            let is_refused = known.job.submitted.strict && warnings.iter().any(Warning::is_of_requests);
             shared.metrics.submission(if is_refused { "rejected" } else { "planned" });
             let planned = Planned { at: clock::now(), input: input.clone(), requests, segments, bytes, warnings };
             let is_told = tell(shared, known, Command::Plan(planned)).await?;

@@ -74,6 +74,12 @@ pub struct FaultLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FellLabel {
+    pub pool: Text<Pool>,
+    pub fell: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResultLabel {
     pub result: Word,
 }

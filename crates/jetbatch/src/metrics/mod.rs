@@ -5,6 +5,7 @@ use domain::{
     Pool,
     alarm::Alarm,
     event::{FaultClass, Tally},
+    foresight::{Fell, Score},
     health,
     quota::Limit,
     status::State,
@@ -20,11 +21,11 @@ use prometheus_client::{
     },
     registry::{Metric, Registry},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::AtomicU64};
 
 pub use labels::ChunkFate;
 use labels::{
-    ChunkLabel, FaultLabel, FileLabel, HttpLabel, LimitLabel, OutcomeLabel, PoolLabel, ResultLabel, RiskLabel,
+    ChunkLabel, FaultLabel, FellLabel, FileLabel, HttpLabel, LimitLabel, OutcomeLabel, PoolLabel, ResultLabel, RiskLabel,
     RoleLabel, RouteLabel, SlaLabel, StateLabel, Text, TokenLabel, TroubleLabel, Word, WorkerLabel,
 };
 
@@ -52,6 +53,9 @@ pub struct Metrics {
     engine_restarts: Counters<PoolLabel>,
     quarantines: Counters<PoolLabel>,
     workers: Gauges<WorkerLabel>,
+    needed: Gauges<PoolLabel>,
+    forecasts: Counters<FellLabel>,
+    losses: Family<PoolLabel, Counter<f64, AtomicU64>>,
     status_delay: Histogram,
     status_writes: Counter,
     events: Counter,
@@ -102,6 +106,17 @@ impl Metrics {
             engine_restarts: on.add("engine_restarts", "Engine processes started in place of one", Family::default()),
             quarantines: on.add("worker_quarantines", "Workers that were found to be bad", Family::default()),
             workers: on.add("workers", "Workers that were heard of lately, by pool and state", Family::default()),
+            needed: on.add(
+                "workers_needed",
+                "Workers like today's that would keep every deadline with nine chances in ten",
+                Family::default(),
+            ),
+            forecasts: on.add("forecasts", "Forecasts of jobs that are done, by where the end lay", Family::default()),
+            losses: on.add(
+                "forecast_loss",
+                "Pinball loss of p10, p50 and p90 as a part of the time that was left, summed over forecasts",
+                Family::default(),
+            ),
             status_delay: on.add("status_delay_seconds", "From an event's storing to its status", fast()),
             status_writes: on.add("status_writes", "Statuses written", Counter::default()),
             events: on.add("events_folded", "Events folded by the projector", Counter::default()),
@@ -181,6 +196,23 @@ impl Metrics {
     pub fn risks(&self, at_risk: u64, certain: u64) {
         self.risks.get_or_create(&RiskLabel { risk: Word("at_risk") }).set(signed(at_risk - certain));
         self.risks.get_or_create(&RiskLabel { risk: Word("certain") }).set(signed(certain));
+    }
+
+    /// Pools that are not told of are no longer known.
+    pub fn needed(&self, needed: BTreeMap<Pool, u64>) {
+        self.needed.clear();
+        for (pool, workers) in needed {
+            self.needed.get_or_create(&label(&pool)).set(signed(workers));
+        }
+    }
+
+    /// What came of a forecast.
+    pub fn forecast(&self, score: &Score) {
+        for fell in Fell::ALL {
+            let label = FellLabel { pool: Text(score.pool.clone()), fell: Word(fell.as_str()) };
+            self.forecasts.get_or_create(&label).inc_by(u64::from(fell == score.fell));
+        }
+        self.losses.get_or_create(&label(&score.pool)).inc_by(score.loss);
     }
 
     pub fn events_folded(&self, count: u64) {

@@ -85,7 +85,10 @@ impl Projector {
             self.table.entry(job).write.dirty = true;
             self.queue(job, None);
         }
-        self.table.show(&self.shared.metrics);
+        let metrics = &self.shared.metrics;
+        self.table.show(metrics);
+        metrics.needed(self.foresight.needed(&self.log, now));
+        self.foresight.scores().iter().for_each(|score| metrics.forecast(score));
     }
 
     fn forecast(&mut self) {

@@ -1,4 +1,4 @@
-//! The scheduler's room: keeps each pool's WORK a little ahead of its workers, the most urgent job first; ends, expires
+//! The scheduler's room: keeps each pool's WORK a little ahead of its workers, whose turn it is first; ends, expires
 //! and cancels jobs; sends again what WORK has lost. [`domain::schedule`] decides all of it; here its inputs are read and
 //! its effects are carried out. What is owed it derives from the log, so nothing is lost with it, and two of it do no
 //! harm: sends deduplicate, results are stored once, lifecycle events are compared and set. So the lease that makes one
@@ -93,7 +93,8 @@ impl Scheduler {
         };
         let config = &shared.config;
         Ok(Self {
-            core: schedule::Scheduler::new(config.pools.keys().cloned().collect(), config.scheduler.ahead_s),
+            core: schedule::Scheduler::new(config.pools.keys().cloned().collect(), config.scheduler.ahead_s)
+                .weighing(config.weights()),
             segments: Segments::new(shared.store.clone()),
             dead: Dead::open(shared.clone()),
             log,

@@ -82,7 +82,7 @@ pub async fn chunks(args: Chunks) -> Result<(), Error> {
 async fn turn(args: &Chunks, size: u32, data: &Path, file: &Path) -> Result<f64, Error> {
     let behaviour = Behaviour { token_ms: args.token_ms, ..Behaviour::default() };
     let engine = Echo { slots: Some(args.slots), echo: behaviour, ..Echo::default() }.into();
-    let served = PoolConfig { models: Vec::new(), chunk_requests: Some(size), order: None, engine };
+    let served = PoolConfig { chunk_requests: Some(size), order: None, ..PoolConfig::of(engine) };
     let mut local = Local::serve(data, POOL, served).await?;
     let rate = through(&mut local, file).await;
     let stopped = local.stop().await;
