@@ -1,5 +1,5 @@
 //! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
-//! `keys`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
+//! `keys`, `nats`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
 mod admin;
 mod bench;
 mod client;
@@ -12,6 +12,7 @@ mod job;
 mod keys;
 mod local;
 mod meter;
+mod nats;
 mod out;
 mod quote;
 mod remote;
@@ -84,6 +85,8 @@ enum Command {
     Workers(workers::Workers),
     /// Make, list, revoke and rotate keys: who may do what at the doors
     Keys(keys::Keys),
+    /// Let others speak to the same NATS: contexts for the `nats` command
+    Nats(nats::Nats),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log, or compare them with it
@@ -159,6 +162,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Dead(args) => dead::dead(args).await,
         Command::Workers(args) => workers::workers(args).await,
         Command::Keys(args) => keys::keys(args).await,
+        Command::Nats(args) => nats::nats(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Log(args) => admin::log(args).await,
@@ -211,6 +215,8 @@ mod tests {
             "jetbatch keys revoke 00000000000000ab",
             "jetbatch keys rotate 00000000000000ab --grace 1h",
             "jetbatch jobs --api-key jb_x",
+            "jetbatch nats context --name here --config x.toml",
+            "jetbatch doctor --context here",
             "jetbatch streams check",
             "jetbatch doctor --engine --json",
             "jetbatch rebuild --compare --keep",
@@ -222,6 +228,7 @@ mod tests {
         }
         for line in [
             "jetbatch dead drop",
+            "jetbatch nats context --name ../here",
             "jetbatch keys create ci --role boss",
             "jetbatch keys create ci --tenant A",
             "jetbatch keys revoke 7",

@@ -1,7 +1,7 @@
 use super::{Error, Role, Roles, Running, engines};
 use crate::{
     archiver,
-    bus::{self, Bus, server::Server},
+    bus::{self, Bus, server, server::Server},
     config::{Config, PoolConfig},
     control, gateway, installation, intake, lease,
     metrics::Metrics,
@@ -57,12 +57,12 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
 
 /// The settings to connect with, and our own server where no other is configured.
 pub async fn nats(config: &Config) -> Result<(Option<Server>, bus::Settings), Error> {
-    let settings = &config.nats;
+    let settings = bus::context::resolve(&config.nats)?;
     if settings.url.is_some() {
-        return Ok((None, settings.clone()));
+        return Ok((None, server::signed(&settings).await));
     }
-    let server = Server::start(settings).await?;
-    let settings = server.settings(settings);
+    let server = Server::start(&settings).await?;
+    let settings = server.settings(&settings);
     Ok((Some(server), settings))
 }
 
