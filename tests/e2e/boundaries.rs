@@ -179,7 +179,7 @@ fn subjects_have_one_home() {
 
 /// Whether a string literal is a subject, a wildcard, or a format of one.
 fn is_subject(literal: &str) -> bool {
-    const FIRST: [&str; 7] = ["jobs", "event", "work", "result", "input", "alert", "dead"];
+    const FIRST: [&str; 8] = ["tenant", "jobs", "event", "work", "result", "input", "alert", "dead"];
     let legal =
         |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
     let tokens: Vec<&str> = literal.split('.').collect();

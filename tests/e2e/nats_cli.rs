@@ -1,11 +1,11 @@
 //! The NATS door with the real `nats` command, as a person would use it.
 use crate::support::{Ask, LONG, MODEL, Need, Plan, room, skip};
-use domain::JobId;
-use serde_json::json;
+use domain::{JobId, Tenant};
+use serde_json::{Value, json};
 use std::{ffi::OsString, fs, os::unix::fs::PermissionsExt, path::Path};
 use tempfile::TempDir;
 use testkit::process::{Jetbatch, Start, binary};
-use wire::{Subject, stream};
+use wire::{Ask as Service, Asks, Subject, stream};
 
 #[tokio::test]
 async fn the_nats_command_submits_a_job() {
@@ -78,6 +78,61 @@ async fn a_context_leads_to_the_own_server() {
     serve.term();
     assert!(serve.exit(LONG).await.success(), "{}", serve.story());
     assert!(!serve.story().contains(&secret));
+}
+
+/// What a person sees who looks for jetbatch with the tools of NATS.
+#[tokio::test]
+async fn the_nats_command_finds_the_service() {
+    let Some(nats) = command("the_nats_command_finds_the_service") else { return };
+    let stand = Plan::echo("", 8).start().await;
+    let home = tempfile::tempdir().unwrap();
+    let url = stand.nats.url();
+    let theirs = async |args: &[&str], code: i32| {
+        let start = Start::new(&nats).env("HOME", home.path()).env("XDG_CONFIG_HOME", home.path());
+        run(start.args(["--server", &url]).args(args), code).await
+    };
+    let listed = theirs(&["micro", "ls"], 0).await;
+    assert!(listed.stdout().contains("jetbatch"), "{}", listed.story());
+    let info = theirs(&["micro", "info", "jetbatch", "--json"], 0).await;
+    let info: Value = serde_json::from_str(&info.stdout()).unwrap_or_else(|_| panic!("{}", info.story()));
+    let endpoint = |name: &str| {
+        let all = info["info"]["endpoints"].as_array().unwrap_or_else(|| panic!("{info}"));
+        all.iter().find(|endpoint| endpoint["name"] == name).unwrap_or_else(|| panic!("{info}")).clone()
+    };
+    for ask in Service::ALL {
+        let endpoint = endpoint(ask.as_str());
+        assert_eq!(endpoint["subject"], Asks(None, ask).to_string());
+        for schema in ["request_schema", "response_schema"] {
+            let schema: Value = serde_json::from_str(endpoint["metadata"][schema].as_str().unwrap()).unwrap();
+            assert_eq!(schema["type"], "object", "{schema}");
+        }
+    }
+    let ask = async |what: Service, body: &str| {
+        let subject = Asks(Some(Tenant::default()), what).to_string();
+        let said = theirs(&["req", &subject, body, "--raw"], 0).await;
+        serde_json::from_str::<Value>(said.stdout().trim()).unwrap_or_else(|_| panic!("{}", said.story()))
+    };
+    let asked = Ask::echo("a", "say a");
+    let job = json!({"requests": [asked.json()]}).to_string();
+    let quote = ask(Service::Quote, &job).await;
+    assert_eq!((&quote["object"], &quote["requests"]), (&json!("quote"), &json!(1)), "{quote}");
+    let taken = ask(Service::Submit, &job).await;
+    let id: JobId = taken["id"].as_str().unwrap_or_else(|| panic!("{taken}")).parse().unwrap();
+    let done = stand.answered(id, &[asked]).await;
+    let status = ask(Service::Status, &id.to_string()).await;
+    assert_eq!((&status["id"], &status["state"]), (&done["id"], &done["state"]), "as over HTTP");
+    let deleted = ask(Service::Control, &json!({"command": "delete", "job": id}).to_string()).await;
+    assert_eq!(deleted["id"], json!(id), "{deleted}");
+    let none = Asks(Some("blue".parse().unwrap()), Service::Status).to_string();
+    let none = theirs(&["req", &none, &id.to_string()], 0).await;
+    assert!(none.story().contains("404") && none.story().contains("there is no job"), "{}", none.story());
+    let stats = theirs(&["micro", "stats", "jetbatch", "--json"], 0).await;
+    let served = |what: &str| {
+        let stats: Value = serde_json::from_str(&stats.stdout()).ok()?;
+        let all = stats[0]["endpoints"].as_array()?;
+        all.iter().find(|endpoint| endpoint["name"] == what)?["num_requests"].as_u64()
+    };
+    assert_eq!(["submit", "quote", "status"].map(served), [Some(1), Some(1), Some(2)], "{}", stats.story());
 }
 
 async fn publish(nats: &Path, url: &str, args: &[&str]) {

@@ -37,12 +37,15 @@ fn subjects() -> Vec<Subject> {
         | Subject::Work { .. }
         | Subject::Result { .. }
         | Subject::ResultPart { .. }
+        | Subject::SubmitOf(_)
+        | Subject::ControlOf(_)
         | Subject::InputPart { .. }
+        | Subject::OldInputPart { .. }
         | Subject::SlaAlert(_)
         | Subject::TroubleAlert(..)
         | Subject::WorkerAlert(..)
         | Subject::Dead { .. }
-        | Subject::DeadPart { .. } => 15,
+        | Subject::DeadPart { .. } => 18,
     };
     let all = vec![
         Subject::Submit,
@@ -54,7 +57,10 @@ fn subjects() -> Vec<Subject> {
         Subject::Work { pool: pool.clone(), job, chunk },
         Subject::Result { job, chunk },
         Subject::ResultPart { job, chunk, tag: 7, part: 2 },
-        Subject::InputPart { job, chunk, part: 0 },
+        Subject::SubmitOf("blue".parse().unwrap()),
+        Subject::ControlOf("blue".parse().unwrap()),
+        Subject::InputPart { job, chunk, part: 0, pool: pool.clone() },
+        Subject::OldInputPart { job, chunk, part: 0 },
         Subject::SlaAlert(job),
         Subject::TroubleAlert(Kind::Worker, Scope::Pool(pool.clone())),
         Subject::WorkerAlert(pool.clone(), WorkerName::of("w1")),

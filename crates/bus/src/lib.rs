@@ -25,6 +25,7 @@ mod tls;
 mod version;
 mod window;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -62,6 +63,8 @@ struct Inner {
     retry_for: Duration,
     signals: connect::Signals,
     counts: Counters,
+    /// Streams whose leader this login may not ask.
+    forbidden: Mutex<HashSet<String>>,
     /// When the server's limits were asked anew.
     asked: Mutex<Option<Instant>>,
 }

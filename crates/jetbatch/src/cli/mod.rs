@@ -85,7 +85,7 @@ enum Command {
     Workers(workers::Workers),
     /// Make, list, revoke and rotate keys: who may do what at the doors
     Keys(keys::Keys),
-    /// Let others speak to the same NATS: contexts for the `nats` command
+    /// Let others speak to the same NATS: contexts for the `nats` command, logins with least rights
     Nats(nats::Nats),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
@@ -217,6 +217,7 @@ mod tests {
             "jetbatch jobs --api-key jb_x",
             "jetbatch nats context --name here --config x.toml",
             "jetbatch doctor --context here",
+            "jetbatch nats setup --out d --tenant blue --tenant red --worker gpu=a,b --worker cpu=c",
             "jetbatch streams check",
             "jetbatch doctor --engine --json",
             "jetbatch rebuild --compare --keep",
@@ -229,6 +230,8 @@ mod tests {
         for line in [
             "jetbatch dead drop",
             "jetbatch nats context --name ../here",
+            "jetbatch nats setup --tenant A",
+            "jetbatch nats setup --worker gpu",
             "jetbatch keys create ci --role boss",
             "jetbatch keys create ci --tenant A",
             "jetbatch keys revoke 7",

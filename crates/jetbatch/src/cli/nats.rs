@@ -1,4 +1,6 @@
 //! `jetbatch nats`: what others need to speak to the same NATS.
+mod setup;
+
 use super::{config, error::Error, out};
 use crate::bus::{
     Settings,
@@ -27,11 +29,15 @@ enum Verb {
         #[arg(long, default_value = CONTEXT)]
         name: ContextName,
     },
+    /// Write the users of a nats-server, each with the least rights that its part of jetbatch needs: a head, workers,
+    /// submitters. A configuration to include, and a file with the key of each, which only you can read
+    Setup(setup::Setup),
 }
 
 pub async fn nats(args: Nats) -> Result<(), Error> {
     match args.what {
         Verb::Context { name } => write(&name, &args.config).await,
+        Verb::Setup(setup) => setup.run(&args.config),
     }
 }
 

@@ -39,6 +39,11 @@ impl FromRequestParts<Arc<AppState>> for App {
 }
 
 impl App {
+    /// The door as someone sees it who came another way than over HTTP.
+    pub fn of(state: Arc<AppState>, caller: Caller) -> Self {
+        Self { state, caller }
+    }
+
     pub fn caller(&self) -> &Caller {
         &self.caller
     }

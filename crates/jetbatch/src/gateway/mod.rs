@@ -1,4 +1,4 @@
-//! The HTTP door. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
+//! The HTTP door, and the service on NATS that answers alike. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
 //! `status` and files from the store. It never reads the event log, and never writes a status.
 mod app;
 mod auth;
@@ -18,6 +18,7 @@ mod jobs;
 mod keys;
 mod limits;
 mod live;
+mod micro;
 mod min_rate;
 mod observe;
 mod openai;
@@ -60,7 +61,8 @@ pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken)
     let gate = app.gate.run(&app.shared, &app.status_watch, stop.clone());
     let ring = app.keys.run(store::bucket(&app.shared.bus), stop.clone());
     let first = stop.run_until_cancelled(tell_first(&app));
-    tokio::join!(watch, catalog, gate, ring, first, server::serve(listener, doors, stop.clone()));
+    let micro = micro::run(&app, stop.clone());
+    tokio::join!(watch, catalog, gate, ring, first, micro, server::serve(listener, doors, stop.clone()));
     Ok(())
 }
 

@@ -83,9 +83,7 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 
 async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &str) -> Result<Shared, Error> {
     let bus = connect(&config.nats, &format!("jetbatch {roles}"), server).await?;
-    for change in bus.open_streams(&pools(&config)).await? {
-        tracing::debug!(%change, "brought to its file");
-    }
+    open_streams(&bus, &config, roles).await?;
     let store = store(&config, roles)?;
     let metrics = Arc::new(Metrics::default());
     let troubles = Troubles::open(&bus, &metrics, name);
@@ -94,6 +92,21 @@ async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &s
         greet(&shared).await?;
     }
     Ok(shared)
+}
+
+/// A worker alone may have no right to look at streams: they are the heads'.
+async fn open_streams(bus: &Bus, config: &Config, roles: &Roles) -> Result<(), bus::ApplyError> {
+    let changes = match bus.open_streams(&pools(config)).await {
+        Err(denied @ bus::ApplyError::Denied { .. }) if roles.needs_no_store() => {
+            tracing::info!(%denied, "streams are left to the heads");
+            return Ok(());
+        }
+        changes => changes?,
+    };
+    for change in changes {
+        tracing::debug!(%change, "brought to its file");
+    }
+    Ok(())
 }
 
 /// A worker alone is given no store: it needs no credentials, and nothing to write to.
