@@ -188,7 +188,7 @@ async fn demo(args: &[&str]) {
     let demo = end(start.env("PATH", path), 0).await;
     let said = demo.stdout();
     assert!(said.contains("778 of 778 answers are right, each exactly once, in input order"), "{}", demo.story());
-    assert!(said.contains("  nats -s ") && said.contains(" pub jobs.submit ..."), "{}", demo.story());
+    assert!(said.contains(" nats context && nats --context jetbatch pub jobs.submit ..."), "{}", demo.story());
     let file = said.lines().find_map(|line| line.strip_prefix("answers")).unwrap().trim();
     let file = file.split(" (").next().unwrap();
     assert_eq!(std::fs::read_to_string(file).unwrap().lines().count(), 778);

@@ -46,6 +46,7 @@ mod readme;
 mod remote;
 mod retention;
 mod retry;
+mod rights;
 mod s3;
 mod streams;
 mod support;

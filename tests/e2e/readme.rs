@@ -55,7 +55,6 @@ struct Reader {
     /// Programs that this machine has not.
     lacks: Vec<&'static str>,
     http: String,
-    nats: String,
     ids: Vec<String>,
 }
 
@@ -67,16 +66,16 @@ impl Reader {
         symlink(root().join("models"), dir.path().join("models")).unwrap();
         configure(&dir.path().join("config"));
         let lacks = ["nats", "curl"].into_iter().filter(|program| !provide(program, dir.path())).collect();
-        let (http, nats, ids) = Default::default();
-        Self { dir, lacks, http, nats, ids }
+        let (http, ids) = Default::default();
+        Self { dir, lacks, http, ids }
     }
 
     /// With the addresses that the start's last line tells.
     fn at(self, up: &str) -> Self {
         let word = |begins: &str| up.split_whitespace().find(|word| word.starts_with(begins)).unwrap().to_owned();
-        let (http, nats) = (word("http://"), word("nats://"));
-        assert!(up.contains(&format!("nats -s {nats} pub jobs.submit ")), "{up}");
-        Self { http, nats, ..self }
+        let http = word("http://");
+        assert!(up.contains("(jetbatch nats context; nats --context jetbatch pub jobs.submit ...)"), "{up}");
+        Self { http, ..self }
     }
 
     /// Runs all that runs here, one after the other.
@@ -93,7 +92,7 @@ impl Reader {
 
     async fn run(&mut self, command: &str, run: &Run) {
         let last = self.ids.last().map_or("", String::as_str);
-        let literal = command.replace("<id>", last).replace("nats://127.0.0.1:4222", &self.nats);
+        let literal = command.replace("<id>", last);
         let literal = literal.replace("localhost:8800", self.http.trim_start_matches("http://"));
         let mut running = self.start(&literal);
         let ended = running.exit(LONG).await;

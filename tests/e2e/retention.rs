@@ -1,7 +1,7 @@
 //! What is kept, for how long, and that nothing else is: after a thousand jobs a test counts.
 use crate::{
     cli::jetbatch,
-    support::{Answer, Ask, LONG, Log, Plan, Stand, answer, jsonl, message_count, subjects},
+    support::{Answer, Ask, LONG, Log, MODEL, Plan, Stand, answer, jsonl, message_count, subjects},
 };
 use domain::{
     ChunkId, Event, JobId,
@@ -128,7 +128,8 @@ async fn litter(stand: &Stand, log: &Log, ended: JobId, deleted: JobId) {
     let chunk = ChunkId::new(0, 0);
     for job in [ended, deleted] {
         log.publish(Message::new(Subject::Result { job, chunk }, "late")).await;
-        log.publish(Message::new(Subject::InputPart { job, chunk, part: 0 }, "late")).await;
+        log.publish(Message::new(Subject::InputPart { job, chunk, part: 0, pool: MODEL.parse().unwrap() }, "late"))
+            .await;
     }
 }
 

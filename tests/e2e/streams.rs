@@ -38,13 +38,16 @@ fn subjects() -> Vec<Subject> {
         | Subject::Work { .. }
         | Subject::Result { .. }
         | Subject::ResultPart { .. }
+        | Subject::SubmitOf(_)
+        | Subject::ControlOf(_)
         | Subject::InputPart { .. }
+        | Subject::OldInputPart { .. }
         | Subject::SlaAlert(_)
         | Subject::TroubleAlert(..)
         | Subject::WorkerAlert(..)
         | Subject::Dead { .. }
         | Subject::DeadPart { .. }
-        | Subject::Hook(..) => 16,
+        | Subject::Hook(..) => 19,
     };
     let all = vec![
         Subject::Submit,
@@ -56,7 +59,10 @@ fn subjects() -> Vec<Subject> {
         Subject::Work { pool: pool.clone(), job, chunk },
         Subject::Result { job, chunk },
         Subject::ResultPart { job, chunk, tag: 7, part: 2 },
-        Subject::InputPart { job, chunk, part: 0 },
+        Subject::SubmitOf("blue".parse().unwrap()),
+        Subject::ControlOf("blue".parse().unwrap()),
+        Subject::InputPart { job, chunk, part: 0, pool: pool.clone() },
+        Subject::OldInputPart { job, chunk, part: 0 },
         Subject::SlaAlert(job),
         Subject::TroubleAlert(Kind::Worker, Scope::Pool(pool.clone())),
         Subject::WorkerAlert(pool.clone(), WorkerName::of("w1")),

@@ -17,6 +17,7 @@ mod row;
 #[cfg(test)]
 #[path = "../../domain/tests/sample/status.rs"]
 mod sample;
+mod schema;
 mod submit;
 mod time;
 mod timeline;
@@ -35,6 +36,7 @@ pub use page::{DeadPage, JobPage, Kind};
 pub use quote::{EndangeredJob, Input as QuotedInput, Quote};
 pub use route::{Access, Method, Route};
 pub use row::{JobRow, JobRows};
+pub use schema::schema;
 pub use submit::{Accepted, Change, Retried, Settings, Start, StoredFile};
 pub use time::Time;
 pub use timeline::{ChunkAttempt, StageSpan, StageSum, Timeline, WaitedFor};

@@ -78,6 +78,13 @@ pub enum ApplyError {
     Unavailable { what: String, seconds: u64, reason: String },
 }
 
+impl ApplyError {
+    /// It may be looked at, and is not there, and making it is somebody else's right.
+    pub(super) fn is_anothers(&self) -> bool {
+        matches!(self, Self::Denied { subject, .. } if subject.contains(".CREATE."))
+    }
+}
+
 /// What the stream of a bucket is named with.
 const BUCKET: &str = "KV_";
 

@@ -177,8 +177,8 @@ impl Bus {
         let js =
             async_nats::jetstream::context::ContextBuilder::new().timeout(limits::READ_TIMEOUT).build(client.clone());
         let retry_for = Duration::from_secs(settings.retry_s);
-        let inner =
-            Inner { client, js, files, retry_for, signals, counts: Default::default(), asked: Default::default() };
+        let (counts, forbidden, asked) = Default::default();
+        let inner = Inner { client, js, files, retry_for, signals, counts, forbidden, asked };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -5,6 +5,7 @@ mod append;
 mod apply;
 mod bucket;
 mod connect;
+pub mod context;
 mod copy;
 mod create;
 mod delivery;
@@ -12,6 +13,7 @@ pub mod doctor;
 mod files;
 mod limits;
 mod login;
+pub mod private;
 mod publish;
 mod pull;
 mod puller;
@@ -23,6 +25,7 @@ mod tls;
 mod version;
 mod window;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,6 +63,8 @@ struct Inner {
     retry_for: Duration,
     signals: connect::Signals,
     counts: Counters,
+    /// Streams whose leader this login may not ask.
+    forbidden: Mutex<HashSet<String>>,
     /// When the server's limits were asked anew.
     asked: Mutex<Option<Instant>>,
 }

@@ -17,6 +17,7 @@ pub(super) enum Login {
     /// A user and password in `nats.url`.
     Url(String, Secret),
     User(String, Secret),
+    Token(Secret),
     Nkey(PathBuf),
     Credentials(PathBuf),
 }
@@ -25,7 +26,8 @@ impl Login {
     pub fn of(settings: &Settings) -> Result<Self, SettingsError> {
         let nkey = settings.nkey_file.clone().map(Self::Nkey);
         let credentials = settings.credentials_file.clone().map(Self::Credentials);
-        let mut all = [in_url(settings)?, by_name(settings)?, nkey, credentials].into_iter().flatten();
+        let token = settings.token.clone().map(Self::Token);
+        let mut all = [in_url(settings)?, by_name(settings)?, token, nkey, credentials].into_iter().flatten();
         let login = all.next().unwrap_or(Self::Nobody);
         match all.next() {
             Some(other) => Err(SettingsError::Two { one: login.field(), other: other.field() }),
@@ -33,11 +35,12 @@ impl Login {
         }
     }
 
-    fn field(&self) -> &'static str {
+    pub fn field(&self) -> &'static str {
         match self {
             Self::Nobody => "nobody",
             Self::Url(..) => "a user in nats.url",
             Self::User(..) => "nats.user",
+            Self::Token(_) => "nats.token",
             Self::Nkey(_) => NKEY,
             Self::Credentials(_) => CREDENTIALS,
         }
@@ -46,9 +49,12 @@ impl Login {
     /// What to do where the server does not let it in.
     pub fn advice(&self) -> String {
         match self {
-            Self::Nobody => format!("set {CREDENTIALS}, {NKEY}, or nats.user and nats.password"),
+            Self::Nobody => {
+                format!("set nats.context, {CREDENTIALS}, {NKEY}, nats.token, or nats.user and nats.password")
+            }
             Self::Url(..) => "correct the user and password in nats.url".to_owned(),
             Self::User(..) => "correct nats.user and nats.password".to_owned(),
+            Self::Token(_) => "correct nats.token".to_owned(),
             Self::Nkey(path) => format!("give it the public key of {} ({NKEY}), or name another", path.display()),
             Self::Credentials(path) => {
                 format!("renew {} ({CREDENTIALS}), which is expired, revoked or of an unknown account", path.display())
@@ -62,6 +68,7 @@ impl Login {
             Self::Url(user, password) | Self::User(user, password) => {
                 Ok(options.user_and_password(user.clone(), password.reveal().to_owned()))
             }
+            Self::Token(token) => Ok(options.token(token.reveal().to_owned())),
             Self::Nkey(path) => {
                 let text = read(NKEY, path).await?;
                 let seed = seed(&text).ok_or_else(|| ConnectError::content(NKEY, path, "seed of an nkey (SU...)"))?;
@@ -100,7 +107,7 @@ fn in_url(settings: &Settings) -> Result<Option<Login>, SettingsError> {
 }
 
 /// As async-nats reads it: the scheme may be left out.
-fn parse(address: &str) -> Option<Url> {
+pub(super) fn parse(address: &str) -> Option<Url> {
     let address = address.trim();
     let url = if address.contains("://") { Url::parse(address) } else { Url::parse(&format!("nats://{address}")) };
     url.ok()

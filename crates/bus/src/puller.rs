@@ -52,7 +52,7 @@ impl Bus {
         if self.files().consumer(stream, consumer).is_none() {
             return Err(PullError::NoFile { stream: stream.to_owned(), consumer: consumer.to_owned() });
         }
-        self.restore(stream, consumer).await?;
+        self.await_consumer(stream, consumer).await?;
         let inbox =
             Inbox::open(self.client()).await.map_err(|error| PullError::Closed { reason: error.to_string() })?;
         Ok(Puller {
@@ -64,6 +64,22 @@ impl Bus {
             held: VecDeque::new(),
             standing: None,
         })
+    }
+
+    /// Who may not make a consumer waits until someone has made it who may.
+    async fn await_consumer(&self, stream: &str, consumer: &str) -> Result<(), ApplyError> {
+        let mut is_told = false;
+        loop {
+            match self.restore(stream, consumer).await {
+                Err(error) if error.is_anothers() => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::warn!(%error, "waiting for another jetbatch to create {stream}/{consumer}");
+                    }
+                }
+                done => return done,
+            }
+            tokio::time::sleep(limits::RETRY_PAUSE).await;
+        }
     }
 }
 
@@ -173,6 +189,7 @@ impl Puller {
         self.standing = None;
         match self.bus.restore_if_gone(&self.stream, &self.consumer).await {
             Err(error @ ApplyError::Unavailable { .. }) => tracing::warn!(%error, "a pull waits for JetStream"),
+            Err(error) if error.is_anothers() => tracing::warn!(%error, "a pull waits for its consumer"),
             done => done?,
         }
         rest().await;

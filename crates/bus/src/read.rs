@@ -1,6 +1,7 @@
 use address::{Address, Pattern, Stream};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::PoisonError;
 
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{self, DirectGetErrorKind, LastRawMessageErrorKind};
@@ -137,12 +138,62 @@ impl Bus {
         let subject = subject.as_str();
         let handle = self.handle(stream).await?;
         let get = || async {
-            match raw(stream, handle.get_last_raw_message_by_subject(subject).await) {
+            match self.led(stream, handle.get_last_raw_message_by_subject(subject)).await {
                 Got::Passing(_) => direct(subject, handle.direct_get_last_for_subject(subject).await),
                 got => got,
             }
         };
         self.get(stream, subject, get).await
+    }
+
+    /// The last message on a subject that ought to have one, as [`Bus::last`]. Who may not ask the leader asks replicas,
+    /// again for a moment while they know of none.
+    pub async fn last_known(&self, subject: &impl Address) -> Result<Option<Raw>, ReadError> {
+        let (stream, subject) = (subject.stream().as_str(), subject.to_string());
+        let subject = subject.as_str();
+        let handle = self.handle(stream).await?;
+        let until = Instant::now() + limits::REPLICA_LAG;
+        let get = || async {
+            match self.led(stream, handle.get_last_raw_message_by_subject(subject)).await {
+                Got::Passing(_) if self.is_forbidden(stream) => {
+                    direct(subject, handle.direct_get_last_for_subject(subject).await)
+                }
+                got => got,
+            }
+        };
+        loop {
+            let found = self.get(stream, subject, &get).await?;
+            if found.is_some() || !self.is_forbidden(stream) || Instant::now() >= until {
+                return Ok(found);
+            }
+            rest().await;
+        }
+    }
+
+    /// What a stream's leader says, for who may ask it. A worker with narrow rights may not: what it asks there names no
+    /// subject, so that the right to ask would be the right to read all.
+    async fn led(
+        &self,
+        stream: &str,
+        ask: impl Future<Output = Result<StreamMessage, async_nats::error::Error<LastRawMessageErrorKind>>>,
+    ) -> Got {
+        let forbidden = || Got::Passing("it may be asked of replicas alone".to_owned());
+        if self.is_forbidden(stream) {
+            return forbidden();
+        }
+        let subject = format!("$JS.API.STREAM.MSG.GET.{stream}");
+        tokio::select! {
+            biased;
+            got = ask => raw(stream, got),
+            () = self.inner.signals.denied(&subject, Instant::now()) => {
+                self.inner.forbidden.lock().unwrap_or_else(PoisonError::into_inner).insert(stream.to_owned());
+                forbidden()
+            }
+        }
+    }
+
+    fn is_forbidden(&self, stream: &str) -> bool {
+        self.inner.forbidden.lock().unwrap_or_else(PoisonError::into_inner).contains(stream)
     }
 
     /// The first message on a subject at or after `seq`, from the stream's leader.

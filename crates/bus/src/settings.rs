@@ -3,19 +3,23 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::context::ContextName;
 use super::limits;
-use super::login::Login;
+use super::login::{self, Login};
 
 /// The `[nats]` table of the configuration. Without `url` jetbatch runs its own server under `data_dir`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
+    /// A context of the `nats` command, in the place of an address and a login.
+    pub context: Option<ContextName>,
     /// One or more server addresses, comma separated. The first user and password in them hold for all.
     pub url: Option<String>,
     pub credentials_file: Option<PathBuf>,
     pub nkey_file: Option<PathBuf>,
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub token: Option<Secret>,
     pub tls: Tls,
     /// The only subjects that this client may subscribe to, where its permissions are narrow.
     pub inbox_prefix: Option<String>,
@@ -45,6 +49,8 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// The handshake comes before the server says anything, as it is told to.
+    pub first: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -65,7 +71,14 @@ pub enum SettingsError {
 
 impl Settings {
     pub fn check(&self) -> Result<(), SettingsError> {
-        self.login().map(drop)
+        let login = self.login()?;
+        match &self.context {
+            Some(_) if self.url.is_some() => Err(SettingsError::Two { one: "nats.context", other: "nats.url" }),
+            Some(_) if !matches!(login, Login::Nobody) => {
+                Err(SettingsError::Two { one: "nats.context", other: login.field() })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     pub(super) fn login(&self) -> Result<Login, SettingsError> {
@@ -75,6 +88,34 @@ impl Settings {
 
     pub fn with_url(&self, url: &str) -> Self {
         Self { url: Some(url.to_owned()), ..self.clone() }
+    }
+
+    /// The same where a context says, and as whom.
+    pub fn in_context(&self, name: &ContextName) -> Self {
+        Self { context: Some(name.clone()), url: None, ..self.as_nobody() }
+    }
+
+    /// The same as this user, and as nobody else.
+    pub(super) fn signed(&self, user: &str, password: &Secret) -> Self {
+        let (user, password) = (Some(user.to_owned()), Some(password.clone()));
+        Self { user, password, ..self.as_nobody() }
+    }
+
+    pub(super) fn as_nobody(&self) -> Self {
+        let (credentials_file, nkey_file, user, password, token) = Default::default();
+        Self { credentials_file, nkey_file, user, password, token, ..self.clone() }
+    }
+
+    /// Whether they name this port of this machine, and no login.
+    pub(super) fn is_nobody_at(&self, port: u16) -> bool {
+        let is_it = |address: &str| {
+            login::parse(address).is_some_and(|url| {
+                let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
+                is_here && url.port().unwrap_or(limits::SERVER_PORT_DEFAULT) == port
+            })
+        };
+        let is_there = self.url.iter().flat_map(|url| url.split(',')).all(is_it);
+        is_there && matches!(self.login(), Ok(Login::Nobody))
     }
 }
 
@@ -111,11 +152,13 @@ impl fmt::Debug for Secret {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            context: None,
             url: None,
             credentials_file: None,
             nkey_file: None,
             user: None,
             password: None,
+            token: None,
             tls: Tls::default(),
             inbox_prefix: None,
             replicas: 1,
@@ -135,6 +178,7 @@ impl Default for Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
+            .field("context", &self.context)
             .field("url", &self.url.as_deref().map(redact))
             .field("credentials_file", &self.credentials_file)
             .field("nkey_file", &self.nkey_file)
@@ -170,6 +214,35 @@ mod tests {
         let shown = format!("{settings:?} {:?}", settings.password);
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("nats://a:4222,b"), "{shown}");
+    }
+
+    #[test]
+    fn a_context_stands_alone() {
+        let check = |text: &str| serde_json::from_str::<Settings>(text).unwrap().check();
+        assert_eq!(check(r#"{"context":"jetbatch"}"#), Ok(()));
+        for (text, other) in [
+            (r#"{"context":"a","url":"nats://b"}"#, "nats.url"),
+            (r#"{"context":"a","token":"b"}"#, "nats.token"),
+            (r#"{"context":"a","nkey_file":"b"}"#, "nats.nkey_file"),
+        ] {
+            let error = check(text).unwrap_err().to_string();
+            assert!(error.contains("nats.context") && error.contains(other), "{error}");
+        }
+        assert!(serde_json::from_str::<Settings>(r#"{"context":"../a"}"#).is_err());
+    }
+
+    #[test]
+    fn who_names_an_address_of_this_machine_and_no_login() {
+        let of = |text: &str| serde_json::from_str::<Settings>(text).unwrap().is_nobody_at(4222);
+        assert!(of(r#"{"url":"nats://127.0.0.1:4222"}"#) && of(r#"{"url":"localhost"}"#));
+        for other in [
+            r#"{"url":"nats://127.0.0.1:4223"}"#,
+            r#"{"url":"nats://127.0.0.1:4222,nats://far:4222"}"#,
+            r#"{"url":"nats://a:b@127.0.0.1:4222"}"#,
+            r#"{"url":"nats://127.0.0.1:4222","token":"t"}"#,
+        ] {
+            assert!(!of(other), "{other}");
+        }
     }
 
     #[test]

@@ -32,11 +32,14 @@ impl Tls {
 
     /// A server without TLS cannot be told from another, so whoever names an authority wants none.
     fn is_wanted(&self) -> bool {
-        self.required || self.ca.is_some() || self.cert.is_some()
+        self.required || self.first || self.ca.is_some() || self.cert.is_some()
     }
 
     pub(super) async fn apply(&self, options: ConnectOptions) -> Result<ConnectOptions, ConnectError> {
         let mut options = options.require_tls(self.is_wanted());
+        if self.first {
+            options = options.tls_first();
+        }
         if let Some(ca) = &self.ca {
             holds_cert(CA, ca).await?;
             options = options.add_root_certificates(ca.clone());

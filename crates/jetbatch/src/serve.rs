@@ -31,6 +31,8 @@ pub enum Error {
     NoPools,
     #[error(transparent)]
     Server(#[from] bus::server::ServerError),
+    #[error("nats.context")]
+    Context(#[from] bus::context::ContextError),
     #[error("the nats-server that jetbatch started ended by itself")]
     ServerEnded,
     #[error(transparent)]

@@ -21,7 +21,7 @@ pub const DERIVED: &str = "'id' is a UUID of version 5, which only a key gives: 
 
 pub struct Incoming {
     pub id: JobId,
-    /// Whose it is. What comes on `jobs.submit` is of `default`, whatever it says.
+    /// Whose it is. What comes on `jobs.submit` is of `default`, whatever it says, and on a tenant's subject of that one.
     pub owner: Owner,
     /// Or what is wrong with it.
     pub submission: Result<Checked, String>,
@@ -96,9 +96,20 @@ impl Letter<'_> {
         }
     }
 
-    /// Only doors and rooms may publish on a job's own subject, and they know whose it is.
+    /// Only doors and rooms may publish on a job's own subject, and they know whose it is. Elsewhere no header is believed.
     fn owner(&self) -> Result<Owner, Invalid> {
-        self.named().map_or_else(|| Ok(Owner::default()), |_| Owner::read(|name| self.header(name)))
+        match self.subject.parse() {
+            Ok(Subject::SubmitJob(_)) => Owner::read(|name| self.header(name)),
+            Ok(_) | Err(_) => Ok(Owner { tenant: self.tenant(), pools: Vec::new() }),
+        }
+    }
+
+    /// Who publishes, as far as NATS saw to it.
+    fn tenant(&self) -> Tenant {
+        match self.subject.parse() {
+            Ok(Subject::SubmitOf(tenant)) => tenant,
+            Ok(_) | Err(_) => Tenant::default(),
+        }
     }
 
     fn submission(&self) -> Result<Checked, String> {
@@ -128,7 +139,7 @@ impl Letter<'_> {
 
     fn keyed(&self) -> Option<JobId> {
         let key = self.header("Nats-Msg-Id").filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
-        key.map(|key| JobId::keyed(Tenant::default().as_str(), key))
+        key.map(|key| JobId::keyed(self.tenant().as_str(), key))
     }
 
     /// Whether a derived id is its own. Doors published on `jobs.submit` before there was a subject for each job: what
@@ -163,6 +174,7 @@ mod tests {
         let (monday, third) = (JobId::keyed(Tenant::default().as_str(), "monday"), JobId::sequenced("SUBMIT", 7));
         assert_eq!(read("jobs.submit", None, plain), (third, None));
         assert_eq!(read("jobs.submit", Some("monday"), plain), (monday, None));
+        assert_eq!(read("tenant.red.jobs.submit", Some("monday"), plain), (JobId::keyed("red", "monday"), None));
         assert_eq!(read("jobs.submit", Some("monday"), &own), (OWN.parse().unwrap(), None));
         assert_eq!(read(&format!("jobs.submit.{monday}"), None, plain), (monday, None));
         let (id, why) = read(&format!("jobs.submit.{monday}"), None, &own);
@@ -192,6 +204,7 @@ mod tests {
         assert_eq!(read(&own, "blue"), ("blue".to_owned(), true));
         assert_eq!(read("jobs.submit", "blue"), ("default".to_owned(), true));
         assert_eq!(read(&own, "No Tenant"), ("default".to_owned(), false));
+        assert_eq!(read("tenant.red.jobs.submit", "blue"), ("red".to_owned(), true));
     }
 
     /// As the doors published before.

@@ -18,7 +18,7 @@ fn reference() -> String {
 }
 
 /// One login is left: two are a mistake.
-const OTHER_LOGINS: [&str; 3] = ["#nkey_file", "#user", "#password"];
+const OTHER_LOGINS: [&str; 5] = ["#context", "#nkey_file", "#user", "#password", "#token"];
 
 /// With the settings that are commented out: a `#` without a space after it.
 fn uncommented(text: &str) -> String {

@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn only_what_is_too_large_is_cut() {
         let (job, chunk) = (JobId::keyed("t", "k"), ChunkId::new(0, 1));
-        let subject = |part| Subject::InputPart { job, chunk, part };
+        let subject = |part| Subject::ResultPart { job, chunk, tag: 7, part };
         let mut small = Bytes::from(vec![b'x'; PART_BYTES_MAX]);
         assert_eq!((cut(&mut small, 1 << 20, subject), small.len()), (vec![], PART_BYTES_MAX));
         let whole: Bytes = (0..2 * PART_BYTES_MAX + 1).map(|n| (n % 251) as u8).collect();

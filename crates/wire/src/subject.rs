@@ -1,7 +1,7 @@
 //! Every subject of jetbatch. No other file spells one.
 use address::{Address, Pattern, Stream};
 use domain::{
-    ChunkId, JobId, Pool, WorkerName,
+    ChunkId, JobId, Pool, Tenant, WorkerName,
     event::FaultClass,
     id::Invalid,
     trouble::{Kind, Scope},
@@ -57,6 +57,11 @@ pub enum Subject {
     Control,
     /// `jobs.control.<job>` in SUBMIT: a command for a job, whose ever it is; written by the doors, who know who asks.
     ControlJob(JobId),
+    /// `tenant.<tenant>.jobs.submit` in SUBMIT: as `jobs.submit`, for a tenant; written by whoever NATS lets publish there,
+    /// so that nobody need be believed who says whose a job is.
+    SubmitOf(Tenant),
+    /// `tenant.<tenant>.jobs.control` in SUBMIT: as `jobs.control`, for a job of that tenant; written alike.
+    ControlOf(Tenant),
     /// `event.job.<job>` in EVENTS: lifecycle events, by compare-and-set; written by intake and scheduler.
     JobEvent(JobId),
     /// `event.chunk.<job>` in EVENTS: chunk and segment facts, by message id; written by intake, worker, archiver.
@@ -68,9 +73,11 @@ pub enum Subject {
     /// `result.<job>.<segment>.<chunk>.<tag>-<n>` in RESULTS: a part of an answer too large for one message. The tag is
     /// the attempt's own, so parts of two attempts never mix; the chunk's result names the tag.
     ResultPart { job: JobId, chunk: ChunkId, tag: u64, part: u32 },
-    /// `input.<job>.<segment>.<chunk>.<part>` in RESULTS: a part of a request too large for one message; written by
-    /// the scheduler.
-    InputPart { job: JobId, chunk: ChunkId, part: u32 },
+    /// `input.<job>.<segment>.<chunk>.<part>.<pool>` in RESULTS: a part of a request too large for one message, for the
+    /// workers of a pool; written by the scheduler.
+    InputPart { job: JobId, chunk: ChunkId, part: u32, pool: Pool },
+    /// `input.<job>.<segment>.<chunk>.<part>`: the same of before a part named its pool. Read, and not written any more.
+    OldInputPart { job: JobId, chunk: ChunkId, part: u32 },
     /// `alert.sla.<job>` in ALERTS: a job's standing against its deadline changed; written by the projector.
     SlaAlert(JobId),
     /// `alert.trouble.<kind>.<scope>` in ALERTS: work cannot go on, or goes on again; written by whoever finds it out.
@@ -84,6 +91,50 @@ pub enum Subject {
     DeadPart { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId, part: u32 },
     /// `hook.<job>.<hook>` in HOOKS: what is to be told to a URL; written by the webhooks' room.
     Hook(JobId, HookId),
+}
+
+/// What is asked of the service `jetbatch`, and answered at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ask {
+    Submit,
+    Status,
+    Control,
+    Quote,
+}
+
+/// `tenant.<tenant>.ask.<what>`, in no stream: where the gateway answers a tenant, as it does over HTTP. None: all tenants,
+/// to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asks(pub Option<Tenant>, pub Ask);
+
+impl Ask {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Submit, Self::Status, Self::Control, Self::Quote];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Submit => "submit",
+            Self::Status => "status",
+            Self::Control => "control",
+            Self::Quote => "quote",
+        }
+    }
+}
+
+impl fmt::Display for Asks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenant = self.0.as_ref().map_or("*", Tenant::as_str);
+        write!(f, "tenant.{tenant}.ask.{}", self.1.as_str())
+    }
+}
+
+impl Asks {
+    /// Whom a subject says that an answer is for.
+    pub fn tenant(self, subject: &str) -> Result<Tenant, Invalid> {
+        let tenant = subject.split('.').nth(1).ok_or(UNKNOWN)?.parse()?;
+        if Self(Some(tenant), self.1).to_string() == subject { Ok(tenant) } else { Err(UNKNOWN) }
+    }
 }
 
 /// `worker.<pool>.<worker>`, in no stream: where a worker takes [`crate::Ordered`], as JSON, and answers with its
@@ -100,10 +151,12 @@ impl fmt::Display for Orders {
 impl Address for Subject {
     fn stream(&self) -> Stream {
         match self {
-            Self::Submit | Self::SubmitJob(_) | Self::Control | Self::ControlJob(_) => stream::SUBMIT,
+            Self::Submit | Self::SubmitJob(_) | Self::SubmitOf(_) => stream::SUBMIT,
+            Self::Control | Self::ControlJob(_) | Self::ControlOf(_) => stream::SUBMIT,
             Self::JobEvent(_) | Self::ChunkEvent(_) => stream::EVENTS,
             Self::Work { .. } => stream::WORK,
-            Self::Result { .. } | Self::ResultPart { .. } | Self::InputPart { .. } => stream::RESULTS,
+            Self::Result { .. } | Self::ResultPart { .. } => stream::RESULTS,
+            Self::InputPart { .. } | Self::OldInputPart { .. } => stream::RESULTS,
             Self::SlaAlert(_) | Self::TroubleAlert(..) | Self::WorkerAlert(..) => stream::ALERTS,
             Self::Dead { .. } | Self::DeadPart { .. } => stream::DEAD,
             Self::Hook(..) => stream::HOOKS,
@@ -118,6 +171,8 @@ impl fmt::Display for Subject {
             Self::SubmitJob(job) => write!(f, "jobs.submit.{job}"),
             Self::Control => f.write_str("jobs.control"),
             Self::ControlJob(job) => write!(f, "jobs.control.{job}"),
+            Self::SubmitOf(tenant) => write!(f, "tenant.{tenant}.jobs.submit"),
+            Self::ControlOf(tenant) => write!(f, "tenant.{tenant}.jobs.control"),
             Self::JobEvent(job) => write!(f, "event.job.{job}"),
             Self::ChunkEvent(job) => write!(f, "event.chunk.{job}"),
             Self::Work { pool, job, chunk: c } => write!(f, "work.{pool}.{job}.{}.{}", c.segment, c.index),
@@ -125,7 +180,10 @@ impl fmt::Display for Subject {
             Self::ResultPart { job, chunk: c, tag, part } => {
                 write!(f, "result.{job}.{}.{}.{tag:016x}-{part}", c.segment, c.index)
             }
-            Self::InputPart { job, chunk: c, part } => write!(f, "input.{job}.{}.{}.{part}", c.segment, c.index),
+            Self::InputPart { job, chunk: c, part, pool } => {
+                write!(f, "input.{job}.{}.{}.{part}.{pool}", c.segment, c.index)
+            }
+            Self::OldInputPart { job, chunk: c, part } => write!(f, "input.{job}.{}.{}.{part}", c.segment, c.index),
             Self::SlaAlert(job) => write!(f, "alert.sla.{job}"),
             Self::TroubleAlert(kind, scope) => write!(f, "alert.trouble.{}.{scope}", kind.as_str()),
             Self::WorkerAlert(pool, worker) => write!(f, "alert.worker.{pool}.{worker}"),
@@ -158,6 +216,8 @@ impl Subject {
             ["jobs", "submit", job] => Self::SubmitJob(job.parse()?),
             ["jobs", "control"] => Self::Control,
             ["jobs", "control", job] => Self::ControlJob(job.parse()?),
+            ["tenant", tenant, "jobs", "submit"] => Self::SubmitOf(tenant.parse()?),
+            ["tenant", tenant, "jobs", "control"] => Self::ControlOf(tenant.parse()?),
             ["event", "job", job] => Self::JobEvent(job.parse()?),
             ["event", "chunk", job] => Self::ChunkEvent(job.parse()?),
             ["work", pool, job, s, c] => Self::Work { pool: pool.parse()?, job: job.parse()?, chunk: chunk(s, c)? },
@@ -167,8 +227,12 @@ impl Subject {
                 let tag = u64::from_str_radix(tag, 16).map_err(|_| UNKNOWN)?;
                 Self::ResultPart { job: job.parse()?, chunk: chunk(s, c)?, tag, part: number(part)? }
             }
+            ["input", job, s, c, part, pool] => {
+                let (job, chunk, part) = (job.parse()?, chunk(s, c)?, number(part)?);
+                Self::InputPart { job, chunk, part, pool: pool.parse()? }
+            }
             ["input", job, s, c, part] => {
-                Self::InputPart { job: job.parse()?, chunk: chunk(s, c)?, part: number(part)? }
+                Self::OldInputPart { job: job.parse()?, chunk: chunk(s, c)?, part: number(part)? }
             }
             ["alert", "sla", job] => Self::SlaAlert(job.parse()?),
             ["alert", "trouble", kind, ..] => {
@@ -304,7 +368,10 @@ mod tests {
             Subject::Work { pool: pool.clone(), job, chunk },
             Subject::Result { job, chunk },
             Subject::ResultPart { job, chunk, tag: 0xdead_beef, part: 2 },
-            Subject::InputPart { job, chunk, part: 0 },
+            Subject::SubmitOf("blue".parse().unwrap()),
+            Subject::ControlOf("blue".parse().unwrap()),
+            Subject::InputPart { job, chunk, part: 0, pool: pool.clone() },
+            Subject::OldInputPart { job, chunk, part: 0 },
             Subject::SlaAlert(job),
             Subject::TroubleAlert(Kind::Store, Scope::Installation),
             Subject::TroubleAlert(Kind::Worker, Scope::Pool(pool.clone())),
@@ -329,8 +396,27 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_is_read_from_the_subject_that_is_asked() {
+        let all = Asks(None, Ask::Status);
+        assert_eq!(all.to_string(), "tenant.*.ask.status");
+        assert_eq!(all.tenant("tenant.blue.ask.status"), "blue".parse());
+        for bad in ["tenant.blue.ask.submit", "tenant.Blue.ask.status", "tenant.blue.ask.status.x", "tenant", ""] {
+            assert!(all.tenant(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn what_is_no_subject_is_refused() {
-        for bad in ["", "jobs", "jobs.submit.x", "event.job.x", "work.a.b.c.d", "result.x.1.2", "dead.a.b.c.1.2"] {
+        for bad in [
+            "",
+            "jobs",
+            "jobs.submit.x",
+            "event.job.x",
+            "work.a.b.c.d",
+            "result.x.1.2",
+            "dead.a.b.c.1.2",
+            "tenant.A.jobs.submit",
+        ] {
             assert!(bad.parse::<Subject>().is_err(), "{bad}");
         }
     }

@@ -30,7 +30,7 @@ pub struct Work {
     pub first: u64,
     /// The input lines, each with its line end. Empty when `parts` is not zero.
     pub lines: Lines,
-    /// Messages on `input.<job>.<segment>.<chunk>.<part>` that make up the lines instead.
+    /// Messages on `input.<job>.<segment>.<chunk>.<part>.<pool>` that make up the lines instead.
     pub parts: u32,
 }
 

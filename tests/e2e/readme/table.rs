@@ -20,7 +20,7 @@ const fn names(begins: &'static str, says: &'static str) -> Run {
 
 pub const SERVE: &str = "jetbatch serve --config config/jetbatch.toml";
 
-pub const RUNS: [Run; 34] = [
+pub const RUNS: [Run; 35] = [
     run("jetbatch run models/sample.jsonl > answers.jsonl", "778 completed"),
     names("jetbatch submit models/sample.jsonl --watch", "778 completed"),
     run("jetbatch status <id>", "completed"),
@@ -40,21 +40,22 @@ pub const RUNS: [Run; 34] = [
     run("jetbatch dead list", "nothing was given up"),
     run("jetbatch workers", "sound"),
     run("curl -X POST localhost:8800/jobs/<id>/pause", r#""paused""#),
-    run("nats -s nats://127.0.0.1:4222 pub jobs.control", "Published"),
+    run("jetbatch nats context", "nats --context jetbatch stream ls"),
+    run("nats --context jetbatch pub jobs.control", "Published"),
     names("curl -X POST localhost:8800/jobs -H", r#""validating""#),
     names("curl -X POST localhost:8800/start -H", r#""validating""#),
     run("curl localhost:8800/jobs/<id>", r#""object":"job""#),
     run("curl -N localhost:8800/jobs/<id>/events", r#""completed""#),
     run("curl localhost:8800/jobs/<id>/results", r#""custom_id":"prompt-1""#),
-    run("nats -s nats://127.0.0.1:4222 pub jobs.submit '{\"requests\"", "Published"),
-    run("nats -s nats://127.0.0.1:4222 pub jobs.submit '{\"id\"", "Published"),
+    run("nats --context jetbatch pub jobs.submit '{\"requests\"", "Published"),
+    run("nats --context jetbatch pub jobs.submit '{\"id\"", "Published"),
     run("jetbatch status 018f4e2a-7c1b-7000-8000-0123456789ab --watch", "completed 1/1"),
     run("curl localhost:8800/healthz", "ok"),
     run("curl localhost:8800/readyz", r#""nats":"nats://127.0.0.1:"#),
     run("curl localhost:8800/metrics", "jetbatch_http_requests_total"),
     run("jetbatch doctor", "sync_interval"),
     run("jetbatch doctor --engine", "sequences are kept apart"),
-    run("nats -s nats://127.0.0.1:4222 kv get leases scheduler", "scheduler"),
+    run("nats --context jetbatch kv get leases scheduler", "scheduler"),
 ];
 
 /// A command that does not run here, and why.

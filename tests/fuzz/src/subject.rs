@@ -29,7 +29,8 @@ fn prints(pool: Pool, data: &[u8]) {
         Subject::Work { pool: pool.clone(), job, chunk },
         Subject::Result { job, chunk },
         Subject::ResultPart { job, chunk, tag, part },
-        Subject::InputPart { job, chunk, part },
+        Subject::InputPart { job, chunk, part, pool: pool.clone() },
+        Subject::OldInputPart { job, chunk, part },
         Subject::Dead { pool, reason, job, chunk },
     ] {
         legal(&subject.to_string());

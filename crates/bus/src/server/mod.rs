@@ -1,6 +1,7 @@
 //! jetbatch's own nats-server: a child on loopback with its streams under the data folder, for whoever has no NATS.
 mod config;
 mod find;
+mod login;
 mod orphan;
 mod port;
 mod probe;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
-use super::{Settings, limits};
+use super::{Secret, Settings, limits, private};
 pub use find::{FindError, Flaw, find};
 use orphan::Orphan;
 pub(super) use probe::{Running, of as monitor, until_back};
@@ -51,6 +52,8 @@ pub struct Server {
     dir: PathBuf,
     bin: PathBuf,
     url: String,
+    /// None: it is another jetbatch's, and that one is of before there were any.
+    password: Option<Secret>,
     hold: Hold,
     restarts: u32,
 }
@@ -85,8 +88,9 @@ impl Server {
             }
             if let Some(running) = probe::of(&dir).await {
                 tracing::info!(url = running.url, "using the nats-server of another jetbatch on this folder");
+                let password = login::find(&dir).map_err(|source| unusable(&dir, source))?;
                 let (url, bin, hold) = (running.url.clone(), PathBuf::new(), Hold::Guest { running });
-                return Ok(Self { dir, bin, url, hold, restarts: 0 });
+                return Ok(Self { dir, bin, url, password, hold, restarts: 0 });
             }
             if Instant::now() >= until {
                 return Err(silent(&dir));
@@ -104,7 +108,10 @@ impl Server {
     }
 
     pub fn settings(&self, settings: &Settings) -> Settings {
-        settings.with_url(&self.url)
+        match &self.password {
+            Some(password) => settings.with_url(&self.url).signed(login::USER, password),
+            None => settings.with_url(&self.url),
+        }
     }
 
     /// The server's process, if it is ours.
@@ -148,16 +155,19 @@ impl Server {
 
     async fn own(dir: PathBuf, settings: &Settings, lock: File) -> Result<Self, ServerError> {
         let bin = find(settings.server_bin.as_deref())?;
-        let config = config::text(&dir, settings);
+        let password = login::password(&dir).map_err(|source| unusable(&dir, source))?;
+        let config = config::text(&dir, settings, &password);
         if let Some(orphan) = orphan::settle(&dir, &config).await {
             tracing::info!(pid = orphan.pid, url = orphan.url, "adopted the nats-server of a jetbatch that was killed");
             let (url, hold) = (orphan.url.clone(), Hold::Adopted { orphan, _lock: lock });
-            return Ok(Self { dir, bin, url, hold, restarts: 0 });
+            return Ok(Self { dir, bin, url, password: Some(password), hold, restarts: 0 });
         }
-        write(&dir.join(CONFIG), &config)?;
+        let path = dir.join(CONFIG);
+        private::write(&path, &config).map_err(|source| unusable(&path, source))?;
         let port = port::choose(&dir, settings.server_port);
         let child = Box::new(spawn(&bin, &dir, port)?);
-        let mut server = Self { dir, bin, url: String::new(), hold: Hold::Child { child, _lock: lock }, restarts: 0 };
+        let (url, hold) = (String::new(), Hold::Child { child, _lock: lock });
+        let mut server = Self { dir, bin, url, password: Some(password), hold, restarts: 0 };
         match server.ready().await {
             // Another one was quicker: many may start at the same moment, and all want the same port.
             Err(ServerError::Ended { .. }) if port.is_some_and(|port| !port::is_free(port)) => {
@@ -256,6 +266,23 @@ pub async fn address(settings: &Settings) -> Option<String> {
     }
 }
 
+/// The settings with the own server's login, where they name its address and nobody to be there.
+pub async fn signed(settings: &Settings) -> Settings {
+    let dir = fs::canonicalize(&settings.data_dir).unwrap_or_else(|_| settings.data_dir.clone());
+    let Ok(Some(password)) = login::find(&dir) else { return settings.clone() };
+    match probe::of(&dir).await {
+        Some(running) if settings.is_nobody_at(running.port) => settings.signed(login::USER, &password),
+        Some(_) | None => settings.clone(),
+    }
+}
+
+/// The settings by which the folder's own server is reached: where it is, or would be if it started now, and its login.
+pub async fn reached(settings: &Settings) -> Result<Option<Settings>, ServerError> {
+    let password = login::find(&settings.data_dir).map_err(|source| unusable(&settings.data_dir, source))?;
+    let (Some(url), Some(password)) = (address(settings).await, password) else { return Ok(None) };
+    Ok(Some(settings.with_url(&url).signed(login::USER, &password)))
+}
+
 fn folder(dir: &Path) -> Result<PathBuf, ServerError> {
     // Streams hold prompts: no other user of the machine reads them.
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).and_then(|()| fs::canonicalize(dir));
@@ -272,10 +299,6 @@ fn lock(dir: &Path) -> Result<Option<File>, ServerError> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
-}
-
-fn write(path: &Path, text: &str) -> Result<(), ServerError> {
-    fs::write(path, text).map_err(|source| unusable(path, source))
 }
 
 fn unusable(path: &Path, source: io::Error) -> ServerError {

@@ -99,7 +99,9 @@ async fn streams(bus: &Bus, found: &mut Found) -> Result<(), ReadError> {
                 Ok(Subject::Result { job, chunk } | Subject::ResultPart { job, chunk, .. }) => {
                     found.of(job).segments.insert(chunk.segment);
                 }
-                Ok(Subject::InputPart { job, chunk, .. }) => drop(found.of(job).segments.insert(chunk.segment)),
+                Ok(Subject::InputPart { job, chunk, .. } | Subject::OldInputPart { job, chunk, .. }) => {
+                    found.of(job).segments.insert(chunk.segment);
+                }
                 Ok(Subject::Dead { job, .. } | Subject::DeadPart { job, .. }) => drop(found.of(job)),
                 Ok(_) | Err(_) => {}
             }

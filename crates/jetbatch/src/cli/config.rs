@@ -1,18 +1,24 @@
 //! `jetbatch config check`, and how every command finds its configuration.
 use super::{error::Error, out, text};
-use crate::config::{Config as Settings, LoadError};
+use crate::{
+    bus::context::ContextName,
+    config::{Config as Settings, LoadError},
+};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
 /// Looked for where `--config` is not given.
 const PLACES: [&str; 2] = ["jetbatch.toml", "config/jetbatch.toml"];
 
-/// The `--config` option.
+/// The `--config` option, and which NATS it is about.
 #[derive(Debug, Args)]
 pub struct File {
     /// Configuration [default: jetbatch.toml or config/jetbatch.toml, if one is here]
     #[arg(long, short, value_name = "FILE", env = "JETBATCH_CONFIG", global = true)]
     config: Option<PathBuf>,
+    /// A context of the `nats` command: its address and login, in the place of those in the configuration
+    #[arg(long, value_name = "NAME", global = true)]
+    context: Option<ContextName>,
 }
 
 #[derive(Debug, Args)]
@@ -32,7 +38,11 @@ enum What {
 
 impl File {
     pub fn load(&self) -> Result<Settings, Error> {
-        load(self.config.as_deref()).map(|(_, settings)| settings)
+        let (_, mut settings) = load(self.config.as_deref())?;
+        if let Some(context) = &self.context {
+            settings.nats = settings.nats.in_context(context);
+        }
+        Ok(settings)
     }
 }
 
@@ -58,8 +68,9 @@ pub fn config(args: &Config) -> Result<(), Error> {
     let file = file.map_or_else(|| "no file, defaults and environment".to_owned(), |file| file.display().to_string());
     out::line(format!("{file}: valid"))?;
     let nats = settings.nats.url.as_deref().map(crate::bus::redact);
+    let named = settings.nats.context.as_ref().map(|name| format!("as the context '{name}' says"));
     let own = || format!("own server in {}", settings.nats.data_dir.display());
-    out::line(format!("nats   {}", nats.unwrap_or_else(own)))?;
+    out::line(format!("nats   {}", nats.or(named).unwrap_or_else(own)))?;
     out::line(format!("http   {}", settings.http.listen))?;
     pools(&settings)
 }

@@ -1,7 +1,7 @@
 //! All rooms in this process, for `demo` and `bench`: a data folder of their own, a free port, their own nats-server.
 use super::{client::Client, error::Error, meter::Meter, submit::upload, watch::watch};
 use crate::{
-    bus::{self, Bus},
+    bus::Bus,
     chain::chain,
     config::{Config, PoolConfig},
     serve::{self, Roles, Running},
@@ -53,8 +53,7 @@ impl Local {
 
     /// A connection beside those of the rooms.
     pub async fn bus(&self, name: &str) -> Result<Bus, Error> {
-        let settings = bus::Settings { url: self.running.nats().map(str::to_owned), ..bus::Settings::default() };
-        serve::connect(&settings, name, None).await.map_err(Error::failed)
+        serve::connect(&self.running.link(), name, None).await.map_err(Error::failed)
     }
 
     pub fn server_pid(&self) -> Option<u32> {

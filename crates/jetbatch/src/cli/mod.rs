@@ -1,5 +1,5 @@
 //! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
-//! `keys`, `limits`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
+//! `keys`, `limits`, `nats`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
 mod admin;
 mod bench;
 mod client;
@@ -13,6 +13,7 @@ mod keys;
 mod limits;
 mod local;
 mod meter;
+mod nats;
 mod out;
 mod quote;
 mod remote;
@@ -90,6 +91,8 @@ enum Command {
     Limits(limits::Limits),
     /// Show what a tenant used, day by day: jobs, requests, tokens, bytes
     Usage(usage::Usage),
+    /// Let others speak to the same NATS: contexts for the `nats` command, logins with least rights
+    Nats(nats::Nats),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log, or compare them with it
@@ -167,6 +170,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Keys(args) => keys::keys(args).await,
         Command::Limits(args) => limits::limits(args).await,
         Command::Usage(args) => usage::usage(args).await,
+        Command::Nats(args) => nats::nats(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Log(args) => admin::log(args).await,
@@ -222,6 +226,9 @@ mod tests {
             "jetbatch limits set blue running_jobs=3 stored_bytes=unlimited uploads=",
             "jetbatch usage --from 2026-11-01 --to 2026-11-30 --tenant * --json",
             "jetbatch jobs --api-key jb_x",
+            "jetbatch nats context --name here --config x.toml",
+            "jetbatch doctor --context here",
+            "jetbatch nats setup --out d --tenant blue --tenant red --worker gpu=a,b --worker cpu=c",
             "jetbatch streams check",
             "jetbatch doctor --engine --json",
             "jetbatch rebuild --compare --keep",
@@ -237,6 +244,9 @@ mod tests {
             "jetbatch usage --from yesterday",
             "jetbatch limits set blue jobs=3",
             "jetbatch limits set blue uploads=few",
+            "jetbatch nats context --name ../here",
+            "jetbatch nats setup --tenant A",
+            "jetbatch nats setup --worker gpu",
             "jetbatch keys create ci --role boss",
             "jetbatch keys create ci --tenant A",
             "jetbatch keys revoke 7",

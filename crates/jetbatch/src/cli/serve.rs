@@ -1,5 +1,5 @@
 //! `jetbatch serve`.
-use super::{config, error::Error, out};
+use super::{config, error::Error, nats, out};
 use crate::{
     serve::{self, Roles, Running},
     telemetry,
@@ -73,13 +73,16 @@ pub async fn serve(args: Serve) -> Result<(), Error> {
 
 fn announce(running: &Running, roles: &Roles) -> Result<(), Error> {
     let door = running.http.map(|address| format!(" at http://{address}")).unwrap_or_default();
-    let nats = running.nats().map(|url| format!("; by NATS: {}", publish(url))).unwrap_or_default();
+    let nats = running.nats().map(|url| format!("; NATS at {url} ({WRITE}; {})", publish())).unwrap_or_default();
     out::line(format!("jetbatch is up{door} ({roles}){nats}"))
 }
 
-/// How a job is submitted there, but for the job.
-pub fn publish(nats: &str) -> String {
-    format!("nats -s {nats} pub {} ...", Subject::Submit)
+/// What gives the `nats` command the own server's address and login.
+pub const WRITE: &str = "jetbatch nats context";
+
+/// How a job is submitted there then, but for the job.
+pub fn publish() -> String {
+    format!("nats --context {} pub {} ...", nats::CONTEXT, Subject::Submit)
 }
 
 /// Until a signal or a failure; then room after room stops. A second signal drops everything: what ran is not

@@ -1,4 +1,4 @@
-//! Commands from `jobs.control` and `jobs.control.<job>`, and the jobs that are made of others. They are carried out by every head and not by the leader alone: a command is compared
+//! Commands from `jobs.control`, `jobs.control.<job>` and `tenant.<tenant>.jobs.control`, and the jobs that are made of others. They are carried out by every head and not by the leader alone: a command is compared
 //! and set on its own job's events and needs no fold of the others, so a cancel does not wait for the next leader.
 mod resubmit;
 mod unlogged;
@@ -143,13 +143,15 @@ fn read(delivery: &Delivery) -> Result<JobCommand, String> {
     payload::read(delivery.header(envelope::CONTENT_TYPE), &delivery.payload)
 }
 
-/// Whether a command may be given. A door has looked whose the job is; who publishes past the doors is of `default`, and
-/// other tenants' jobs are not there for him. A job that nobody knows is looked for as any is.
+/// Whether a command may be given. A door has looked whose the job is; who publishes past the doors is of the tenant in
+/// his subject, or of `default`, and other tenants' jobs are not there for him. A job that nobody knows is looked for as any is.
 async fn may(shared: &Shared, delivery: &Delivery, command: &JobCommand) -> Result<bool, unlogged::Error> {
-    if delivery.subject.parse() == Ok(Subject::ControlJob(command.job)) {
-        return Ok(true);
-    }
-    Ok(tenant(shared, command.job).await?.is_none_or(|tenant| tenant.is_default()))
+    let asks = match delivery.subject.parse() {
+        Ok(Subject::ControlJob(job)) if job == command.job => return Ok(true),
+        Ok(Subject::ControlOf(tenant)) => tenant,
+        Ok(_) | Err(_) => Tenant::default(),
+    };
+    Ok(tenant(shared, command.job).await?.is_none_or(|tenant| tenant == asks))
 }
 
 /// Whose a job is, as its first event says, or what is left of its status.

@@ -39,6 +39,7 @@ impl FromRequestParts<Arc<AppState>> for App {
 }
 
 impl App {
+    /// The door as someone sees it who came another way than over HTTP.
     pub const fn of(state: Arc<AppState>, caller: Caller) -> Self {
         Self { state, caller }
     }

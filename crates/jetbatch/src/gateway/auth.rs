@@ -24,22 +24,32 @@ pub enum Caller {
     /// Somebody without a key, where none is asked for: of the tenant `default`, and may all.
     Anyone,
     Key(Arc<Key>),
+    /// Somebody whom NATS lets publish for a tenant: he may submit, and see what is his.
+    Tenant(Tenant),
 }
 
 impl Caller {
     pub fn key(&self) -> Option<&Key> {
         match self {
-            Self::Anyone => None,
+            Self::Anyone | Self::Tenant(_) => None,
             Self::Key(key) => Some(key),
         }
     }
 
     pub fn tenant(&self) -> Tenant {
-        self.key().map_or_else(Tenant::default, |key| key.tenant)
+        match self {
+            Self::Anyone => Tenant::default(),
+            Self::Key(key) => key.tenant,
+            Self::Tenant(tenant) => *tenant,
+        }
     }
 
     pub fn may(&self, role: Role) -> bool {
-        self.key().is_none_or(|key| key.roles.has(role))
+        match self {
+            Self::Anyone => true,
+            Self::Key(key) => key.roles.has(role),
+            Self::Tenant(_) => matches!(role, Role::Submit | Role::Read),
+        }
     }
 
     /// Those that his jobs may run in; none: all.

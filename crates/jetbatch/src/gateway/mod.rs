@@ -1,4 +1,4 @@
-//! The HTTP door. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
+//! The HTTP door, and the service on NATS that answers alike. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
 //! `status` and files from the store. It never reads the event log, and never writes a status.
 mod app;
 mod auth;
@@ -19,6 +19,7 @@ mod keys;
 mod limits;
 mod linger;
 mod live;
+mod micro;
 mod min_rate;
 mod observe;
 mod openai;
@@ -65,7 +66,8 @@ pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken)
     let ring = app.keys.run(store::bucket(&app.shared.bus), stop.clone());
     let rules = app.quota.rules.run(limited::bucket(&app.shared.bus), stop.clone());
     let first = stop.run_until_cancelled(tell_first(&app));
-    tokio::join!(watch, catalog, gate, ring, rules, first, server::serve(listener, doors, stop.clone()));
+    let micro = micro::run(&app, stop.clone());
+    tokio::join!(watch, catalog, gate, ring, rules, first, micro, server::serve(listener, doors, stop.clone()));
     Ok(())
 }
 

@@ -49,7 +49,6 @@ impl Projector {
             return Ok(Missing::default());
         };
         (self.table.over, self.foresight, self.usage) = (notes.over, notes.foresight, usage);
-        self.foresight.weigh(self.shared.config.weights());
         self.foresight.resume(&self.log);
         for folded in self.log.jobs() {
             adopt(&mut self.table, &folded.job);

@@ -126,6 +126,7 @@ impl Projector {
             tick,
         };
         let mut missing = projector.resume(&versions).await?;
+        projector.foresight.weigh(projector.shared.config.weights());
         projector.catch_up(last, &versions, &mut missing).await?;
         if missing.any() {
             projector.restore();

@@ -197,7 +197,8 @@ impl SegmentLines {
 impl Prepared {
     fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span, room: usize) -> Self {
         let (job, chunk) = (work.job, work.chunk);
-        let parts = parts::cut(work.lines.bytes_mut(), room, |part| Subject::InputPart { job, chunk, part });
+        let subject = |part| Subject::InputPart { job, chunk, part, pool: pool.clone() };
+        let parts = parts::cut(work.lines.bytes_mut(), room, subject);
         work.parts = parts.len() as u32;
         let subject = Subject::Work { pool, job, chunk };
         let mut message =

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     archiver,
-    bus::{self, Bus, server::Server},
+    bus::{self, Bus, server, server::Server},
     config::{Config, PoolConfig},
     control, gateway, installation, intake, lease,
     metrics::Metrics,
@@ -68,12 +68,12 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
 
 /// The settings to connect with, and our own server where no other is configured.
 pub async fn nats(config: &Config) -> Result<(Option<Server>, bus::Settings), Error> {
-    let settings = &config.nats;
+    let settings = bus::context::resolve(&config.nats)?;
     if settings.url.is_some() {
-        return Ok((None, settings.clone()));
+        return Ok((None, server::signed(&settings).await));
     }
-    let server = Server::start(settings).await?;
-    let settings = server.settings(settings);
+    let server = Server::start(&settings).await?;
+    let settings = server.settings(&settings);
     Ok((Some(server), settings))
 }
 
@@ -94,9 +94,7 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, E
 
 async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &str) -> Result<Shared, Error> {
     let bus = connect(&config.nats, &format!("jetbatch {roles}"), server).await?;
-    for change in bus.open_streams(&pools(&config)).await? {
-        tracing::debug!(%change, "brought to its file");
-    }
+    open_streams(&bus, &config, roles).await?;
     let store = store(&config, roles)?;
     let metrics = Arc::new(Metrics::default());
     let troubles = Troubles::open(&bus, &metrics, name);
@@ -105,6 +103,21 @@ async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &s
         greet(&shared).await?;
     }
     Ok(shared)
+}
+
+/// A worker alone may have no right to look at streams: they are the heads'.
+async fn open_streams(bus: &Bus, config: &Config, roles: &Roles) -> Result<(), bus::ApplyError> {
+    let changes = match bus.open_streams(&pools(config)).await {
+        Err(denied @ bus::ApplyError::Denied { .. }) if roles.needs_no_store() => {
+            tracing::info!(%denied, "streams are left to the heads");
+            return Ok(());
+        }
+        changes => changes?,
+    };
+    for change in changes {
+        tracing::debug!(%change, "brought to its file");
+    }
+    Ok(())
 }
 
 /// A worker alone is given no store: it needs no credentials, and nothing to write to.

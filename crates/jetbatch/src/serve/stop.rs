@@ -1,4 +1,5 @@
 use super::{Error, Role, Running};
+use crate::bus;
 use std::time::Duration;
 
 /// Beyond what a worker may drain for, and for every other room.
@@ -9,12 +10,17 @@ type Ended = Result<(tokio::task::Id, Result<(), Error>), tokio::task::JoinError
 impl Running {
     /// The process of the nats-server that was started here.
     pub fn server_pid(&self) -> Option<u32> {
-        self.server.as_ref().and_then(crate::bus::server::Server::pid)
+        self.server.as_ref().and_then(bus::server::Server::pid)
+    }
+
+    /// How our own nats-server is connected to.
+    pub fn link(&self) -> bus::Settings {
+        self.server.as_ref().map(|server| server.settings(&bus::Settings::default())).unwrap_or_default()
     }
 
     /// Where our own nats-server is reached, if it is ours.
     pub fn nats(&self) -> Option<&str> {
-        self.server.as_ref().map(crate::bus::server::Server::url)
+        self.server.as_ref().map(bus::server::Server::url)
     }
 
     /// Resolves when something ends that should have gone on.
@@ -67,7 +73,7 @@ impl Running {
     }
 }
 
-async fn gone(server: Option<&mut crate::bus::server::Server>) {
+async fn gone(server: Option<&mut bus::server::Server>) {
     match server {
         Some(server) => server.ended().await,
         None => std::future::pending().await,

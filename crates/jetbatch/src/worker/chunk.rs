@@ -223,8 +223,11 @@ impl Runner {
 
     async fn parts(&self, work: &Work) -> Result<Bytes, Error> {
         let read = |part| async move {
-            let subject = Subject::InputPart { job: work.job, chunk: work.chunk, part };
-            Ok(self.shared.bus.last(&subject).await?)
+            let (job, chunk, pool) = (work.job, work.chunk, self.pool.clone());
+            match self.shared.bus.last_known(&Subject::InputPart { job, chunk, part, pool }).await? {
+                None => Ok(self.shared.bus.last_known(&Subject::OldInputPart { job, chunk, part }).await?),
+                found => Ok(found),
+            }
         };
         parts::join(work.parts, read, |part| Error::Part { part }).await
     }

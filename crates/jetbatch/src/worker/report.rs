@@ -16,7 +16,7 @@ use wire::{Message, Results, Subject, Work, envelope, parts};
 
 /// The result that stands for a chunk, if there is one.
 async fn stored(bus: &Bus, job: JobId, chunk: ChunkId) -> Result<Option<Results>, Error> {
-    decode(bus.last(&Subject::Result { job, chunk }).await?)
+    decode(bus.last_known(&Subject::Result { job, chunk }).await?)
 }
 
 /// The same for who only spares work by it: it may miss one that was stored a moment ago.

@@ -8,7 +8,7 @@ use wire::stream;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
-use jetbatch::bus::server::{FindError, Server, ServerError, find};
+use jetbatch::bus::server::{self, FindError, Server, ServerError, find};
 use jetbatch::bus::{Bus, Settings, doctor};
 use testkit::nats::free_port;
 use testkit::process::{Signal, Start, signal};
@@ -52,6 +52,56 @@ async fn what_is_stored_outlives_a_stop() {
     let pid = server.pid().unwrap();
     drop(server);
     assert!(!runs(pid));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_its_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let server = Server::start(&settings).await.unwrap();
+    let refused = async_nats::connect(server.url()).await.unwrap_err();
+    assert_eq!(refused.kind(), async_nats::ConnectErrorKind::AuthorizationViolation, "{refused}");
+    let guest = Server::start(&settings).await.unwrap();
+    for known in [server.settings(&settings), guest.settings(&settings)] {
+        connect(&known).await;
+    }
+    // Who names its address and its folder, and no login.
+    let named = server::signed(&settings.with_url(server.url())).await;
+    connect(&named).await;
+    let [config, password] = ["nats.conf", "password"].map(|name| dir.path().join(name));
+    assert_eq!((mode(&config), mode(&password)), (0o600, 0o600));
+    let secret = fs::read_to_string(&password).unwrap();
+    let shown = [format!("/proc/{}/cmdline", server.pid().unwrap()).into(), dir.path().join("nats-server.log")];
+    for path in shown {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        assert!(!text.is_empty() && !text.contains(&secret), "{}", path.display());
+    }
+    server.stop().await.unwrap();
+    let again = Server::start(&settings).await.unwrap();
+    assert_eq!(fs::read_to_string(&password).unwrap(), secret);
+    connect(&again.settings(&settings)).await;
+}
+
+/// A folder of before there were passwords.
+#[tokio::test]
+async fn an_older_folder_gets_a_password() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let server = Server::start(&settings).await.unwrap();
+    bus(&server, &settings).await.publish(Message::spelled("event.job.a", "x").id("1")).await.unwrap();
+    server.stop().await.unwrap();
+    let [config, password] = ["nats.conf", "password"].map(|name| dir.path().join(name));
+    fs::remove_file(&password).unwrap();
+    fs::write(&config, "# Written by an older one.\n").unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+    let server = Server::start(&settings).await.unwrap();
+    assert_eq!((mode(&config), mode(&password)), (0o600, 0o600));
+    assert_eq!(bus(&server, &settings).await.last_seq(stream::EVENTS).await.unwrap(), 1);
+    assert!(async_nats::connect(server.url()).await.is_err());
 }
 
 #[tokio::test]

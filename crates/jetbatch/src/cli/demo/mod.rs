@@ -3,10 +3,7 @@ mod check;
 mod sample;
 
 use super::{error::Error, job::rates, local::Local, meter::Meter, out, serve::publish, text, watch::verdict};
-use crate::{
-    bus::{self, server},
-    telemetry,
-};
+use crate::telemetry;
 use api::Job;
 use check::Check;
 use clap::{Args, ValueEnum};
@@ -72,7 +69,7 @@ async fn answer(local: &mut Local, sample: &Sample, begun: Instant) -> Result<()
     let checked = local.beside(check::read(&client, job.id, sample)).await?;
     let shown = report(&local.data, sample, &job, &checked, begun);
     checked.verdict().and(shown)?;
-    next(sample).await
+    next(sample)
 }
 
 fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Instant) -> Result<(), Error> {
@@ -89,15 +86,12 @@ fn report(data: &Path, sample: &Sample, job: &Job, checked: &Check, begun: Insta
     files(data, job)
 }
 
-/// The demo's own server ends with it; what is said is the address of the one that `serve` starts.
-async fn next(sample: &Sample) -> Result<(), Error> {
+/// The demo's own server ends with it; what is said is for the one that `serve` starts.
+fn next(sample: &Sample) -> Result<(), Error> {
     let program = std::env::args().next().unwrap_or_else(|| "jetbatch".to_owned());
     out::line(format!("\nNext:\n  {program} serve --config config/jetbatch.toml"))?;
     out::line(format!("  {program} submit {} --watch", sample.file.display()))?;
-    match server::address(&bus::Settings::default()).await {
-        Some(url) => out::line(format!("  {}", publish(&url))),
-        None => out::line(format!("  {}   (serve says at which address)", publish("ADDRESS"))),
-    }
+    out::line(format!("  {program} nats context && {}", publish()))
 }
 
 fn files(data: &Path, job: &Job) -> Result<(), Error> {
