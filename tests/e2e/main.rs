@@ -45,6 +45,7 @@ mod retry;
 mod s3;
 mod streams;
 mod support;
+mod tables;
 mod tenants;
 mod timeline;
 mod traces;

@@ -19,8 +19,17 @@ pub const ANSWER: [&str; 7] =
 /// Under another name until it is whole.
 pub struct Writer {
     path: PathBuf,
-    part: PathBuf,
+    part: Part,
     sheet: Sheet,
+}
+
+/// A file that is not whole yet: it goes with who writes it.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Writer {
@@ -30,7 +39,7 @@ impl Writer {
         let part = PathBuf::from(format!("{}.part", path.display()));
         let file = File::create(&part).map_err(Error::file("create", &part))?;
         let sheet = Sheet::new(format, BufWriter::new(file), kept, prefix).map_err(|why| Error::broken(&part, why))?;
-        Ok(Self { path: path.to_owned(), part, sheet })
+        Ok(Self { path: path.to_owned(), part: Part(part), sheet })
     }
 
     pub(crate) fn write(&mut self, piece: &Piece, answers: &[Answer]) -> Result<(), Error> {
@@ -39,10 +48,10 @@ impl Writer {
 
     pub fn finish(self) -> Result<(), Error> {
         let Self { path, part, sheet } = self;
-        let mut file = sheet.finish().map_err(|why| Error::broken(&part, why))?;
-        file.flush().map_err(Error::file("write", &part))?;
-        file.get_ref().sync_all().map_err(Error::file("write", &part))?;
-        fs::rename(&part, &path).map_err(Error::file("write", &path))
+        let mut file = sheet.finish().map_err(|why| Error::broken(&path, why))?;
+        file.flush().map_err(Error::file("write", &path))?;
+        file.get_ref().sync_all().map_err(Error::file("write", &path))?;
+        fs::rename(&part.0, &path).map_err(Error::file("write", &path))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The columns of a table that is written, with types.
 use crate::{
-    Answer, Rows,
+    Answer, Rows, value,
     walk::{Piece, Taken},
 };
 use arrow_array::{
@@ -135,13 +135,22 @@ fn column(piece: &Piece, name: &str, kind: &DataType) -> Result<ArrayRef, String
 
 fn taken(values: &ArrayRef, taken: &[Taken], name: &str, kind: &DataType) -> Result<ArrayRef, String> {
     if values.data_type() != kind {
-        return Err(unlike(name, values.data_type(), kind));
+        return as_text(values, taken)
+            .filter(|_| *kind == DataType::Utf8)
+            .ok_or_else(|| unlike(name, values.data_type(), kind));
     }
     if taken.len() == values.len() {
         return Ok(values.clone());
     }
     let places = UInt32Array::from_iter_values(taken.iter().map(|taken| taken.at as u32));
     arrow_select::take::take(values, &places, None).map_err(|error| error.to_string())
+}
+
+/// Of a file with types after one without: every column is text there.
+fn as_text(values: &ArrayRef, taken: &[Taken]) -> Option<ArrayRef> {
+    let values: Result<Vec<Value>, String> = taken.iter().map(|taken| value::of(values, taken.at)).collect();
+    let texts = values.ok()?.into_iter().map(|value| (!value.is_null()).then(|| text(&value)));
+    Some(Arc::new(StringArray::from_iter(texts)))
 }
 
 fn unlike(name: &str, found: &DataType, wanted: &DataType) -> String {
