@@ -108,7 +108,7 @@ fn a_sample_is_joined_with_the_same_rows() {
     let text: String = (0..3_000).map(|n| format!("{{\"text\":\"t{n}\",\"n\":{n},\"x\":[{n}]}}\n")).collect();
     fs::write(&path, text).unwrap();
     for (pick, count) in [(Pick::Sample(50), 50), (Pick::First(1_500), 1_500)] {
-        let counts = joined(&[path.clone()], pick, &Wanted::default(), &out).unwrap();
+        let counts = joined(std::slice::from_ref(&path), pick, &Wanted::default(), &out).unwrap();
         assert_eq!(counts, Counts { rows: count, failed: 0, missing: 0 });
         for row in rows(&out) {
             assert_eq!(
