@@ -64,7 +64,8 @@ fn the_core_does_no_io() {
 #[test]
 fn bus_and_store_know_nothing_of_jobs() {
     let metadata = metadata();
-    for (name, own) in [("jetbatch-bus", &["jetbatch-address"][..]), ("jetbatch-store", &[])] {
+    for (name, own) in [("jetbatch-bus", &["jetbatch-address"][..]), ("jetbatch-store", &[]), ("jetbatch-tables", &[])]
+    {
         assert_eq!(ours(&closure(&metadata, name), name), own, "{name}");
     }
 }

@@ -50,6 +50,7 @@ mod rights;
 mod s3;
 mod streams;
 mod support;
+mod tables;
 mod tenants;
 mod timeline;
 mod traces;

@@ -96,7 +96,12 @@ fn read<'a, 'p>(
     if let Some(raw) = line.raw("body") {
         return Err(of_field(field::not_object(&"body", raw)));
     }
+    let refused = line.raw("refused").map(|raw| field::words(&"refused", raw)).transpose().map_err(of_field)?;
     let body = line.body().ok_or_else(|| wrong(Code::MissingRequiredParameter, "body", "body is missing"))?;
+    if let Some(why) = refused {
+        let (model, ask) = (body::model(&body).map(Cow::into_owned), ask::of(endpoint, &body, ""));
+        return Ok(Request { custom_id, model, body: Err(Refusal::row(why)), input: "", ask });
+    }
     let (model, input) = (body::model(&body), body::span(text, endpoint, &body));
     let ask = ask::of(endpoint, &body, input);
     let reader = reader(model.as_deref());

@@ -234,3 +234,16 @@ fn a_pool_that_makes_embeddings_takes_nothing_else() {
         );
     }
 }
+
+#[test]
+fn a_line_may_say_that_it_is_no_request() {
+    let line = br#"{"custom_id":"a","refused":"column `t` is null","body":{"model":"m"}}"#;
+    for reader in [Reader::Own, Reader::Server] {
+        let request = check_for(line, 1, Some("/v1/embeddings"), |_| reader).unwrap();
+        assert_eq!(request.model.as_deref(), Some("m"));
+        let refusal = request.body.unwrap_err();
+        assert_eq!((refusal.message.as_str(), refusal.is_shape()), ("column `t` is null", false));
+    }
+    let line = br#"{"custom_id":"a","refused":7,"body":{}}"#;
+    assert_eq!(check(line, 1, None).unwrap_err().param.as_deref(), Some("refused"));
+}

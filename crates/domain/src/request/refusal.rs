@@ -67,6 +67,11 @@ impl Refusal {
         Self::new(Scope::Request, Some(param), "unsupported_parameter", message)
     }
 
+    /// A line that is no request, as the reason in it says: it stands for a row of a table that none could be made of.
+    pub fn row(why: impl Into<String>) -> Self {
+        Self::new(Scope::Request, None, "invalid_row", why.into())
+    }
+
     /// Whether the whole input is refused for it.
     pub fn is_shape(&self) -> bool {
         self.scope == Scope::Input

@@ -21,6 +21,7 @@ mod run;
 mod serve;
 mod shell;
 mod submit;
+mod table;
 mod text;
 mod top;
 mod usage;
@@ -55,6 +56,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Say what a file would come to if it were submitted now: when it would be done, and which window would hold
     Quote(Box<quote::QuoteArgs>),
+    /// Look at files before they are submitted: columns, the first requests, bad rows; needs no server
+    Validate(Box<table::validate::Validate>),
     /// Show how a job stands
     Status(remote::Status),
     /// Say where a job's time went, and in one sentence why it is or was late
@@ -62,7 +65,7 @@ enum Command {
     /// List jobs, newest first
     Jobs(remote::Jobs),
     /// Read a job's answers, also while it runs: what is archived so far, in input order
-    Results(remote::Download),
+    Results(Box<table::results::Results>),
     /// Read a job's error lines
     Errors(remote::Download),
     /// Cancel a job: no chunk of it starts afterwards, and what is answered is kept
@@ -155,7 +158,8 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Status(args) => remote::status(args).await,
         Command::Why(args) => why::why(args).await,
         Command::Jobs(args) => remote::jobs(args).await,
-        Command::Results(args) => remote::download(args, Route::Results).await,
+        Command::Validate(args) => table::validate::validate(*args).await,
+        Command::Results(args) => table::results::results(*args).await,
         Command::Errors(args) => remote::download(args, Route::Errors).await,
         Command::Cancel(args) => remote::command(args, CommandKind::Cancel).await,
         Command::Pause(args) => remote::command(args, CommandKind::Pause).await,
@@ -199,6 +203,10 @@ mod tests {
             "jetbatch serve --roles worker --config x.toml",
             "jetbatch submit - --model m --window 2h --priority high --metadata a=b --metadata c=d=e --key k --strict --watch",
             "jetbatch run batch.jsonl --model m --limit 20 --errors bad.jsonl",
+            "jetbatch submit a.parquet b.csv.gz --prompt-column text --system S --max-tokens 8 --param top_k=20 --sample 5",
+            "jetbatch run in/*.csv --template t.jinja --id-column id --param-column temperature=t -o out.parquet --keep id",
+            "jetbatch validate data.txt --endpoint /v1/embeddings --format text --json",
+            "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o a.csv --input a.csv b.csv --id-column id --keep a,b",
             "jetbatch completions fish",
             "jetbatch man target/man",
             "jetbatch why 018f4e2a-7c1b-7000-8000-0123456789ab --json",
@@ -255,6 +263,10 @@ mod tests {
             "jetbatch status 17",
             "jetbatch serve --roles cook",
             "jetbatch run x --limit 0",
+            "jetbatch submit",
+            "jetbatch submit x --limit 1 --sample 1",
+            "jetbatch submit x --format xml",
+            "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab --input a.csv",
             "jetbatch submit x --metadata a",
             "jetbatch rebuild --keep",
         ] {

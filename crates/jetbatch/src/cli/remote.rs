@@ -93,6 +93,12 @@ pub struct Download {
     server: Server,
 }
 
+impl Download {
+    pub const fn new(id: JobId, output: Option<PathBuf>, server: Server) -> Self {
+        Self { id, output, server }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct One {
     /// The job's id
@@ -260,7 +266,7 @@ pub async fn download(args: Download, which: Route) -> Result<(), Error> {
 }
 
 /// A job whose input failed validation has neither answers nor error lines, which must not look like none of either.
-async fn never_ran(client: &Client, id: JobId) -> Result<(), Error> {
+pub async fn never_ran(client: &Client, id: JobId) -> Result<(), Error> {
     let job = client.job(id).await?;
     errors(&job).iter().for_each(|line| eprintln!("{line}"));
     verdict(&job)

@@ -8,7 +8,8 @@ use super::{
     out,
     remote::{Server, save},
     submit::Batch,
-    watch::{AWAY_MAX, Watch, errors, verdict},
+    table::results::{self, Beside},
+    watch::{AWAY_MAX, Watch, errors, verdict, watch},
 };
 use crate::clock;
 use api::{Accepted, Job, Route};
@@ -30,6 +31,11 @@ pub struct Run {
     /// Write the error lines of requests that fail to this file
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
+    /// Write a table of the input's rows, each with its answer, to this file instead: .parquet, .csv, .tsv or .jsonl
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    beside: Beside,
     #[command(flatten)]
     server: Server,
 }
@@ -41,13 +47,22 @@ const OUTPUT: &str = "standard output";
 
 pub async fn run(args: Run) -> Result<(), Error> {
     let client = args.server.client()?;
+    // What cannot be written is said before anything runs.
+    let joined = args.output.as_deref().map(|path| tables::write::format(path).and(Ok(path))).transpose()?;
+    let joined = joined.map(|path| Ok::<_, Error>((path, args.batch.input.joined()?))).transpose()?;
     let accepted = args.batch.send(&client, args.server.json).await?;
     let Accepted { id, .. } = client.read(&accepted)?;
     eprintln!("job {id}");
-    let job = answers(&client, id, args.server.json).await?;
+    let job = match &joined {
+        Some(_) => unprinted(&client, id, args.server.json).await?,
+        None => answers(&client, id, args.server.json).await?,
+    };
     if job.state == State::Failed {
         errors(&job).iter().for_each(|line| eprintln!("{line}"));
         return verdict(&job);
+    }
+    if let Some((path, input)) = joined {
+        results::table(&client, id, Some(input), &args.beside, path).await?;
     }
     if let Some(path) = &args.errors {
         save(&client, client.file(id, Route::Errors).await?, path, true).await?;
@@ -63,10 +78,29 @@ pub async fn run(args: Run) -> Result<(), Error> {
 
 /// Prints the answers until the last one.
 async fn answers(client: &Client, id: JobId, is_quiet: bool) -> Result<Job, Error> {
-    let mut copied = pin!(copy(client, id, is_quiet));
+    to_the_end(client, id, copy(client, id, is_quiet)).await
+}
+
+/// Waits for the last answer.
+async fn unprinted(client: &Client, id: JobId, is_quiet: bool) -> Result<Job, Error> {
+    let mut meter = Meter::job(is_quiet);
+    let watched = async {
+        let (_, job) = watch(client, id, &mut meter).await?;
+        meter.done();
+        Ok(job)
+    };
+    to_the_end(client, id, watched).await
+}
+
+async fn to_the_end(
+    client: &Client,
+    id: JobId,
+    watched: impl Future<Output = Result<Job, Error>>,
+) -> Result<Job, Error> {
+    let mut watched = pin!(watched);
     loop {
         tokio::select! {
-            job = &mut copied => return job,
+            job = &mut watched => return job,
             _ = ctrl_c() => leave_or_cancel(client, id).await?,
         }
     }

@@ -5,21 +5,20 @@ use super::{
     meter::Meter,
     out,
     remote::{Server, follow, priority_word},
+    table::{Input, Way, rows},
     watch::{errors, validated, verdict, warnings},
 };
 use api::{Accepted, IDEMPOTENCY_KEY, NDJSON, Route, Settings};
+use bytes::Bytes;
 use clap::Args;
 use domain::{JobId, event::Priority, lines::Head, status::State};
-use futures::{TryStreamExt, future::ready};
+use futures::{Stream, TryStreamExt, future::ready};
 use reqwest::{
     Body, RequestBuilder,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
-use std::{
-    num::NonZeroU64,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, num::NonZeroU64, path::Path, sync::Arc};
+use tables::Asked;
 use tokio::{io::AsyncRead, sync::Notify};
 use tokio_util::io::ReaderStream;
 
@@ -40,14 +39,8 @@ pub struct Submit {
 /// A file of requests, and what is wanted of it.
 #[derive(Debug, Args)]
 pub struct Batch {
-    /// A JSONL file of requests, `-` for standard input, or a URL that the server may read (s3://..., file:///...)
-    file: PathBuf,
-    /// The model of requests that name none
-    #[arg(long)]
-    model: Option<String>,
-    /// The endpoint of requests that name none
-    #[arg(long)]
-    endpoint: Option<String>,
+    #[command(flatten)]
+    pub input: Input,
     /// The promised time: 90s, 30m, 24h, 7d
     #[arg(long)]
     window: Option<String>,
@@ -60,15 +53,9 @@ pub struct Batch {
     /// Idempotency key: the same key and file again is the same job
     #[arg(long)]
     key: Option<String>,
-    /// Refuse the whole job where a request would be answered with an error
-    #[arg(long)]
-    strict: bool,
     /// Where the job's end and its alerts are sent, signed, in place of its tenant's URL; none: nowhere
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
-    /// Only the first so many requests of the file, to try it
-    #[arg(long, value_name = "REQUESTS")]
-    limit: Option<NonZeroU64>,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -130,14 +117,23 @@ fn streamed(
     limit: Option<NonZeroU64>,
     meter: &Meter,
 ) -> Upload {
-    let (pulse, taken) = (meter.pulse(), Arc::new(Notify::new()));
-    let told = taken.clone();
     let mut head = limit.map(|limit| Head::new(limit.get()));
     let pieces = ReaderStream::with_capacity(from, PIECE_BYTES).map_ok(move |piece| match &mut head {
         Some(head) => piece.slice(..head.cut(&piece)),
         None => piece,
     });
-    let pieces = pieces.try_take_while(|piece| ready(Ok(!piece.is_empty()))).inspect_ok(move |piece| {
+    carried(request, pieces.try_take_while(|piece| ready(Ok(!piece.is_empty()))), meter)
+}
+
+/// An upload of pieces as they come.
+fn carried(
+    request: RequestBuilder,
+    pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    meter: &Meter,
+) -> Upload {
+    let (pulse, taken) = (meter.pulse(), Arc::new(Notify::new()));
+    let told = taken.clone();
+    let pieces = pieces.inspect_ok(move |piece| {
         pulse.inc(piece.len() as u64);
         told.notify_one();
     });
@@ -150,6 +146,15 @@ pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result
     let settings = Settings { model: model.map(str::to_owned), ..Settings::default() };
     let (upload, _) = from_file(client.submission().query(&settings), path, None, true).await?;
     client.upload::<Accepted>(upload).await.map(|accepted| accepted.id)
+}
+
+/// Rows as the requests that they become.
+async fn table(client: &Client, request: RequestBuilder, asked: Asked, is_quiet: bool) -> Result<Raw, Error> {
+    let (pieces, reading) = rows(asked).await?.split();
+    let meter = Meter::bytes(is_quiet, "upload", None);
+    let sent = client.upload(carried(request, pieces, &meter)).await;
+    meter.clear();
+    reading.explain(sent).await
 }
 
 impl Batch {
@@ -165,17 +170,23 @@ impl Batch {
 
     async fn post(&self, client: &Client, is_quiet: bool, dry_run: Option<bool>) -> Result<Raw, Error> {
         let settings = Settings { dry_run, ..self.settings() };
-        let path = self.file.as_path();
-        let text = path.to_string_lossy();
-        if text.contains("://") {
-            let request = client.request(Route::Submit).query(&dry_run.map(|dry_run| [("dry_run", dry_run)]));
-            return client.json(self.keyed(request).json(&self.of_url(settings, &text)?)).await;
-        }
         let request = self.keyed(client.submission().query(&settings));
-        if text == "-" {
-            return client.upload(streamed(request, out::source()?, self.limit, &Meter::Quiet)).await;
+        match self.input.way()? {
+            Way::Url(url) => {
+                let request = client.request(Route::Submit).query(&dry_run.map(|dry_run| [("dry_run", dry_run)]));
+                client.json(self.keyed(request).json(&settings.submission(url.to_owned()))).await
+            }
+            Way::Plain(path) => self.plain(client, request, path, is_quiet).await,
+            Way::Table(asked) => table(client, request, *asked, is_quiet).await,
         }
-        let (upload, meter) = from_file(request, path, self.limit, is_quiet).await?;
+    }
+
+    async fn plain(&self, client: &Client, request: RequestBuilder, path: &Path, is_quiet: bool) -> Result<Raw, Error> {
+        let limit = self.input.limit();
+        if path == Path::new("-") {
+            return client.upload(streamed(request, out::source()?, limit, &Meter::Quiet)).await;
+        }
+        let (upload, meter) = from_file(request, path, limit, is_quiet).await?;
         let answer = client.upload(upload).await;
         meter.clear();
         answer
@@ -188,21 +199,14 @@ impl Batch {
         }
     }
 
-    fn of_url(&self, settings: Settings, url: &str) -> Result<api::Submission, Error> {
-        match self.limit {
-            Some(_) => Err(Error::Usage("--limit is for a file that is read here, not for a URL".to_owned())),
-            None => Ok(settings.submission(url.to_owned())),
-        }
-    }
-
     fn settings(&self) -> Settings {
         let settings = Settings {
             id: None,
-            model: self.model.clone(),
-            endpoint: self.endpoint.clone(),
+            model: self.input.model.clone(),
+            endpoint: self.input.endpoint.clone(),
             completion_window: self.window.clone(),
             priority: self.priority,
-            strict: self.strict.then_some(true),
+            strict: self.input.strict.then_some(true),
             webhook_url: self.webhook.clone(),
             ..Settings::default()
         };

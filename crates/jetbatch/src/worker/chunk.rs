@@ -281,7 +281,10 @@ impl Runner {
         };
         let request = render::request(&line, work.endpoint.as_deref(), key)
             .map_err(|why| Fault::Internal { message: format!("a line of the chunk cannot be read: {why}") })?;
-        let answer = self.engine.run(request.call).await?;
+        let answer = match request.refused {
+            Some(refusal) => refusal.into(),
+            None => self.engine.run(request.call).await?,
+        };
         drop(place);
         Ok((request.custom_id, answer))
     }

@@ -1,5 +1,6 @@
 //! From an input line to what an engine is asked. Pure.
 use bytes::Bytes;
+use domain::request::Refusal;
 use engine::{Call, Endpoint, Key};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,6 +11,7 @@ struct Line<'a> {
     #[serde(borrow)]
     custom_id: &'a RawValue,
     url: Option<String>,
+    refused: Option<String>,
     #[serde(borrow)]
     body: &'a RawValue,
 }
@@ -19,6 +21,8 @@ pub struct Request {
     /// A JSON string.
     pub custom_id: Bytes,
     pub call: Call,
+    /// It is answered with this, and no engine is asked.
+    pub refused: Option<Refusal>,
 }
 
 /// Parses an input line that intake has validated. `endpoint` is the job's, `key` the line's.
@@ -28,7 +32,8 @@ pub fn request(line: &Bytes, endpoint: Option<&str>, key: Key) -> Result<Request
     let url = parsed.url.as_deref().or(endpoint).unwrap_or(Endpoint::Chat.url());
     let endpoint: Endpoint = url.parse().map_err(|_| format!("url '{url}' is not served"))?;
     let slice = |raw: &RawValue| line.slice_ref(raw.get().as_bytes());
-    Ok(Request { custom_id: slice(parsed.custom_id), call: Call { endpoint, body: slice(parsed.body), key } })
+    let (custom_id, call) = (slice(parsed.custom_id), Call { endpoint, body: slice(parsed.body), key });
+    Ok(Request { custom_id, call, refused: parsed.refused.map(Refusal::row) })
 }
 
 #[cfg(test)]
@@ -43,6 +48,13 @@ mod tests {
         assert_eq!(request.call.endpoint, Endpoint::Chat);
         assert_eq!(&request.call.body[..], br#"{"messages":[]}"#);
         assert_eq!(request.custom_id, line::custom_id(&line));
+    }
+
+    #[test]
+    fn a_line_that_is_no_request_has_the_reason() {
+        let line = Bytes::from_static(br#"{"custom_id":"a","refused":"column `t` is null","body":{}}"#);
+        let refused = request(&line, None, Key::seeded(0)).unwrap().refused.unwrap();
+        assert_eq!((refused.message.as_str(), refused.code), ("column `t` is null", Some("invalid_row")));
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! Which files an input is: some files, folders, globs. In the order of their names, so that the same words give the same
+//! rows in the same order.
+use crate::{Error, open::STDIN};
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// A file, and what its rows are called after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    pub path: PathBuf,
+    /// Its path below the folder that all files of the input share.
+    pub name: String,
+}
+
+/// The files of an input, sorted by path. At least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files(Vec<Named>);
+
+impl Files {
+    /// `-` is standard input, and then the only one.
+    pub fn find(given: &[PathBuf]) -> Result<Self, Error> {
+        let mut paths = Vec::new();
+        for one in given {
+            expand(one, &mut paths)?;
+        }
+        paths.sort();
+        paths.dedup();
+        match paths.len() {
+            0 => Err(Error::Asked("no file is given".to_owned())),
+            2.. if paths.iter().any(|path| path == Path::new(STDIN)) => {
+                Err(Error::Asked("standard input cannot be read together with files".to_owned()))
+            }
+            _ => Ok(Self(named(paths))),
+        }
+    }
+
+    pub fn all(&self) -> &[Named] {
+        &self.0
+    }
+}
+
+fn named(paths: Vec<PathBuf>) -> Vec<Named> {
+    let shared = shared(&paths);
+    let name = |path: &Path| {
+        let rest: PathBuf = path.components().skip(shared).collect();
+        rest.to_string_lossy().into_owned()
+    };
+    paths.into_iter().map(|path| Named { name: name(&path), path }).collect()
+}
+
+/// How many components all folders begin with. Paths are sorted, so the first and the last tell.
+fn shared(paths: &[PathBuf]) -> usize {
+    let folder = |path: Option<&PathBuf>| -> Vec<PathBuf> {
+        let folder = path.and_then(|path| path.parent()).map(Path::components);
+        folder.into_iter().flatten().map(|part: Component<'_>| PathBuf::from(part.as_os_str())).collect()
+    };
+    let (first, last) = (folder(paths.first()), folder(paths.last()));
+    first.iter().zip(&last).take_while(|(a, b)| a == b).count()
+}
+
+fn expand(given: &Path, to: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let text = given.to_string_lossy();
+    if given == Path::new(STDIN) || given.is_file() {
+        to.push(given.to_owned());
+        return Ok(());
+    }
+    let before = to.len();
+    if given.is_dir() {
+        walk(given, to)?;
+    } else if text.contains(['*', '?', '[']) {
+        matching(&text, to)?;
+    } else {
+        // A pipe, or nothing at all: whoever opens it finds out.
+        fs::metadata(given).map_err(Error::file("read", given))?;
+        to.push(given.to_owned());
+    }
+    if to.len() == before {
+        return Err(Error::Asked(format!("{} holds no file", given.display())));
+    }
+    Ok(())
+}
+
+/// All files below a folder, but those that tools leave there (`_SUCCESS`, `.crc`).
+fn walk(folder: &Path, to: &mut Vec<PathBuf>) -> Result<(), Error> {
+    for entry in fs::read_dir(folder).map_err(Error::file("list", folder))? {
+        let path = entry.map_err(Error::file("list", folder))?.path();
+        if is_aside(&path) {
+            continue;
+        }
+        if path.is_dir() { walk(&path, to)? } else { to.push(path) }
+    }
+    Ok(())
+}
+
+fn is_aside(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['_', '.']))
+}
+
+fn matching(pattern: &str, to: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let wrong = |why: String| Error::Asked(format!("{pattern} is no pattern of files: {why}"));
+    for path in glob::glob(pattern).map_err(|error| wrong(error.to_string()))? {
+        let path = path.map_err(|error| wrong(error.to_string()))?;
+        if path.is_dir() { walk(&path, to)? } else { to.push(path) }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(given: &[&Path]) -> Vec<String> {
+        let given: Vec<PathBuf> = given.iter().map(|path| (*path).to_owned()).collect();
+        Files::find(&given).unwrap().all().iter().map(|file| file.name.clone()).collect()
+    }
+
+    #[test]
+    fn folders_and_globs_are_files_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        fs::create_dir_all(root.join("b/c")).unwrap();
+        for name in ["b/2.csv", "b/c/1.csv", "a.csv", "b/_SUCCESS", "b/.2.csv.crc"] {
+            fs::write(root.join(name), "x").unwrap();
+        }
+        assert_eq!(names(&[root]), ["a.csv", "b/2.csv", "b/c/1.csv"]);
+        assert_eq!(names(&[&root.join("b/*.csv")]), ["2.csv"]);
+        assert_eq!(names(&[&root.join("b"), &root.join("b/2.csv")]), ["2.csv", "c/1.csv"]);
+        assert_eq!(names(&[&root.join("a.csv")]), ["a.csv"]);
+        fs::create_dir(root.join("empty")).unwrap();
+        for none in ["empty", "*.no", "no"] {
+            assert!(Files::find(&[root.join(none)]).is_err(), "{none}");
+        }
+        assert!(Files::find(&[PathBuf::from("-"), root.join("a.csv")]).is_err());
+    }
+}
