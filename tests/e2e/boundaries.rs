@@ -180,7 +180,7 @@ fn subjects_have_one_home() {
 
 /// Whether a string literal is a subject, a wildcard, or a format of one.
 fn is_subject(literal: &str) -> bool {
-    const FIRST: [&str; 9] = ["tenant", "jobs", "event", "work", "result", "input", "alert", "dead", "hook"];
+    const FIRST: [&str; 10] = ["audit", "tenant", "jobs", "event", "work", "result", "input", "alert", "dead", "hook"];
     let legal =
         |token: &str| !token.is_empty() && token.chars().all(|c| c.is_ascii_alphanumeric() || "_-{}:*>".contains(c));
     let tokens: Vec<&str> = literal.split('.').collect();

@@ -11,7 +11,7 @@ use testkit::{
 };
 
 /// `jetbatch limits`, as a head is configured; its exit code must be this.
-async fn limits(stand: &Stand, args: &[&str], code: i32) -> Jetbatch {
+pub async fn limits(stand: &Stand, args: &[&str], code: i32) -> Jetbatch {
     let config = stand.config();
     let mut command = Start::new(binary()).arg("limits").args(args).arg("--config").arg(&config).spawn();
     assert_eq!(command.exit(LONG).await.code(), Some(code), "{}", command.story());

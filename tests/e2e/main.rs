@@ -11,6 +11,7 @@
 
 #[path = "../answers/mod.rs"]
 mod answers;
+mod audit;
 mod bad_input;
 mod boundaries;
 mod caches;

@@ -47,7 +47,8 @@ fn subjects() -> Vec<Subject> {
         | Subject::WorkerAlert(..)
         | Subject::Dead { .. }
         | Subject::DeadPart { .. }
-        | Subject::Hook(..) => 19,
+        | Subject::Hook(..)
+        | Subject::Audit { .. } => 20,
     };
     let all = vec![
         Subject::Submit,
@@ -68,6 +69,7 @@ fn subjects() -> Vec<Subject> {
         Subject::WorkerAlert(pool.clone(), WorkerName::of("w1")),
         Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
         Subject::DeadPart { pool, reason: FaultClass::OutOfMemory, job, chunk, part: 1 },
+        Subject::Audit { tenant: domain::Tenant::default(), what: domain::audit::What::Submit, job: Some(job) },
         Subject::Hook(job, HookId::of(job, Topic::Completed, Timestamp::new(1))),
     ];
     assert_eq!(listed(&all[0]), all.len(), "a variant is missing from this list");

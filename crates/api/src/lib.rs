@@ -1,6 +1,7 @@
 //! The HTTP door in types: every request and every answer, where it is taken ([`Route`]), what can be refused ([`ErrorBody`]),
 //! and the OpenAPI document of it all ([`document`]). The door, its clients and the tests use these, so that they cannot
 //! disagree. No I/O.
+mod audit;
 mod dead;
 mod error;
 mod health;
@@ -24,6 +25,7 @@ mod timeline;
 mod usage;
 mod worker;
 
+pub use audit::{AuditPage, AuditQuery, Done};
 pub use dead::{Dead, DeadDropped, DeadFailure, DeadLinks, DeadQuery, DeadWhole};
 pub use domain::submission::Submission;
 pub use error::{ErrorBody, ErrorCode, ErrorKind, ErrorObject};

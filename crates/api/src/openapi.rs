@@ -1,13 +1,14 @@
 //! The OpenAPI document, made of the types and the routes.
 use crate::{
-    About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, ErrorBody, ErrorCode,
-    IDEMPOTENCY_KEY, JSON, Job, JobPage, JobRows, Key, Keys, MadeKey, Method, Quote, Ready, Retried, RotateKey, Route,
-    SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays, Used, UsedAmounts, UsedDay,
-    Whoami, Workers, openai,
+    About, Accepted, Access, AllLimits, AuditPage, Change, CreateKey, DeadDropped, DeadPage, DeadWhole, Done,
+    ErrorBody, ErrorCode, IDEMPOTENCY_KEY, JSON, Job, JobPage, JobRows, Key, Keys, MadeKey, Method, Quote, Ready,
+    Retried, RotateKey, Route, SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays,
+    Used, UsedAmounts, UsedDay, Whoami, Workers, openai,
     operation::{Given, content},
 };
 use domain::{
     JobId, Pool, Tenant,
+    audit::{By, What},
     event::{FaultClass, Priority},
     key::{KeyId, Role, Roles, Standing},
     quota::Limits,
@@ -54,6 +55,10 @@ use utoipa::{
     SignedOut,
     Whoami,
     AllLimits,
+    AuditPage,
+    Done,
+    By,
+    What,
     TenantLimits,
     Used,
     UsageDays,

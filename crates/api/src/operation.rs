@@ -1,9 +1,9 @@
 //! What each route takes and gives, for the document.
 use crate::{
-    About, Accepted, Access, AllLimits, Change, CreateKey, DeadDropped, DeadPage, DeadQuery, DeadWhole, ErrorCode,
-    FORM, JSON, Job, JobPage, JobQuery, JobRows, Key, Keys, MadeKey, NDJSON, Ready, Retried, RotateKey, Route,
-    Settings, SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays, UsageQuery, Whoami,
-    Workers,
+    About, Accepted, Access, AllLimits, AuditPage, AuditQuery, Change, CreateKey, DeadDropped, DeadPage, DeadQuery,
+    DeadWhole, ErrorCode, FORM, JSON, Job, JobPage, JobQuery, JobRows, Key, Keys, MadeKey, NDJSON, Ready, Retried,
+    RotateKey, Route, Settings, SignIn, SignedOut, Start, StoredFile, Submission, TenantLimits, Timeline, UsageDays,
+    UsageQuery, Whoami, Workers,
     openai::{
         Batch, BatchPage, CompleteUpload, CreateBatch, CreateUpload, DeletedFile, File, FilePage, FileQuery, Model,
         ModelList, PageQuery, Upload, UploadPart,
@@ -126,6 +126,7 @@ impl Route {
                 "Set what a tenant may have, at every door at once; what is left out is as heads are configured"
             }
             Self::Usage => "What was used, day by day: jobs, requests, tokens, bytes, each counted once",
+            Self::Audit => "Who did what, when, from where and to which job, the oldest first",
             Self::Whoami => "What the caller may do",
             Self::SignIn => "Have a browser keep a key, in a cookie that no script sees",
             Self::SignOut => "Have a browser keep no key any more",
@@ -139,6 +140,7 @@ impl Route {
             Self::Submit => Settings::into_params(|| Some(ParameterIn::Query)),
             Self::Files => FileQuery::into_params(|| Some(ParameterIn::Query)),
             Self::Usage => UsageQuery::into_params(|| Some(ParameterIn::Query)),
+            Self::Audit => AuditQuery::into_params(|| Some(ParameterIn::Query)),
             Self::Batches => PageQuery::into_params(|| Some(ParameterIn::Query)),
             _ => Vec::new(),
         }
@@ -244,6 +246,7 @@ impl Route {
             Self::RotateKey => json(200, "The key, and its new secret", of::<MadeKey>()),
             Self::Key | Self::RevokeKey => json(200, "The key", of::<Key>()),
             Self::Usage => json(200, "What was used", of::<UsageDays>()),
+            Self::Audit => json(200, "A page", of::<AuditPage>()),
             Self::Limits => json(200, "All that are set", of::<AllLimits>()),
             Self::TenantLimits | Self::SetLimits => json(200, "The tenant's limits", of::<TenantLimits>()),
             Self::Whoami | Self::SignIn => json(200, "What the caller may do", of::<Whoami>()),
@@ -474,7 +477,7 @@ impl Route {
             Self::RevokeKey => {
                 &[E::InvalidRequest, E::ForeignOrigin, E::Misdirected, E::KeyNotFound, E::Conflict, E::Unavailable]
             }
-            Self::Usage | Self::TenantLimits => &[E::InvalidRequest, E::Misdirected, E::Unavailable],
+            Self::Usage | Self::TenantLimits | Self::Audit => &[E::InvalidRequest, E::Misdirected, E::Unavailable],
             Self::SetLimits => SET,
             Self::CreateKey => UPLOAD,
             Self::RotateKey => ROTATE,

@@ -18,6 +18,7 @@ pub enum Kind {
     Quote,
     Limits,
     Usage,
+    Audit,
     List,
 }
 

@@ -1,5 +1,5 @@
 //! What is where. The door's router is built from this list, its clients' addresses are, and so is the document.
-use domain::{command::CommandKind, health::Order, key::Role};
+use domain::{audit::What, command::CommandKind, health::Order, key::Role};
 use std::fmt::Display;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -62,6 +62,7 @@ pub enum Route {
     TenantLimits,
     SetLimits,
     Usage,
+    Audit,
     Whoami,
     SignIn,
     SignOut,
@@ -141,6 +142,7 @@ impl Route {
             Self::Limits => "/limits",
             Self::TenantLimits | Self::SetLimits => "/limits/{id}",
             Self::Usage => "/usage",
+            Self::Audit => "/audit",
             Self::Whoami => "/whoami",
             Self::SignIn | Self::SignOut => "/session",
         }
@@ -175,6 +177,7 @@ impl Route {
             | Self::Limits
             | Self::TenantLimits
             | Self::Usage
+            | Self::Audit
             | Self::Whoami => Method::Get,
             Self::Submit
             | Self::Start
@@ -258,8 +261,68 @@ impl Route {
             | Self::RotateKey
             | Self::Limits
             | Self::TenantLimits
-            | Self::SetLimits => Access::Role(Role::Admin),
+            | Self::SetLimits
+            | Self::Audit => Access::Role(Role::Admin),
         }
+    }
+
+    /// What is recorded of who uses it, where that did something.
+    pub const fn audited(self) -> Option<What> {
+        Some(match self {
+            Self::Submit | Self::Start | Self::CreateBatch | Self::Chat | Self::Completions | Self::Embeddings => {
+                What::Submit
+            }
+            Self::Cancel | Self::CancelBatch => What::Cancel,
+            Self::Pause => What::Pause,
+            Self::Resume => What::Resume,
+            Self::Deadline => What::Deadline,
+            Self::Priority => What::Priority,
+            Self::Retry => What::Retry,
+            Self::Delete => What::Delete,
+            Self::Results | Self::Errors | Self::FileContent => What::Download,
+            Self::Keep | Self::CreateFile | Self::CompleteUpload => What::Upload,
+            Self::DeleteFile => What::DeleteFile,
+            Self::Replay => What::ReplayDead,
+            Self::DropDead => What::DropDead,
+            Self::CreateKey => What::CreateKey,
+            Self::RotateKey => What::RotateKey,
+            Self::RevokeKey => What::RevokeKey,
+            Self::SetLimits => What::SetLimits,
+            Self::Drain => What::DrainWorker,
+            Self::Quarantine => What::QuarantineWorker,
+            Self::Trust => What::TrustWorker,
+            Self::About
+            | Self::Jobs
+            | Self::Job
+            | Self::Events
+            | Self::Timeline
+            | Self::DeadList
+            | Self::Dead
+            | Self::Live
+            | Self::Workers
+            | Self::Alive
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Files
+            | Self::File
+            | Self::Batches
+            | Self::Batch
+            | Self::Models
+            | Self::Model
+            | Self::CreateUpload
+            | Self::AddPart
+            | Self::CancelUpload
+            | Self::Keys
+            | Self::Key
+            | Self::Limits
+            | Self::TenantLimits
+            | Self::Usage
+            | Self::Audit
+            | Self::Whoami
+            | Self::SignIn
+            | Self::SignOut => return None,
+        })
     }
 
     pub const fn command(kind: CommandKind) -> Self {

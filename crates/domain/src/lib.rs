@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod alarm;
 pub mod archive;
+pub mod audit;
 pub mod command;
 pub mod crew;
 pub mod decide;

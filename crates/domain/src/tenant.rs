@@ -15,6 +15,16 @@ const DEFAULT: &str = "default";
 pub struct Tenant([u8; CHARS_MAX]);
 
 impl Tenant {
+    /// The one that needs no name.
+    pub const DEFAULT: Self = {
+        let (mut bytes, name, mut at) = ([0; CHARS_MAX], DEFAULT.as_bytes(), 0);
+        while at < name.len() {
+            bytes[at] = name[at];
+            at += 1;
+        }
+        Self(bytes)
+    };
+
     /// Its name.
     pub fn as_str(&self) -> &str {
         let end = self.0.iter().position(|b| *b == 0).unwrap_or(CHARS_MAX);
@@ -35,7 +45,7 @@ impl Tenant {
 
 impl Default for Tenant {
     fn default() -> Self {
-        Self::of(DEFAULT)
+        Self::DEFAULT
     }
 }
 

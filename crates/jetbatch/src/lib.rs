@@ -1,6 +1,7 @@
 //! The rooms of jetbatch and what they stand on.
 pub mod archiver;
 mod ask;
+pub mod audit;
 mod chain;
 pub mod cli;
 pub mod clock;

@@ -10,6 +10,7 @@ pub const STREAMS: &[(&str, &str)] = &[
     ("ALERTS.json", include_str!("../../../streams/ALERTS.json")),
     ("DEAD.json", include_str!("../../../streams/DEAD.json")),
     ("HOOKS.json", include_str!("../../../streams/HOOKS.json")),
+    ("AUDIT.json", include_str!("../../../streams/AUDIT.json")),
     ("KV_status.json", include_str!("../../../streams/KV_status.json")),
     ("KV_workers.json", include_str!("../../../streams/KV_workers.json")),
     ("KV_leases.json", include_str!("../../../streams/KV_leases.json")),

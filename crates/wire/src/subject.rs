@@ -2,6 +2,7 @@
 use address::{Address, Pattern, Stream};
 use domain::{
     ChunkId, JobId, Pool, Tenant, WorkerName,
+    audit::What,
     event::FaultClass,
     id::Invalid,
     trouble::{Kind, Scope},
@@ -20,6 +21,7 @@ pub mod stream {
     pub const ALERTS: Stream = Stream::new("ALERTS");
     pub const DEAD: Stream = Stream::new("DEAD");
     pub const HOOKS: Stream = Stream::new("HOOKS");
+    pub const AUDIT: Stream = Stream::new("AUDIT");
 }
 
 /// The key-value buckets.
@@ -86,6 +88,9 @@ pub enum Subject {
     WorkerAlert(Pool, WorkerName),
     /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>` in DEAD: a chunk given up; written by the scheduler.
     Dead { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
+    /// `audit.<tenant>.<what>.<job>` in AUDIT: what was done, by whom, as JSON; `-` where it was done to no job. Written by
+    /// the doors, by heads for what came past them, and by the command line. The tenant is of who did it.
+    Audit { tenant: Tenant, what: What, job: Option<JobId> },
     /// `dead.<pool>.<reason>.<job>.<segment>.<chunk>.<part>` in DEAD: a part of a request that is too large for its
     /// entry; written by the scheduler, before the entry.
     DeadPart { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId, part: u32 },
@@ -160,6 +165,7 @@ impl Address for Subject {
             Self::SlaAlert(_) | Self::TroubleAlert(..) | Self::WorkerAlert(..) => stream::ALERTS,
             Self::Dead { .. } | Self::DeadPart { .. } => stream::DEAD,
             Self::Hook(..) => stream::HOOKS,
+            Self::Audit { .. } => stream::AUDIT,
         }
     }
 }
@@ -188,6 +194,7 @@ impl fmt::Display for Subject {
             Self::TroubleAlert(kind, scope) => write!(f, "alert.trouble.{}.{scope}", kind.as_str()),
             Self::WorkerAlert(pool, worker) => write!(f, "alert.worker.{pool}.{worker}"),
             Self::Hook(job, id) => write!(f, "hook.{job}.{id}"),
+            Self::Audit { tenant, what, job } => write!(f, "audit.{tenant}.{}.{}", what.as_str(), token(job.as_ref())),
             Self::Dead { pool, reason, job, chunk: c } => {
                 write!(f, "dead.{pool}.{}.{job}.{}.{}", reason.as_str(), c.segment, c.index)
             }
@@ -241,6 +248,10 @@ impl Subject {
             }
             ["hook", job, id] => Self::Hook(job.parse()?, id.parse()?),
             ["alert", "worker", pool, worker] => Self::WorkerAlert(pool.parse()?, worker.parse()?),
+            ["audit", tenant, what, job] => {
+                let job = if job == NO_JOB { None } else { Some(job.parse()?) };
+                Self::Audit { tenant: tenant.parse()?, what: what.parse().map_err(|_| UNKNOWN)?, job }
+            }
             ["dead", pool, reason, job, s, c] => {
                 Self::Dead { pool: pool.parse()?, reason: class(reason)?, job: job.parse()?, chunk: chunk(s, c)? }
             }
@@ -293,6 +304,8 @@ pub enum Filter {
     JobDead(JobId),
     /// Chunks that were given up, without their parts: all, or those of a pool, a reason, a job.
     Dead { pool: Option<Pool>, reason: Option<FaultClass>, job: Option<JobId> },
+    /// What was done: all, or what a tenant did, or to a job.
+    Audit { tenant: Option<Tenant>, job: Option<JobId> },
     /// The parts of one that was given up.
     DeadParts { pool: Pool, reason: FaultClass, job: JobId, chunk: ChunkId },
 }
@@ -327,11 +340,23 @@ impl fmt::Display for Filter {
                 let job = job.map_or_else(|| "*".to_owned(), |job| job.to_string());
                 write!(f, "dead.{pool}.{reason}.{job}.*.*")
             }
+            Self::Audit { tenant, job } => {
+                let tenant = tenant.as_ref().map_or("*", Tenant::as_str);
+                let job = job.map_or_else(|| "*".to_owned(), |job| job.to_string());
+                write!(f, "audit.{tenant}.*.{job}")
+            }
             Self::DeadParts { pool, reason, job, chunk: c } => {
                 write!(f, "dead.{pool}.{}.{job}.{}.{}.*", reason.as_str(), c.segment, c.index)
             }
         }
     }
+}
+
+/// In the place of a job's id.
+const NO_JOB: &str = "-";
+
+fn token(job: Option<&JobId>) -> String {
+    job.map_or_else(|| NO_JOB.to_owned(), JobId::to_string)
 }
 
 const UNKNOWN: Invalid = Invalid { what: "subject", why: "it is none of jetbatch's subjects" };
@@ -380,6 +405,8 @@ mod tests {
             Subject::Hook(job, HookId::of(job, Topic::Completed, Timestamp::new(1))),
             Subject::Dead { pool: pool.clone(), reason: FaultClass::OutOfMemory, job, chunk },
             Subject::DeadPart { pool, reason: FaultClass::Timeout, job, chunk, part: 4 },
+            Subject::Audit { tenant: Tenant::default(), what: What::Submit, job: Some(job) },
+            Subject::Audit { tenant: Tenant::default(), what: What::SetLimits, job: None },
         ] {
             assert_eq!(subject.to_string().parse(), Ok(subject));
         }

@@ -1,6 +1,7 @@
 //! The commands that talk to NATS: `streams`, `rebuild`, `log`, `doctor`.
 use super::{config, engines, error::Error, out, text};
 use crate::{
+    audit,
     bus::{Bus, ConnectError, Difference, doctor, server::Server},
     chain::chain,
     clock,
@@ -8,7 +9,11 @@ use crate::{
     projector, serve, troubles,
 };
 use clap::{Args, Subcommand};
-use domain::{JobId, trouble::Kind};
+use domain::{
+    JobId,
+    audit::{Entry, What},
+    trouble::Kind,
+};
 use serde_json::json;
 use std::cmp::Reverse;
 use wire::{Filter, Told, envelope, saved, stream::EVENTS};
@@ -87,6 +92,12 @@ impl Link {
     /// As it is configured, by its own file.
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Records what was done past the doors.
+    pub async fn record(&self, what: What, on: impl ToString) {
+        let entry = Entry { on: Some(on.to_string()), ..Entry::by_nats(what, clock::now()) };
+        audit::tell(&self.bus, &entry, uuid::Uuid::now_v7()).await;
     }
 
     fn pools(&self) -> Vec<String> {

@@ -9,6 +9,7 @@ use api::{Key, Keys as All, MadeKey};
 use clap::{Args, Subcommand};
 use domain::{
     Pool, Tenant,
+    audit::What,
     key::{Draft, KeyId, Role, Roles},
 };
 
@@ -78,7 +79,7 @@ async fn act(link: &Link, what: Verb, is_json: bool) -> Result<(), Error> {
         Verb::Create(create) => {
             // A first key may be made before anything was started.
             link.open_streams().await?;
-            create.run(&bucket, is_json).await
+            create.run(link, &bucket, is_json).await
         }
         Verb::List => {
             let all = keys::list(&bucket).await.map_err(failed)?;
@@ -86,18 +87,25 @@ async fn act(link: &Link, what: Verb, is_json: bool) -> Result<(), Error> {
         }
         Verb::Revoke { id } => {
             let key = shown(keys::revoke(&bucket, id).await.map_err(failed)?);
+            link.record(What::RevokeKey, id).await;
             if is_json { json(&key) } else { out::line(format!("key {id} is revoked")) }
         }
-        Verb::Rotate { id, grace } => told(keys::rotate(&bucket, id, grace.as_deref()).await.map_err(failed)?, is_json),
+        Verb::Rotate { id, grace } => {
+            let made = keys::rotate(&bucket, id, grace.as_deref()).await.map_err(failed)?;
+            link.record(What::RotateKey, id).await;
+            told(made, is_json)
+        }
     }
 }
 
 impl Create {
-    async fn run(self, bucket: &Bucket, is_json: bool) -> Result<(), Error> {
+    async fn run(self, link: &Link, bucket: &Bucket, is_json: bool) -> Result<(), Error> {
         let Self { name, tenant, roles, expires: expires_in, pools } = self;
         let roles = roles.into_iter().collect::<Roles>();
         let draft = Draft { name, tenant, roles, pools, expires_in };
-        told(keys::create(bucket, draft).await.map_err(failed)?, is_json)
+        let made = keys::create(bucket, draft).await.map_err(failed)?;
+        link.record(What::CreateKey, made.key.id).await;
+        told(made, is_json)
     }
 }
 

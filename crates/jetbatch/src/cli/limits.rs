@@ -5,6 +5,7 @@ use api::{AllLimits, TenantLimits};
 use clap::{Args, Subcommand};
 use domain::{
     Tenant,
+    audit::What,
     quota::{self as domain_quota, Limit, Most},
 };
 
@@ -55,6 +56,7 @@ async fn act(link: &Link, what: Verb, is_json: bool) -> Result<(), Error> {
     if let Verb::Set { tenant, limits } = what {
         link.open_streams().await?;
         let changed = quota::change(&bucket, tenant, |old| changed(old, &limits)).await.map_err(failed)?;
+        link.record(What::SetLimits, tenant).await;
         let all = quota::shown(link.config(), &[(tenant, changed)].into());
         return show(
             AllLimits { data: all.data.into_iter().filter(|one| one.tenant == tenant).collect(), ..all },

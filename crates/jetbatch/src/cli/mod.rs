@@ -1,6 +1,7 @@
 //! The command line. Client commands talk HTTP to a running jetbatch; `serve`, `demo` and `bench` run the rooms;
 //! `keys`, `limits`, `nats`, `streams`, `rebuild` and `doctor` talk to NATS, `doctor --engine` to engines.
 mod admin;
+mod audit;
 mod bench;
 mod client;
 mod config;
@@ -96,6 +97,8 @@ enum Command {
     Usage(usage::Usage),
     /// Let others speak to the same NATS: contexts for the `nats` command, logins with least rights
     Nats(nats::Nats),
+    /// Show who did what, when, from where and to which job
+    Audit(audit::Audit),
     /// Bring the streams on NATS to their files, or say where they differ
     Streams(admin::Streams),
     /// Make every job's status anew from the event log, or compare them with it
@@ -175,6 +178,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Limits(args) => limits::limits(args).await,
         Command::Usage(args) => usage::usage(args).await,
         Command::Nats(args) => nats::nats(args).await,
+        Command::Audit(args) => audit::audit(args).await,
         Command::Streams(args) => admin::streams(args).await,
         Command::Rebuild(args) => admin::rebuild(args).await,
         Command::Log(args) => admin::log(args).await,
@@ -233,6 +237,7 @@ mod tests {
             "jetbatch limits list --json",
             "jetbatch limits set blue running_jobs=3 stored_bytes=unlimited uploads=",
             "jetbatch usage --from 2026-11-01 --to 2026-11-30 --tenant * --json",
+            "jetbatch audit --job 018f4e2a-7c1b-7000-8000-0123456789ab --tenant blue --since 1h --json",
             "jetbatch jobs --api-key jb_x",
             "jetbatch nats context --name here --config x.toml",
             "jetbatch doctor --context here",

@@ -4,6 +4,7 @@ mod resubmit;
 mod unlogged;
 
 use crate::{
+    audit,
     bus::{AckError, Delivery, PullError},
     clock,
     command::{self, execute},
@@ -12,6 +13,7 @@ use crate::{
 };
 use domain::{
     Event, JobId, Tenant, Timestamp,
+    audit::Entry,
     command::{CommandKind, JobCommand},
     decide::Denied,
 };
@@ -69,6 +71,7 @@ async fn work(shared: Shared, stop: &CancellationToken) -> Result<(), Error> {
                     }
                     Ok(true) => {
                         let end = carry_out(&shared, &command).await;
+                        record(&shared, &delivery, &command, &end).await;
                         answer(delivery, &command, end).await;
                     }
                 },
@@ -85,6 +88,15 @@ enum End {
     Unknown,
     Refused(String),
     Again(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What came past the doors is recorded here: they record the rest.
+async fn record(shared: &Shared, delivery: &Delivery, command: &JobCommand, end: &End) {
+    if matches!(end, End::Done) && delivery.subject.parse() == Ok(Subject::Control) {
+        let what = audit::what(command.kind);
+        let entry = Entry { job: Some(command.job), ..Entry::by_nats(what, Timestamp::new(delivery.stored_ms)) };
+        audit::tell(&shared.bus, &entry, format_args!("control:{}", delivery.seq)).await;
+    }
 }
 
 async fn answer(delivery: Delivery, command: &JobCommand, end: End) {
@@ -136,6 +148,7 @@ async fn retry(shared: Shared, delivery: Delivery, command: JobCommand, places: 
         Err(resubmit::Error::NoRetry(refusal)) => End::Refused(refusal.to_string()),
         Err(error) => End::Again(error.into()),
     };
+    record(&shared, &delivery, &command, &end).await;
     answer(delivery, &command, end).await;
 }
 

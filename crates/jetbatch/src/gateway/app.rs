@@ -1,6 +1,6 @@
 //! The door as one caller sees it. Whatever looks for a job looks here, and finds those of the caller's tenant: another's
 //! is not there.
-use super::{auth::Caller, early, error::Rejection, limits, state::AppState, status_watch::Subscription};
+use super::{audit::Note, auth::Caller, early, error::Rejection, limits, state::AppState, status_watch::Subscription};
 use crate::paths::UploadRef;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use domain::{
@@ -18,6 +18,8 @@ use wire::{Owner, StoredStatus};
 pub struct App {
     state: Arc<AppState>,
     caller: Caller,
+    /// What is recorded of what the caller does.
+    pub note: Note,
 }
 
 impl Deref for App {
@@ -34,14 +36,15 @@ impl FromRequestParts<Arc<AppState>> for App {
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Rejection> {
         let caller = parts.extensions.get::<Caller>().cloned().ok_or(Refused::Missing)?;
-        Ok(Self { state: state.clone(), caller })
+        let note = parts.extensions.get::<Note>().cloned().unwrap_or_default();
+        Ok(Self { state: state.clone(), caller, note })
     }
 }
 
 impl App {
     /// The door as someone sees it who came another way than over HTTP.
-    pub const fn of(state: Arc<AppState>, caller: Caller) -> Self {
-        Self { state, caller }
+    pub fn of(state: Arc<AppState>, caller: Caller) -> Self {
+        Self { state, caller, note: Note::default() }
     }
 
     pub fn caller(&self) -> &Caller {

@@ -1,5 +1,5 @@
 //! Who asks, and whether he may: one look before each handler, by what its route needs.
-use super::{app::App, error::Rejection, limits, observe, state::AppState};
+use super::{app::App, audit::Record, error::Rejection, limits, observe, state::AppState};
 use crate::config::{Auth, Http};
 use api::{Access, ErrorCode, Route};
 use axum::{
@@ -91,8 +91,13 @@ pub struct Guard {
 pub async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     match guard.admit(request.method(), request.headers()).await {
         Ok(caller) => {
+            let record = caller.as_ref().and_then(|caller| Record::open(&guard.app, guard.route, caller, &mut request));
             caller.into_iter().for_each(|caller| drop(request.extensions_mut().insert(caller)));
-            next.run(request).await
+            let response = next.run(request).await;
+            if let Some(record) = record {
+                record.close(response.status()).await;
+            }
+            response
         }
         Err(refused) => refused.into_response(),
     }

@@ -29,6 +29,7 @@ pub async fn create(app: App, headers: HeaderMap, sent: Body) -> Answer {
     let asked = body::json::<CreateKey>(&app, &headers, sent).await?.value;
     let made = keys::create(&keys::bucket(&app.shared.bus), asked.into()).await?;
     tracing::info!(key = %made.key.id, tenant = %made.key.tenant, roles = %made.key.roles, "a key was made");
+    app.note.on(made.key.id);
     Ok(told(&app, StatusCode::CREATED, made))
 }
 

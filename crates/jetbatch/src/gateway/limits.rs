@@ -89,6 +89,9 @@ pub const TAKEN_KEPT: Duration = Duration::from_secs(60);
 /// How long it is believed what a tenant has in the store; and where that is too much, since files go.
 pub const STORED_KEPT: Duration = Duration::from_secs(60);
 pub const STORED_KEPT_FULL: Duration = Duration::from_secs(1);
+/// Records of who did what in one page.
+pub const AUDIT_DEFAULT: usize = 100;
+pub const AUDIT_MAX: usize = 1_000;
 /// With a new connection to NATS, a submission waits so long until the log is known again.
 pub const LOG_WITHIN: Duration = Duration::from_secs(10);
 /// One look at whether all is ready.

@@ -1,5 +1,6 @@
 //! What is where.
 use super::{
+    audit,
     auth::{Guard, guard},
     commands, dead, download,
     error::Rejection,
@@ -110,6 +111,7 @@ fn handler(route: Route) -> MethodRouter<Arc<AppState>> {
         Route::TenantLimits => get(tenant_limits::one),
         Route::SetLimits => put(tenant_limits::set),
         Route::Usage => get(usage::days),
+        Route::Audit => get(audit::many),
         Route::Whoami => get(keys::whoami),
         Route::SignIn => post(session::open),
         Route::SignOut => delete(session::close),

@@ -1,12 +1,12 @@
 //! Connections: their number and patience are bounded, and all of them end when the room is told to stop.
-use super::{limits, linger::Linger, write_timeout::WriteTimeout};
+use super::{audit::Peer, limits, linger::Linger, write_timeout::WriteTimeout};
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{Request, body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -41,10 +41,10 @@ pub async fn serve(listener: TcpListener, doors: Doors, stop: CancellationToken)
     let (open, cut) = (TaskTracker::new(), CancellationToken::new());
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, peer)) => {
                 // The one after it waits in the kernel's queue.
                 let Some(Some(guest)) = stop.run_until_cancelled(doors.place(&places)).await else { break };
-                let serving = connection(socket, guest, stop.clone());
+                let serving = connection(socket, peer.ip(), guest, stop.clone());
                 let cut = cut.clone();
                 open.spawn(async move {
                     tokio::select! { () = serving => {}, () = cut.cancelled() => {} }
@@ -84,7 +84,21 @@ impl Doors {
     }
 }
 
-async fn connection(socket: TcpStream, guest: Guest, stop: CancellationToken) {
+/// Tells each request where it came from.
+struct FromPeer<S>(S, IpAddr);
+
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for FromPeer<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(Peer(self.1.to_canonical()));
+        self.0.call(request)
+    }
+}
+
+async fn connection(socket: TcpStream, peer: IpAddr, guest: Guest, stop: CancellationToken) {
     // Without it an event waits for the one after it. Where the system refuses, it is slower, not wrong.
     let _ = socket.set_nodelay(true);
     let io = TokioIo::new(Linger::new(WriteTimeout::new(socket, limits::STALL_MAX)));
@@ -92,7 +106,7 @@ async fn connection(socket: TcpStream, guest: Guest, stop: CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head_within).max_buf_size(limits::READ_BYTES_MAX);
     http.keep_alive(!is_probe);
-    let mut served = pin!(http.serve_connection(io, TowerToHyperService::new(app)));
+    let mut served = pin!(http.serve_connection(io, FromPeer(TowerToHyperService::new(app), peer)));
     let result = tokio::select! {
         result = served.as_mut() => result,
         () = stop.cancelled() => {

@@ -178,6 +178,7 @@ pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Ta
     let span = span(id);
     send(app, id, &mut offer).instrument(span).await?;
     place.into_iter().for_each(Job::keep);
+    app.note.job(id);
     if named.is_some()
         && let Some((stored, _)) = app.await_job(id, limits::RACE_WITHIN, |_| true).await?
     {

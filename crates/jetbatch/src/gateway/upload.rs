@@ -211,6 +211,7 @@ pub async fn keep(app: App, request: Request) -> Answer {
     };
     upload.keep();
     tracing::info!(file = %upload.id, bytes = upload.bytes, "a file was uploaded");
+    app.note.on(upload.id);
     let (id, object, input, bytes) = (upload.id.to_string(), Kind::File, upload.url(), upload.bytes);
     Ok((StatusCode::CREATED, Json(StoredFile { id, object, input, bytes })).into_response())
 }

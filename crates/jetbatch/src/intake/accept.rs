@@ -1,5 +1,6 @@
 //! A submission's way into the log: its job begins here. What it asks for is looked at later, in its turn.
 use crate::{
+    audit,
     bus::{Delivery, PublishError},
     command,
     input::{self, locate},
@@ -11,7 +12,8 @@ use crate::{
     telemetry,
 };
 use domain::{
-    Job, JobId,
+    Job, JobId, Timestamp,
+    audit::{Entry, What},
     command::Command,
     decide::Denied,
     event::{Code, Input, LineError, Submitted},
@@ -22,6 +24,7 @@ use domain::{
 };
 use store::StoreError;
 use tracing::{Instrument, Span};
+use wire::Subject;
 
 /// What may pass: the submission is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -94,11 +97,20 @@ async fn begin(
     let (input, denied) = input(shared, &incoming);
     let submitted = incoming.begin(input, trace.or_else(telemetry::context), &shared.config);
     let Some(known) = submit(shared, incoming.id, submitted, delivery).await? else { return Ok(None) };
+    record(shared, incoming.id, delivery).await;
     let asked = match denied {
         Some(error) => Asked::Refused(error),
         None => Asked::Input(incoming.submission.ok().and_then(|submission| submission.into_inner().requests)),
     };
     Ok(Some((known, asked)))
+}
+
+/// What came past the doors is recorded here: they record the rest.
+async fn record(shared: &Shared, job: JobId, delivery: &Delivery) {
+    if delivery.subject.parse() == Ok(Subject::Submit) {
+        let entry = Entry { job: Some(job), ..Entry::by_nats(What::Submit, Timestamp::new(delivery.stored_ms)) };
+        audit::tell(&shared.bus, &entry, format_args!("submit:{}", delivery.seq)).await;
+    }
 }
 
 /// Where the input lies, or why there is none. A message that is no submission becomes a failed job, so that its sender

@@ -56,6 +56,7 @@ pub async fn register(
     upload.keep();
     app.catalog.note(id, record.clone());
     tracing::info!(file = %id, bytes = upload.bytes, "a file was uploaded");
+    app.note.on(FileId::Upload(id));
     Ok(record)
 }
 

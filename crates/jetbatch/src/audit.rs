@@ -1,0 +1,66 @@
+//! Records of who did what, in AUDIT.
+use crate::bus::{Bus, ReadError};
+use domain::{
+    JobId, Tenant,
+    audit::{Entry, What},
+    command::CommandKind,
+};
+use wire::{Filter, Message, Subject, stream::AUDIT};
+
+/// Stores a record; the same `id` again is the same one. What it tells of is done: where it cannot be stored, the log of
+/// this process has it.
+pub async fn tell(bus: &Bus, entry: &Entry, id: impl std::fmt::Display) {
+    let Entry { tenant, what, job, .. } = *entry;
+    let json = serde_json::to_vec(entry).expect("a record is plain JSON");
+    let message = Message::new(Subject::Audit { tenant, what, job }, json).id(format!("audit:{id}"));
+    if let Err(error) = bus.publish(message).await {
+        let (by, on) = (entry.by.as_ref().map(|by| by.key), entry.on.as_deref());
+        tracing::error!(%error, %tenant, what = what.as_str(), ?job, ?by, from = %entry.from, on, "a record is not stored");
+    }
+}
+
+/// What a command does.
+pub const fn what(kind: CommandKind) -> What {
+    match kind {
+        CommandKind::Cancel => What::Cancel,
+        CommandKind::Pause => What::Pause,
+        CommandKind::Resume => What::Resume,
+        CommandKind::Deadline => What::Deadline,
+        CommandKind::Priority => What::Priority,
+        CommandKind::Retry => What::Retry,
+        CommandKind::Delete => What::Delete,
+    }
+}
+
+/// Which records are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Query {
+    pub tenant: Option<Tenant>,
+    pub job: Option<JobId>,
+    /// Stored then or later, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// Those behind this one.
+    pub after: u64,
+    pub limit: usize,
+}
+
+/// Records with their numbers, the oldest first, and whether there are more. One of a newer jetbatch is left out.
+pub async fn read(bus: &Bus, query: &Query) -> Result<(Vec<(u64, Entry)>, bool), ReadError> {
+    let filter = Filter::Audit { tenant: query.tenant, job: query.job };
+    let mut reader = match query.after {
+        0 => bus.read_since(AUDIT, &filter, query.since_ms).await?,
+        after => bus.read(AUDIT, &filter, after + 1).await?,
+    };
+    let mut found = Vec::new();
+    while !reader.caught_up() {
+        let raw = reader.next().await?;
+        if raw.time_ms < query.since_ms {
+            continue;
+        }
+        if found.len() == query.limit {
+            return Ok((found, true));
+        }
+        found.extend(serde_json::from_slice(&raw.payload).ok().map(|entry| (raw.seq, entry)));
+    }
+    Ok((found, false))
+}
