@@ -182,7 +182,7 @@ async fn failed(stand: &Stand, name: &str, id: JobId) -> Option<String> {
 /// A value that an engine refuses is the error of its request alone.
 async fn own_error(stand: &Stand, name: &str, id: JobId) -> Option<String> {
     let lines = crate::support::lines(&stand.http.text(&format!("/jobs/{id}/errors")).await);
-    let is_clear = lines.len() == 1 && is_sentence(&lines[0]["error"]["message"]);
+    let is_clear = lines.len() == 1 && is_sentence(&lines[0]["response"]["body"]["error"]["message"]);
     (!is_clear).then(|| cut(format!("{name}: {lines:?}")))
 }
 
@@ -300,7 +300,11 @@ async fn bombs_and_torn_bodies_take_no_memory() {
     wrong.push(refused(&stand, "a line without an end", got).await);
     all_well(wrong);
     stands(&stand, before).await;
-    assert_eq!(stand.http.get("/v1/files").await.body["data"], json!([]), "what is broken leaves nothing");
+    assert_eq!(
+        stand.http.get("/v1/files?purpose=batch").await.body["data"],
+        json!([]),
+        "what is broken leaves nothing"
+    );
 }
 
 /// One line of so many bytes, as they come.
@@ -414,7 +418,7 @@ async fn hostile_forms_are_refused() {
         let got = answer(stand.http.post("/v1/files").multipart(form)).await;
         assert_eq!((got.status, &got.body["filename"]), (200, &json!(name)), "{got:?}");
     }
-    let listed = stand.http.get("/v1/files?limit=100").await.body;
+    let listed = stand.http.get("/v1/files?limit=100&purpose=batch").await.body;
     assert_eq!(listed["data"].as_array().map(Vec::len), Some(NAMES.len()), "what is refused leaves nothing: {listed}");
     stands(&stand, before).await;
 }

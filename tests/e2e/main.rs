@@ -56,7 +56,7 @@ mod tenants;
 mod timeline;
 mod traces;
 mod urgency;
-mod walk;
 mod usage;
+mod walk;
 mod warnings;
 mod webhooks;

@@ -95,7 +95,7 @@ async fn record(shared: &Shared, delivery: &Delivery, command: &JobCommand, end:
     if matches!(end, End::Done) && delivery.subject.parse() == Ok(Subject::Control) {
         let what = audit::what(command.kind);
         let entry = Entry { job: Some(command.job), ..Entry::by_nats(what, Timestamp::new(delivery.stored_ms)) };
-        audit::tell(&shared.bus, &entry, format_args!("control:{}", delivery.seq)).await;
+        audit::tell(&shared.bus, &entry, format!("control:{}", delivery.seq)).await;
     }
 }
 

@@ -89,7 +89,8 @@ fn ready(app: &App, key: Option<JobId>, fields: &Fields) -> Result<(), Rejection
 
 /// The same, where nothing is to run.
 pub fn check(app: &App, fields: &Fields) -> Result<(), Rejection> {
-    may_call(app, &fields.submission(String::new())?)
+    let submission = fields.submission(String::new())?;
+    may_call(app, &submission)
 }
 
 /// Whether its hooks may go where it wants them.

@@ -63,7 +63,7 @@ async fn ask(app: &App, asked: &Asked) -> Result<Told, Rejection> {
     };
     let payload = serde_json::to_vec(asked).expect("what is asked is plain JSON");
     let request = app.shared.bus.client().request(Usages.to_string(), payload.into());
-    let reply = timeout(limits::QUOTE_WITHIN, request).await.map_err(|_| silent())?.map_err(|_| silent())?;
+    let reply = timeout(limits::USAGE_WITHIN, request).await.map_err(|_| silent())?.map_err(|_| silent())?;
     serde_json::from_slice(&reply.payload).map_err(|error| {
         tracing::warn!(%error, "the projector's answer cannot be read; it may be of another version");
         silent()

@@ -109,7 +109,7 @@ async fn begin(
 async fn record(shared: &Shared, job: JobId, delivery: &Delivery) {
     if delivery.subject.parse() == Ok(Subject::Submit) {
         let entry = Entry { job: Some(job), ..Entry::by_nats(What::Submit, Timestamp::new(delivery.stored_ms)) };
-        audit::tell(&shared.bus, &entry, format_args!("submit:{}", delivery.seq)).await;
+        audit::tell(&shared.bus, &entry, format!("submit:{}", delivery.seq)).await;
     }
 }
 

@@ -25,8 +25,8 @@ use std::{collections::BTreeMap, sync::atomic::AtomicU64};
 
 pub use labels::ChunkFate;
 use labels::{
-    ChunkLabel, FaultLabel, FellLabel, FileLabel, HttpLabel, LimitLabel, OutcomeLabel, PoolLabel, ResultLabel, RiskLabel,
-    RoleLabel, RouteLabel, SlaLabel, StateLabel, Text, TokenLabel, TroubleLabel, Word, WorkerLabel,
+    ChunkLabel, FaultLabel, FellLabel, FileLabel, HttpLabel, LimitLabel, OutcomeLabel, PoolLabel, ResultLabel,
+    RiskLabel, RoleLabel, RouteLabel, SlaLabel, StateLabel, Text, TokenLabel, TroubleLabel, Word, WorkerLabel,
 };
 
 type Counters<L> = Family<L, Counter>;
