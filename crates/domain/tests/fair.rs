@@ -90,6 +90,7 @@ impl World {
             strict: false,
             tenant: tenant(name),
             pools: vec![],
+            webhook_url: None,
         };
         self.fold(id, Event::JobSubmitted(submitted));
         let requests = chunks.iter().sum();

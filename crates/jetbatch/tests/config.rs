@@ -62,6 +62,8 @@ fn the_reference_names_every_key() {
     let text = reference();
     let sources = [
         include_str!("../src/config.rs"),
+        include_str!("../src/config/tenants.rs"),
+        include_str!("../src/config/webhooks.rs"),
         include_str!("../../bus/src/settings.rs"),
         include_str!("../../store/src/settings.rs"),
         include_str!("../../engine/src/spec/mistralrs.rs"),
@@ -76,7 +78,7 @@ fn the_reference_names_every_key() {
 /// `key = 1`, `#key = 1`, `{ key = 1 }`, or a section of that name.
 fn names(line: &str, key: &str) -> bool {
     let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-    words.any(|word| word == key) && (line.contains('=') || line.starts_with('['))
+    words.any(|word| word == key) && (line.contains('=') || line.trim_start_matches('#').starts_with('['))
 }
 
 /// The public fields of the structs that are read from a file.

@@ -1,6 +1,6 @@
 //! Who may publish and hear what, where the parts of a jetbatch do not trust each other: the least that each needs. What
 //! NATS itself is asked stands here, too, so that a login and the code that uses it are read together.
-use crate::{Ask, Asks, Heartbeat, Orders, Quotes, STREAMS, Subject, bucket, stream};
+use crate::{Ask, Asks, Heartbeat, Orders, Quotes, STREAMS, Subject, Usages, bucket, stream};
 use domain::{ChunkId, JobId, Pool, Tenant, WorkerName};
 use serde::Deserialize;
 use std::fmt::{self, Display};
@@ -65,11 +65,15 @@ fn head() -> Rights {
         "$JS.API.>".to_owned(),
         "$JS.ACK.>".to_owned(),
         Quotes.to_string(),
+        Usages.to_string(),
         orders.clone(),
         "$SRV.>".to_owned(),
     ];
     let asked = Ask::ALL.map(|ask| Asks(None, ask).to_string());
-    let subscribe = [Quotes.to_string(), orders, "$SRV.>".to_owned()].into_iter().chain(asked.clone()).collect();
+    let subscribe = [Quotes.to_string(), Usages.to_string(), orders, "$SRV.>".to_owned()]
+        .into_iter()
+        .chain(asked.clone())
+        .collect();
     Rights { publish: declared.chain(rest).chain(asked).collect(), subscribe, answers: true }
 }
 
@@ -216,6 +220,7 @@ mod tests {
         }
         assert!(may(&Login::Head, "$KV.status.x") && may(&Login::Head, "$KV.status_rebuilt.x"));
         let orders = Orders(pool_of("tiny"), name(1));
+        assert!(may(&Login::Head, Usages) && hears(&Login::Head, Usages));
         assert!(may(&Login::Head, Quotes) && hears(&Login::Head, Quotes) && hears(&Login::Head, orders));
         assert!(hears(&Login::Head, "tenant.blue.ask.submit") && hears(&Login::Head, "_INBOX_head.x.y"));
         assert!(!hears(&Login::Head, "_INBOX_submitter-blue.x") && !may(&Login::Head, "other"));

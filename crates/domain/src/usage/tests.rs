@@ -39,6 +39,7 @@ fn submitted(tenant: &str) -> Event {
         strict: false,
         tenant: tenant.parse().unwrap(),
         pools: Vec::new(),
+        webhook_url: None,
     })
 }
 

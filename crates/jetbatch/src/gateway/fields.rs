@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(param("modle=x"), "modle");
         assert_eq!(param("model=x&model=y"), "model");
         assert_eq!(param("metadata.=x"), "metadata.");
-        assert_eq!(param("priority=urgent"), "priority");
+        assert_eq!(param("priority=at+once"), "priority");
         assert_eq!(param("completion_window=soon"), "completion_window");
         assert_eq!(param("strict=yes"), "strict");
         assert_eq!(param("id=7"), "id");

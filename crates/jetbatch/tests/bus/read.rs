@@ -152,11 +152,12 @@ async fn a_dropped_next_loses_nothing() {
 #[tokio::test]
 async fn a_dropped_reader_leaves_no_consumer() {
     let (_server, bus) = stand().await;
-    let reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
     let count = || async { bus.js().get_stream("EVENTS").await.unwrap().cached_info().state.consumer_count };
-    assert_eq!(count().await, 1);
+    let before = count().await;
+    let reader = bus.read(stream::EVENTS, &Filter::All, 1).await.unwrap();
+    assert_eq!(count().await, before + 1);
     drop(reader);
-    wait_for("the consumer to go", WAIT, || async { (count().await == 0).then_some(()) }).await;
+    wait_for("the consumer to go", WAIT, || async { (count().await == before).then_some(()) }).await;
 }
 
 #[tokio::test]

@@ -70,8 +70,8 @@ async fn a_changed_file_updates() {
 async fn a_changed_consumer_updates() {
     let (server, _) = stand().await;
     let bus = connect(&Settings { ack_wait_s: 12, ..settings(&server) }).await;
-    assert_eq!(bus.check_streams(&pools()).await.unwrap().len(), 3);
-    assert_eq!(bus.apply_streams(&pools()).await.unwrap().len(), 3);
+    assert_eq!(bus.check_streams(&pools()).await.unwrap().len(), 6);
+    assert_eq!(bus.apply_streams(&pools()).await.unwrap().len(), 6);
     assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
 }
 
@@ -187,7 +187,8 @@ async fn a_small_server_gets_smaller_streams() {
     bus.apply_streams(&pools()).await.unwrap();
     assert_eq!(bus.apply_streams(&pools()).await.unwrap(), []);
     let mut reserved = 0;
-    for file in bus.files().streams.iter().filter(|file| file.json["max_bytes"].as_i64() > Some(0)) {
+    let on_disk = |json: &serde_json::Value| json["max_bytes"].as_i64() > Some(0) && json["storage"] != "memory";
+    for file in bus.files().streams.iter().filter(|file| on_disk(&file.json)) {
         reserved += bus.js().get_stream(&file.name).await.unwrap().cached_info().config.max_bytes;
     }
     assert!((1 << 30..=2 << 30).contains(&reserved), "{reserved}");
@@ -216,7 +217,7 @@ async fn the_doctor_reads_a_real_server() {
     let (server, bus) = stand().await;
     let facts = doctor::gather(&bus, &settings(&server), &pools()).await.unwrap();
     assert_eq!(facts.streams.len(), bus.files().streams.len());
-    assert_eq!((facts.consumers.len(), facts.servers, facts.max_payload_bytes), (3, Some(1), 1 << 20));
+    assert_eq!((facts.consumers.len(), facts.servers, facts.max_payload_bytes), (6, Some(1), 1 << 20));
     let grave = doctor::judge(&facts).into_iter().filter(|f| f.severity == doctor::Severity::Danger);
     assert_eq!(grave.collect::<Vec<_>>(), []);
 }

@@ -76,6 +76,10 @@ async fn the_document_is_of_this_door() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_refusal_is_in_the_document() {
     let stand = stand().await;
+    testkit::wait_for("the door to be ready", WAIT, || async {
+        stand.get("/readyz").await.status().is_success().then_some(())
+    })
+    .await;
     let all = api::Route::ALL.iter().map(|route| refusals(&stand, *route));
     assert!(futures::future::join_all(all).await.into_iter().sum::<usize>() > 50);
 }
