@@ -52,6 +52,11 @@ async fn a_timeline_tells_of_waits_and_pauses() {
 
     let told = jetbatch(&["why", &second.to_string(), "--url", &stand.http.base], 0).await.stdout();
     assert!(told.starts_with(why) && told.contains("waiting jobs"), "{told}");
+    let tree = jetbatch(&["trace", &second.to_string(), "--url", &stand.http.base], 0).await.stdout();
+    assert!(
+        tree.starts_with("job completed, met") && tree.contains("+- paused") && tree.contains("+- chunk 0."),
+        "{tree}"
+    );
     let none = stand.http.get("/jobs/018f4e2a-7c1b-7000-8000-0123456789ab/timeline").await;
     assert_eq!(none.status, 404, "{none:?}");
 }

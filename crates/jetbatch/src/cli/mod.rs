@@ -25,6 +25,7 @@ mod submit;
 mod table;
 mod text;
 mod top;
+mod trace;
 mod usage;
 mod watch;
 mod why;
@@ -63,6 +64,8 @@ enum Command {
     Status(remote::Status),
     /// Say where a job's time went, and in one sentence why it is or was late
     Why(why::Why),
+    /// Show what a job's chunks did when, as a tree, from the event log
+    Trace(trace::Trace),
     /// List jobs, newest first
     Jobs(remote::Jobs),
     /// Read a job's answers, also while it runs: what is archived so far, in input order
@@ -159,6 +162,7 @@ async fn run(command: Command) -> Result<(), Error> {
         Command::Run(args) => run::run(*args).await,
         Command::Quote(args) => quote::quote(*args).await,
         Command::Status(args) => remote::status(args).await,
+        Command::Trace(args) => trace::trace(args).await,
         Command::Why(args) => why::why(args).await,
         Command::Jobs(args) => remote::jobs(args).await,
         Command::Validate(args) => table::validate::validate(*args).await,
@@ -213,6 +217,7 @@ mod tests {
             "jetbatch results 018f4e2a-7c1b-7000-8000-0123456789ab -o a.csv --input a.csv b.csv --id-column id --keep a,b",
             "jetbatch completions fish",
             "jetbatch man target/man",
+            "jetbatch trace 018f4e2a-7c1b-7000-8000-0123456789ab --json",
             "jetbatch why 018f4e2a-7c1b-7000-8000-0123456789ab --json",
             "jetbatch quote - --model m --window 8h --priority high --json",
             "jetbatch jobs --state in_progress --json",

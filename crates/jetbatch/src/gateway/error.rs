@@ -17,7 +17,7 @@ use axum::{
 use domain::{JobId, key::Refused, quota::Exceeded, submission::Mistake};
 use store::StoreError;
 
-const MESSAGE_BYTES_MAX: usize = 1_000;
+const MESSAGE_CHARS_MAX: usize = 1_000;
 
 pub type Answer = Result<Response, Rejection>;
 
@@ -168,8 +168,7 @@ impl From<StoreError> for Rejection {
 
 /// A message may hold what was sent, and that may be long.
 fn cut(mut message: String) -> String {
-    if message.len() > MESSAGE_BYTES_MAX {
-        let at = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    if let Some((at, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
         message.truncate(at);
         message.push_str("...");
     }
