@@ -78,6 +78,7 @@ enum What {
         tenant: Tenant,
         pools: Vec<Pool>,
         comes: bool,
+        steered: bool,
     },
     Own(Cause),
 }
@@ -112,8 +113,8 @@ impl Foresight {
             Event::JobPlanned(_) => self.begins(job),
             Event::JobPaused(_) => self.pauses(job, stored),
             Event::JobResumed(_) => self.resumes(job, stored),
-            Event::DeadlineMoved(_) | Event::PriorityChanged(_) => self.comes(job, true),
-            Event::JobClosing(_) => self.comes(job, false),
+            Event::DeadlineMoved(_) | Event::PriorityChanged(_) => self.comes(job, true, true),
+            Event::JobClosing(_) => self.comes(job, false, true),
             Event::JobEnded(ended) => return self.ends(job, ended.outcome, stored),
             Event::JobRejected(_) | Event::JobDeleted(_) => return self.forget(id),
             Event::JobSubmitted(_)
@@ -259,12 +260,12 @@ impl Foresight {
             }
         }
         self.entry(job.id).expected = expected;
-        self.comes(job, true);
+        self.comes(job, true, false);
     }
 
     fn pauses(&mut self, job: &Job, at: Timestamp) {
         self.entry(job.id).paused = Some(at);
-        self.comes(job, false);
+        self.comes(job, false, true);
     }
 
     fn resumes(&mut self, job: &Job, at: Timestamp) {
@@ -272,7 +273,7 @@ impl Foresight {
         if let Some(paused) = entry.paused.take() {
             entry.paused_ms += at.since(paused);
         }
-        self.comes(job, true);
+        self.comes(job, true, true);
     }
 
     /// A forecast that crossed a mark is noted, as the log alone has it.
@@ -319,8 +320,8 @@ impl Foresight {
         self.jobs.remove(&id)
     }
 
-    /// It enters the order of jobs, or leaves it.
-    fn comes(&mut self, job: &Job, comes: bool) {
+    /// It enters the order of jobs, or leaves it, `steered` by an order or because it began.
+    fn comes(&mut self, job: &Job, comes: bool, steered: bool) {
         let Some(entry) = self.jobs.get(&job.id) else { return };
         let mut pools: Vec<Pool> = entry.due.pools().map(|(pool, _)| pool.clone()).collect();
         if pools.is_empty() {
@@ -328,7 +329,10 @@ impl Foresight {
             pools.sort_unstable();
             pools.dedup();
         }
-        self.tell(job.id, What::Order { urgency: Urgency::of(job), tenant: job.submitted.tenant, pools, comes });
+        self.tell(
+            job.id,
+            What::Order { urgency: Urgency::of(job), tenant: job.submitted.tenant, pools, comes, steered },
+        );
     }
 
     fn tell(&mut self, job: JobId, what: What) {
@@ -343,8 +347,8 @@ impl News {
     fn of(&self, job: &Job, entries: &BTreeMap<JobId, Entry>) -> Option<Cause> {
         match &self.what {
             What::Own(cause) => (self.job == job.id).then_some(*cause),
-            What::Order { .. } if self.job == job.id => Some(Cause::Steered),
-            What::Order { urgency, tenant, pools, comes } => {
+            What::Order { steered, .. } if self.job == job.id => steered.then_some(Cause::Steered),
+            What::Order { urgency, tenant, pools, comes, .. } => {
                 let shares = entries.get(&job.id)?.due.pools().any(|(pool, _)| pools.contains(pool));
                 let other = (*tenant == job.submitted.tenant).then_some(self.job);
                 let cause = if *comes { Cause::CutIn(other) } else { Cause::MadeWay(other) };
