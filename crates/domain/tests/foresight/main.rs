@@ -149,6 +149,7 @@ fn a_more_urgent_job_cuts_in_and_is_named() {
     let after: BTreeMap<_, _> = world.head.read(2, world.now).into_iter().collect();
     assert!(after[&job].p50 > before[&job].p50.plus(5_000), "{before:?} {after:?}");
     assert_eq!(after[&job].moved.unwrap().cause, Cause::CutIn(Some(urgent)));
+    assert_eq!(after[&urgent].moved, None, "nobody steered it: it began");
     assert!(after[&urgent].p50 < after[&job].p50);
 }
 
