@@ -106,9 +106,17 @@ fn every_subject_is_in_its_stream_and_in_no_other() {
 fn every_stream_and_bucket_has_its_file() {
     let mut names: Vec<String> = files().into_keys().collect();
     names.sort();
-    let streams =
-        [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS, stream::ALERTS, stream::DEAD, stream::HOOKS]
-            .map(|stream| stream.to_string());
+    let streams = [
+        stream::SUBMIT,
+        stream::EVENTS,
+        stream::WORK,
+        stream::RESULTS,
+        stream::ALERTS,
+        stream::DEAD,
+        stream::HOOKS,
+        stream::AUDIT,
+    ]
+    .map(|stream| stream.to_string());
     let buckets = [
         bucket::STATUS,
         bucket::WORKERS,
@@ -118,6 +126,7 @@ fn every_stream_and_bucket_has_its_file() {
         bucket::FILES,
         bucket::KEYS,
         bucket::WEBHOOKS,
+        bucket::LIMITS,
     ]
     .map(|bucket| format!("KV_{bucket}"));
     let mut want: Vec<String> = streams.into_iter().chain(buckets.clone()).collect();
