@@ -200,6 +200,10 @@ impl Policies {
         let (seen, says) = if policy.counts { seen.hear(failed.witness) } else { (seen, Says::Enough) };
         let counts = policy.counts && says != Says::Nothing;
         let failures = Failures { tries: tries + 1, counted: counted + u32::from(counts), alone, seen };
+        // Nobody else is there any more: the one that is left tells soon.
+        let is_last = failed.witness.is_none() && says == Says::More;
+        let policy =
+            if is_last { Policy { longest_ms: policy.longest_ms.min(SPARED_LONGEST_MS), ..policy } } else { policy };
         let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), failures.tries);
         let splits = counts && policy.split_from > 0 && failures.counted >= policy.split_from;
         match policy.action {
