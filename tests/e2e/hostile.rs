@@ -1,6 +1,6 @@
 //! Uploads that mean no good, or whose sender broke off: each gets a clear 4xx, or becomes a job that fails and names what
 //! is wrong; none is a 5xx, and none makes the head grow.
-use crate::support::{Answer, Ask, Http, LONG, Plan, Stand, answer, completed, jsonl};
+use crate::support::{Answer, Http, LONG, MODEL, Plan, Stand, answer, completed};
 use domain::JobId;
 use reqwest::{Body, RequestBuilder};
 use serde_json::{Value, json};
@@ -16,8 +16,14 @@ const GROWTH_MAX: u64 = 64;
 const BIG: usize = 256 << 20;
 const KIB: usize = 1 << 10;
 
+/// Two requests, their fields in an order that stays.
 fn good() -> String {
-    jsonl(&[Ask::echo("a", "say a"), Ask::echo("b", "say b")])
+    let line = |id| {
+        let message = format!(r#"{{"content":"say {id}","role":"user"}}"#);
+        let body = format!(r#"{{"max_tokens":16,"messages":[{message}],"model":"{MODEL}","temperature":0}}"#);
+        format!(r#"{{"body":{body},"custom_id":"{id}","method":"POST","url":"/v1/chat/completions"}}"#) + "\n"
+    };
+    line("a") + &line("b")
 }
 
 /// The second line of a good file, changed.

@@ -3,6 +3,7 @@ use super::{error::Rejection, state::AppState};
 use crate::telemetry::{self, names::kind};
 use api::ErrorCode;
 use axum::{
+    body::HttpBody,
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderValue, Method, header},
     middleware::Next,
@@ -20,6 +21,7 @@ use wire::{
 pub async fn observe(State(app): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let (span, began) = (span(&request, &route), Instant::now());
+    let has_body = !request.body().is_end_stream();
     let mut response = match admit(&app, &request) {
         Ok(()) => next.run(request).instrument(span.clone()).await,
         Err(refused) => refused.into_response(),
@@ -27,6 +29,10 @@ pub async fn observe(State(app): State<Arc<AppState>>, request: Request, next: N
     let id = format!("req_{}", Uuid::now_v7().simple());
     response.headers_mut().insert(api::REQUEST_ID, HeaderValue::try_from(id).expect("an id is ASCII"));
     let code = response.status();
+    if has_body && !code.is_success() {
+        // What is left of the body may not be read, and then nothing that comes behind it is heard.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     telemetry::set(&span, || [("http.response.status_code", i64::from(code.as_u16()).into())]);
     if code.is_server_error() {
         telemetry::fail(&span, code.canonical_reason().unwrap_or_default());
