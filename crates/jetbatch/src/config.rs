@@ -418,7 +418,7 @@ impl Default for Intake {
 
 impl Default for Scheduler {
     fn default() -> Self {
-        Self { ahead_s: 2.0, reconcile_s: 5 }
+        Self { ahead_s: 1.5, reconcile_s: 5 }
     }
 }
 
