@@ -16,6 +16,7 @@ use wire::stream;
 const SLOTS: u32 = 16;
 const DELAY: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__DELAY_MS";
 const DYING: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__DIE_WHILE";
+const DIES: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__DIE_CONTAINING";
 const SHORT: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__FAIL_LONGER";
 const BROKEN: &str = "JETBATCH__POOLS__TINY__ENGINE__ECHO__FAIL_WHILE";
 
@@ -162,6 +163,69 @@ async fn a_worker_that_dies_again_and_again_blames_no_request() {
     assert!(!stand.log().await.events(id).await.iter().any(failed));
 }
 
+/// A worker passes its control, and its process ends in the middle of its work, again and again: the others do the work, it
+/// is told of, and no request is blamed.
+#[tokio::test]
+async fn a_worker_that_dies_at_work_again_and_again_takes_nothing_with_it() {
+    let mut stand = Plan::echo("delay_ms = 50", SLOTS).workers(1).start().await;
+    stand.workers_ready().await;
+    let asks = echoes(size(3_000));
+    timed(&stand, &asks[..100]).await;
+    let (_, alone) = timed(&stand, &asks).await;
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    let began = Instant::now();
+    // Each is the second worker, started again.
+    let second = [("JETBATCH__WORKER__NAME", "w2"), (DELAY, "1"), (DIES, "say")];
+    for life in 1..4 {
+        stand.add_worker_with(&second);
+        assert!(!stand.workers[life].exit(LONG).await.success());
+    }
+    stand.add_worker_with(&second);
+    let bad = in_state(&stand, "w2", "quarantined").await;
+    assert!(bad["why"].as_str().unwrap().contains("died one after the other"), "{bad}");
+    stand.answered(id, &asks).await;
+    let beside = began.elapsed();
+    println!("alone {alone:?}, beside one that dies {beside:?}");
+    assert_eq!(dead(&stand).await, 0);
+    let failed = |event: &Event| matches!(event, Event::ChunkFailed(_));
+    assert!(!stand.log().await.events(id).await.iter().any(failed));
+}
+
+/// What an operator told it stands when it is started again under its name; a drain was about the process.
+#[tokio::test]
+async fn a_worker_that_is_started_again_knows_what_it_was_told() {
+    let mut stand = Plan::echo("", SLOTS).workers(1).start().await;
+    stand.workers_ready().await;
+    for (order, then) in [("drain", "sound"), ("quarantine", "set_aside"), ("trust", "sound")] {
+        assert_eq!(answer(stand.http.post(&format!("/workers/w1/{order}"))).await.status, 200);
+        stand.workers.pop().unwrap().kill9().await;
+        stand.add_worker();
+        stand.workers_ready().await;
+        in_state(&stand, "w1", then).await;
+    }
+}
+
+/// A worker without a name takes that of the one that is gone.
+#[tokio::test]
+async fn a_worker_that_is_started_again_has_the_same_name() {
+    let mut stand = Plan::echo("", 1).workers(0).start().await;
+    for _ in 0..2 {
+        stand.add_worker_with(&[("JETBATCH__WORKER__NAME", "")]);
+    }
+    stand.workers_ready().await;
+    let names = |stand: &Stand| {
+        let said = stand.workers.iter().map(|worker| worker.stderr());
+        let name = |text: String| text.split("worker=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        said.map(name).collect::<Vec<_>>()
+    };
+    let before = names(&stand);
+    assert!(before[0] != before[1] && before.iter().any(|name| name.ends_with("-tiny")), "{before:?}");
+    stand.workers.remove(0).kill9().await;
+    stand.add_worker_with(&[("JETBATCH__WORKER__NAME", "")]);
+    stand.workers_ready().await;
+    assert_eq!(names(&stand)[1], before[0]);
+}
+
 /// The pool that a job was planned for is gone from the configuration; it comes back.
 #[tokio::test]
 async fn a_job_of_a_pool_that_was_renamed_says_so_and_goes_on_when_it_is_back() {
@@ -214,6 +278,10 @@ async fn a_model_that_cannot_be_loaded_is_the_reason_that_its_jobs_tell() {
     stand.add_worker_with(&[mixed[0], mixed[1], (DELAY, "5")]);
     assert!(!stand.workers[0].exit(LONG).await.success());
     stalled(&stand, id, "the model of pool 'tiny' cannot be loaded; w1: ").await;
+    let beats = stand.log().await.js.get_key_value(wire::bucket::WORKERS).await.unwrap();
+    beats.purge("tiny.w1").await.unwrap();
+    stand.replace_head().await;
+    stand.head.line("the model of pool 'tiny' cannot be loaded; w1: ", Duration::from_secs(10)).await;
     stand.add_worker();
     stand.answered(id, &asks).await;
 }

@@ -120,6 +120,7 @@ fn every_stream_and_bucket_has_its_file() {
     let buckets = [
         bucket::STATUS,
         bucket::WORKERS,
+        bucket::LIVES,
         bucket::LEASES,
         bucket::TROUBLES,
         bucket::INSTALLATION,

@@ -4,6 +4,7 @@
 use crate::{
     Timestamp,
     event::Trust,
+    life::{DEATHS_MAX, TRIALS},
     schedule::{Moment, Now},
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ const FELL_MAX: u32 = 3;
 const REFUTED_MAX: u32 = 2;
 /// Between the controls that a sound worker with a failed one behind it asks for, to be trusted again.
 const REGAIN_MS: u64 = 1_000;
+/// The longest pause of one whose processes die: to be started again takes its time, too.
+const DIED_LONGEST_MS: u64 = 16_000;
 
 /// What a worker does, in a word.
 #[derive(
@@ -168,6 +171,8 @@ pub struct Record {
     refuted: u32,
     /// Others answered what failed here: until a chunk is done, controls prove nothing.
     doubted: bool,
+    /// Chunks that it is to do one at a time, since those before it died of their work: controls prove nothing.
+    trials: u32,
     pause_ms: u64,
     probe: Option<Moment>,
     /// It was told to be bad, and not yet to be sound again.
@@ -178,7 +183,22 @@ impl Record {
     pub fn new(pauses: Pauses, since: Timestamp) -> Self {
         let state = State { word: Word::Sound, since, why: None };
         let (pause_ms, probe) = (pauses.first_ms, None);
-        Self { pauses, state, failed: 0, fell: 0, refuted: 0, doubted: false, pause_ms, probe, told: false }
+        Self { pauses, state, failed: 0, fell: 0, refuted: 0, doubted: false, trials: 0, pause_ms, probe, told: false }
+    }
+
+    /// Of one whose processes died at work, so many one after the other. Where nobody else is there it does not pause.
+    pub fn died(&mut self, deaths: u32, is_last: bool, now: Now) -> Option<News> {
+        if deaths < DEATHS_MAX {
+            return None;
+        }
+        self.trials = TRIALS;
+        let growth = 1_u64.checked_shl(deaths - DEATHS_MAX).unwrap_or(u64::MAX);
+        self.pause_ms = self.pauses.first_ms.saturating_mul(growth).min(DIED_LONGEST_MS);
+        self.quarantine(format!("{deaths} processes of it died one after the other in the middle of their work"), now);
+        if is_last {
+            self.probe = Some(now.moment);
+        }
+        self.news()
     }
 
     pub const fn state(&self) -> &State {
@@ -192,7 +212,7 @@ impl Record {
 
     pub const fn takes(&self) -> Takes {
         match self.state.word {
-            Word::Sound if self.fell < FELL_MAX => Takes::All,
+            Word::Sound if self.fell < FELL_MAX && self.trials == 0 => Takes::All,
             Word::Sound | Word::OnTrial => Takes::One,
             Word::Loading | Word::NoEngine | Word::Quarantined | Word::SetAside | Word::Draining => Takes::Nothing,
         }
@@ -221,6 +241,7 @@ impl Record {
             (Word::Quarantined, Seen::Passed) => self.turn(Word::OnTrial, now),
             // It began before.
             (Word::Quarantined, Seen::Done | Seen::Fell | Seen::Refuted) => {}
+            (Word::OnTrial, Seen::Done | Seen::Passed) if self.trials > 0 => {}
             (Word::OnTrial, Seen::Done) => self.turn(Word::Sound, now),
             (Word::OnTrial, Seen::Passed) if self.trust() == Trust::Trusted => self.turn(Word::Sound, now),
             (Word::OnTrial, Seen::Fell) if self.doubted => {
@@ -245,6 +266,7 @@ impl Record {
             // What began before it was doubted proves nothing.
             Seen::Done => {
                 let is_doubted = self.doubted && self.state.word == Word::Quarantined;
+                self.trials = self.trials.saturating_sub(1);
                 (self.fell, self.refuted, self.doubted) = (0, 0, is_doubted);
             }
             Seen::Passed | Seen::Failed(_) => {}
@@ -270,7 +292,7 @@ impl Record {
         };
         if order == Order::Trust {
             (self.failed, self.pause_ms) = (0, self.pauses.first_ms);
-            (self.fell, self.refuted, self.doubted) = (0, 0, false);
+            (self.fell, self.refuted, self.doubted, self.trials) = (0, 0, false, 0);
         }
         if self.state.word != word {
             self.state = State { word, since: now.at, why };
@@ -307,7 +329,7 @@ impl Record {
             return;
         }
         self.probe = (self.failed != 0).then(|| now.moment.plus(REGAIN_MS));
-        if self.trust() == Trust::Trusted {
+        if self.trust() == Trust::Trusted && self.trials == 0 {
             self.pause_ms = self.pauses.first_ms;
         }
     }
@@ -354,6 +376,32 @@ mod tests {
         record.note(Seen::Done, now(2));
         assert_eq!((record.takes(), record.state()), (Takes::All, &state));
         assert_ne!(record.stance(), before);
+    }
+
+    #[test]
+    fn one_that_dies_at_work_takes_one_at_a_time_until_it_has_done_some() {
+        let mut once = record();
+        assert_eq!((once.died(1, false, now(5)), once.takes()), (None, Takes::All), "once may be anything");
+        let mut record = record();
+        assert_eq!(record.died(3, false, now(5)), Some(News::Quarantined));
+        assert_eq!((record.takes(), record.probe()), (Takes::Nothing, Some(Moment::new(2_005))));
+        let why = record.state().why.clone();
+        record.note(Seen::Passed, now(2_005));
+        record.note(Seen::Passed, now(2_006));
+        assert_eq!((word(&record), record.takes(), record.state().why.clone()), (Word::OnTrial, Takes::One, why));
+        let news: Vec<_> = (0..TRIALS).filter_map(|_| record.note(Seen::Done, now(3_000))).collect();
+        assert_eq!((news, word(&record), record.takes()), (vec![News::Sound], Word::Sound, Takes::All));
+    }
+
+    #[test]
+    fn the_pauses_of_one_that_dies_grow_and_are_none_where_nobody_else_is_there() {
+        let pause = |deaths, is_last| {
+            let mut record = record();
+            record.died(deaths, is_last, now(0));
+            record.probe().map(Moment::get)
+        };
+        assert_eq!([2, 3, 5, 99].map(|deaths| pause(deaths, false)), [1_000, 2_000, 8_000, 16_000].map(Some));
+        assert_eq!(pause(9, true), Some(0));
     }
 
     fn failed() -> Seen {

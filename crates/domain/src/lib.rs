@@ -19,6 +19,7 @@ pub mod hold;
 pub mod id;
 pub mod job;
 pub mod key;
+pub mod life;
 pub mod limits;
 pub mod line;
 pub mod lines;

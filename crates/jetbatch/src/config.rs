@@ -112,7 +112,7 @@ pub struct Worker {
     /// The pools this process serves; empty: all that are configured.
     #[serde(deserialize_with = "list::list")]
     pub pools: Vec<Pool>,
-    /// The worker's name; by default made of host, process and time.
+    /// The worker's name; by default made of host and pool, with a number where another one has that.
     pub name: Option<String>,
     /// Where probes and Prometheus find a process with workers, which has no other door. It asks for no key.
     pub listen: Option<SocketAddr>,

@@ -13,6 +13,7 @@ pub const STREAMS: &[(&str, &str)] = &[
     ("AUDIT.json", include_str!("../../../streams/AUDIT.json")),
     ("KV_status.json", include_str!("../../../streams/KV_status.json")),
     ("KV_workers.json", include_str!("../../../streams/KV_workers.json")),
+    ("KV_lives.json", include_str!("../../../streams/KV_lives.json")),
     ("KV_leases.json", include_str!("../../../streams/KV_leases.json")),
     ("KV_installation.json", include_str!("../../../streams/KV_installation.json")),
     ("KV_troubles.json", include_str!("../../../streams/KV_troubles.json")),

@@ -86,6 +86,7 @@ fn worker(pools: &[Pool]) -> Rights {
         direct(stream::RESULTS.as_str(), &result()),
         // Who else works, which decides whether a failure is the request's.
         format!("$JS.API.STREAM.INFO.KV_{}", bucket::WORKERS),
+        format!("$JS.API.STREAM.INFO.KV_{}", bucket::LIVES),
         wild(|job, _| Subject::ChunkEvent(job)),
         result(),
         wild(|job, n| Subject::ResultPart { job, chunk: ChunkId::new(n, n), tag: n.into(), part: n }),
@@ -100,7 +101,8 @@ fn result() -> String {
 }
 
 fn of_pool(pool: &Pool) -> Vec<String> {
-    let beat = wild(|_, n| format!("$KV.{}.{}", bucket::WORKERS, Heartbeat::key(pool, &name(n).to_string())));
+    let kept = |bucket| wild(|_, n| format!("$KV.{bucket}.{}", Heartbeat::key(pool, &name(n).to_string())));
+    let (beat, life) = (kept(bucket::WORKERS), kept(bucket::LIVES));
     let input = wild(|job, n| Subject::InputPart { job, chunk: ChunkId::new(n, n), part: n, pool: pool.clone() });
     let work = stream::WORK.as_str();
     vec![
@@ -112,6 +114,8 @@ fn of_pool(pool: &Pool) -> Vec<String> {
         direct(stream::RESULTS.as_str(), &input),
         direct(&format!("KV_{}", bucket::WORKERS), &beat),
         beat,
+        direct(&format!("KV_{}", bucket::LIVES), &life),
+        life,
         wild(|_, n| Subject::WorkerAlert(pool.clone(), name(n))),
     ]
 }

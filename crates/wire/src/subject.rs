@@ -32,6 +32,8 @@ pub mod bucket {
     /// What `status` would be if it were made anew, while the two are compared.
     pub const STATUS_REBUILT: BucketName = BucketName::new("status_rebuilt");
     pub const WORKERS: BucketName = BucketName::new("workers");
+    /// How a worker's processes ended, and what it was told; as the heartbeats' keys.
+    pub const LIVES: BucketName = BucketName::new("lives");
     pub const LEASES: BucketName = BucketName::new("leases");
     /// Which installation this is; under `id`.
     pub const INSTALLATION: BucketName = BucketName::new("installation");

@@ -100,7 +100,7 @@ impl Scheduler {
             log,
             tick: every(TICK),
             reconcile: every(Duration::from_secs(config.scheduler.reconcile_s.max(1))),
-            pools: Pools::open(&shared),
+            pools: Pools::open(&shared).await,
             uptime: Uptime::default(),
             shared,
         })

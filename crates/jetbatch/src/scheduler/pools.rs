@@ -1,14 +1,16 @@
 //! Who works in which pool, and what is told where nothing is done there, or a job holds.
 use super::Scheduler;
 use crate::{
+    bus::{Bus, Op, ReadError},
     clock,
     shared::Shared,
     troubles::{Mirror, Troubles},
 };
 use domain::{
-    Pool,
+    Pool, Timestamp,
     crew::{self, Member},
     health::Word,
+    life::Life,
     schedule::{Crew, Input},
     trouble::{Kind, Scope, Trouble},
 };
@@ -16,12 +18,14 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use wire::{Heartbeat, bucket};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// A worker that beats is heard of within this time.
 const BEAT_WITHIN: Duration = Duration::from_secs(32);
+/// It leads without what it cannot read by then.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// Dropped, it tells nothing any more.
 pub struct Pools {
@@ -34,23 +38,65 @@ pub struct Pools {
 
 /// Why a pool's model could not be loaded, the newest reason. A worker that tells it ends; the reason stays until one works.
 #[derive(Default)]
-struct Reasons(BTreeMap<Pool, Heartbeat>);
+struct Reasons(BTreeMap<Pool, Reason>);
+
+#[derive(Clone)]
+struct Reason {
+    worker: String,
+    since: Timestamp,
+    why: Option<String>,
+}
+
+impl Reason {
+    fn of(beat: &Heartbeat) -> Self {
+        Self { worker: beat.worker.clone(), since: beat.since, why: beat.why.clone() }
+    }
+
+    fn member(&self) -> Member<'_> {
+        Member { worker: &self.worker, word: Word::NoEngine, since: self.since, why: self.why.as_deref() }
+    }
+}
 
 impl Reasons {
-    fn join(&mut self, crews: &mut BTreeMap<Pool, Vec<Heartbeat>>) {
-        for (pool, crew) in crews.iter() {
-            let newest = crew.iter().filter(|beat| beat.state == Word::NoEngine).max_by_key(|beat| beat.since);
-            self.0.extend(newest.map(|beat| (pool.clone(), beat.clone())));
+    /// What workers left behind that ended before this head led.
+    async fn read(bus: &Bus) -> Result<Self, ReadError> {
+        let (mut watch, mut reasons) = (bus.bucket(bucket::LIVES).watch(">").await?, Self::default());
+        while !watch.caught_up() {
+            let entry = watch.next().await?;
+            if let (Op::Put, Ok(life)) = (entry.op, serde_json::from_slice(&entry.value)) {
+                reasons.recall(&entry.key, life);
+            }
+        }
+        Ok(reasons)
+    }
+
+    fn recall(&mut self, key: &str, life: Life) {
+        let Some((pool, worker)) = key.split_once('.') else { return };
+        let (Ok(pool), Some(told)) = (pool.parse(), life.no_engine) else { return };
+        self.add(pool, Reason { worker: worker.to_owned(), since: told.since, why: Some(told.why) });
+    }
+
+    fn add(&mut self, pool: Pool, reason: Reason) {
+        if self.0.get(&pool).is_none_or(|known| known.since <= reason.since) {
+            self.0.insert(pool, reason);
+        }
+    }
+
+    fn look(&mut self, crews: &BTreeMap<Pool, Vec<Heartbeat>>) {
+        for (pool, crew) in crews {
+            let told = crew.iter().filter(|beat| beat.state == Word::NoEngine);
+            told.for_each(|beat| self.add(pool.clone(), Reason::of(beat)));
             if crew.iter().any(works) {
                 self.0.remove(pool);
             }
         }
-        for (pool, beat) in &self.0 {
-            let crew = crews.entry(pool.clone()).or_default();
-            if !crew.iter().any(|other| other.state == Word::NoEngine) {
-                crew.push(beat.clone());
-            }
-        }
+    }
+
+    /// Those who count in a pool: its workers, and the one that could not load its model.
+    fn members<'a>(&'a self, pool: &Pool, crew: &'a [Heartbeat]) -> Vec<Member<'a>> {
+        let is_told = crew.iter().any(|beat| beat.state == Word::NoEngine);
+        let left = self.0.get(pool).filter(|_| !is_told).map(Reason::member);
+        crew.iter().map(member).chain(left).collect()
     }
 }
 
@@ -59,11 +105,16 @@ fn works(beat: &Heartbeat) -> bool {
 }
 
 impl Pools {
-    pub fn open(shared: &Shared) -> Self {
+    pub async fn open(shared: &Shared) -> Self {
         let mut every = interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let beats = Mirror::follow(shared.bus.bucket(bucket::WORKERS));
-        Self { beats, every, troubles: shared.troubles.clone(), told: BTreeSet::new(), reasons: Reasons::default() }
+        let reasons = match timeout(READ_WITHIN, Reasons::read(&shared.bus)).await {
+            Ok(Ok(reasons)) => reasons,
+            // The workers that are still there tell theirs.
+            Ok(Err(_)) | Err(_) => Reasons::default(),
+        };
+        Self { beats, every, troubles: shared.troubles.clone(), told: BTreeSet::new(), reasons }
     }
 
     /// Resolves when it is time to look again.
@@ -96,13 +147,13 @@ impl Drop for Pools {
 
 impl Scheduler {
     pub(super) fn tell(&mut self) {
-        let mut crews = self.pools.crews();
+        let crews = self.pools.crews();
         let count = |crew: &[Heartbeat]| {
             let slots = crew.iter().filter(|beat| works(beat)).map(|beat| u64::from(beat.slots));
             Crew { workers: slots.clone().count() as u64, slots: slots.sum() }
         };
         let counted: HashMap<Pool, Crew> = crews.iter().map(|(pool, crew)| (pool.clone(), count(crew))).collect();
-        self.pools.reasons.join(&mut crews);
+        self.pools.reasons.look(&crews);
         self.input(Input::Crews(&counted));
         let found = self.found(&crews);
         self.pools.tell(found);
@@ -111,8 +162,11 @@ impl Scheduler {
     fn found(&self, crews: &BTreeMap<Pool, Vec<Heartbeat>>) -> Vec<(Scope, Trouble)> {
         let now = clock::now();
         let configured = &self.shared.config.pools;
-        let broken = crews.iter().filter(|(pool, _)| configured.contains_key(*pool));
-        let broken = broken.filter_map(|(pool, crew)| Some((Scope::Pool(pool.clone()), crew_trouble(pool, crew)?)));
+        let broken = configured.keys().filter_map(|pool| {
+            let crew = crews.get(pool).map_or(&[][..], Vec::as_slice);
+            let crew = self.pools.reasons.members(pool, crew);
+            Some((Scope::Pool(pool.clone()), crew::trouble(pool, &crew, now)?))
+        });
         let unknown = self.core.unknown_pools();
         let unknown = unknown.map(|pool| (Scope::Pool(pool.clone()), crew::unconfigured(pool, now)));
         let held = self.log.jobs().filter_map(|folded| {
@@ -122,11 +176,6 @@ impl Scheduler {
     }
 }
 
-fn crew_trouble(pool: &Pool, crew: &[Heartbeat]) -> Option<Trouble> {
-    let crew: Vec<_> = crew.iter().map(member).collect();
-    crew::trouble(pool, &crew, clock::now())
-}
-
 fn member(beat: &Heartbeat) -> Member<'_> {
     Member { worker: &beat.worker, word: beat.state, since: beat.since, why: beat.why.as_deref() }
 }
@@ -134,6 +183,7 @@ fn member(beat: &Heartbeat) -> Member<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::life::NoEngine;
 
     fn beat(worker: &str, state: Word, since: u64) -> Heartbeat {
         let json = serde_json::json!({
@@ -146,9 +196,9 @@ mod tests {
     /// The names of who counts, after a look at those that beat.
     fn join(reasons: &mut Reasons, beats: Vec<Heartbeat>) -> Vec<String> {
         let pool: Pool = "tiny".parse().unwrap();
-        let mut crews: BTreeMap<_, _> = (!beats.is_empty()).then(|| (pool.clone(), beats)).into_iter().collect();
-        reasons.join(&mut crews);
-        crews.remove(&pool).unwrap_or_default().into_iter().map(|beat| beat.worker).collect()
+        let crews = BTreeMap::from([(pool.clone(), beats)]);
+        reasons.look(&crews);
+        reasons.members(&pool, &crews[&pool]).into_iter().map(|member| member.worker.to_owned()).collect()
     }
 
     #[test]
@@ -160,5 +210,20 @@ mod tests {
         assert_eq!(join(&mut reasons, vec![beat("w3", Word::Loading, 9)]), ["w3", "w2"]);
         assert_eq!(join(&mut reasons, vec![beat("w3", Word::Sound, 10)]), ["w3"]);
         assert_eq!(join(&mut reasons, vec![]), [""; 0], "it worked since");
+    }
+
+    #[test]
+    fn who_leads_next_knows_it_from_what_its_worker_left() {
+        let mut reasons = Reasons::default();
+        let left = |since: u64, why: &str| {
+            let no_engine = Some(NoEngine { since: Timestamp::new(since), why: why.into() });
+            Life { no_engine, ..Life::default() }
+        };
+        reasons.recall("tiny.w2", left(7, "no folder"));
+        reasons.recall("tiny.w1", left(3, "older"));
+        reasons.recall("tiny.w3", Life::default());
+        assert_eq!(join(&mut reasons, vec![]), ["w2"]);
+        assert_eq!(join(&mut reasons, vec![beat("w4", Word::Sound, 1)]), ["w4"]);
+        assert_eq!(join(&mut reasons, vec![]), [""; 0]);
     }
 }

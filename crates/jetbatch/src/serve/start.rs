@@ -243,9 +243,9 @@ async fn work(
     loading: Loading,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let name = shared.config.worker.name.clone().unwrap_or_else(worker::name);
+    let tenure = worker::Tenure::open(&shared, &pool).await;
     let engine = settings.engine.kind().as_str();
-    let starting = worker::Starting { shared: &shared, pool: &pool, name: &name, engine };
+    let starting = worker::Starting { shared: &shared, pool: &pool, tenure: &tenure, engine };
     let engine = tokio::select! {
         engine = starting.load(engines::open(&shared, &pool, settings.engine)) => engine?,
         () = stop.cancelled() => {
@@ -257,5 +257,5 @@ async fn work(
     tracing::info!(%pool, model = about.model, device = about.device, slots = about.slots, "the engine is loaded");
     loading.end();
     let role = Role::Worker;
-    worker::run(shared, pool, name, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
+    worker::run(shared, pool, tenure, engine, stop).await.map_err(|e| Error::Room { role, source: e.into() })
 }

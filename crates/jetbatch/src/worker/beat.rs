@@ -1,5 +1,5 @@
 //! What the worker says of itself, every few seconds, in the bucket `workers`.
-use super::chunk::Runner;
+use super::{chunk::Runner, life::Tenure};
 use crate::{chain::chain, clock, shared::Shared};
 use domain::{Pool, Timestamp, health::Word};
 use std::{
@@ -94,7 +94,7 @@ fn heartbeat(runner: &Runner, rates: &mut Rates) -> Heartbeat {
 pub struct Starting<'a> {
     pub shared: &'a Shared,
     pub pool: &'a Pool,
-    pub name: &'a str,
+    pub tenure: &'a Tenure,
     pub engine: &'static str,
 }
 
@@ -106,7 +106,9 @@ impl Starting<'_> {
             () = self.say_loading() => unreachable!("it says so for ever"),
         };
         if let Err(error) = &loaded {
-            self.say(Word::NoEngine, clock::now(), Some(chain(error))).await;
+            let (since, why) = (clock::now(), chain(error));
+            self.say(Word::NoEngine, since, Some(why.clone())).await;
+            self.tenure.unloadable(since, why).await;
         }
         loaded
     }
@@ -124,12 +126,13 @@ impl Starting<'_> {
     /// It was told to stop before.
     pub async fn leave(&self) {
         let bucket = self.shared.bus.bucket(bucket::WORKERS);
-        let _ = tokio::time::timeout(SAID_WITHIN, bucket.delete(&Heartbeat::key(self.pool, self.name))).await;
+        let _ = tokio::time::timeout(SAID_WITHIN, bucket.delete(&Heartbeat::key(self.pool, &self.tenure.name))).await;
+        self.tenure.ended().await;
     }
 
     async fn say(&self, state: Word, since: Timestamp, why: Option<String>) {
         let beat = Heartbeat {
-            worker: self.name.to_owned(),
+            worker: self.tenure.name.clone(),
             pool: self.pool.clone(),
             model: self.pool.to_string(),
             engine: self.engine.to_owned(),
@@ -150,7 +153,7 @@ impl Starting<'_> {
             why,
             servers: Vec::new(),
         };
-        let (bucket, key) = (self.shared.bus.bucket(bucket::WORKERS), Heartbeat::key(self.pool, self.name));
+        let (bucket, key) = (self.shared.bus.bucket(bucket::WORKERS), Heartbeat::key(self.pool, &self.tenure.name));
         let put = bucket.put(&key, serde_json::to_vec(&beat).unwrap_or_default());
         if !matches!(tokio::time::timeout(SAID_WITHIN, put).await, Ok(Ok(_))) {
             tracing::warn!(pool = %self.pool, state = state.as_str(), "the heartbeat was not stored");

@@ -2,6 +2,7 @@
 use super::{
     cancel_check::CancelCheck,
     health::Health,
+    life::Tenure,
     render,
     report::{self, Failure},
     slots::{Announced, Place, Slots},
@@ -14,7 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use domain::{
-    Pool, Timestamp,
+    Pool, Timestamp, WorkerName,
     event::{FaultClass, Tally, Usage},
     limits::DELIVERIES_MAX,
 };
@@ -43,6 +44,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 pub struct Runner {
     pub shared: Shared,
     pub name: String,
+    pub tenure: Tenure,
     pub pool: Pool,
     pub engine: Arc<dyn Engine>,
     pub slots: Slots,
@@ -113,12 +115,13 @@ impl Error {
 }
 
 impl Runner {
-    pub fn new(shared: Shared, name: String, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
+    pub fn new(shared: Shared, tenure: Tenure, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
         let (requests, tokens, draining) = Default::default();
         let cancel_check = CancelCheck::new(shared.bus.clone());
+        let name = tenure.name.clone();
         let health = Health::new(&shared, &name, &pool);
         let started = clock::now();
-        Self { shared, name, pool, engine, slots, cancel_check, health, started, requests, tokens, draining }
+        Self { shared, name, tenure, pool, engine, slots, cancel_check, health, started, requests, tokens, draining }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
@@ -294,6 +297,7 @@ impl Runner {
             Ran::Done(results) => {
                 let tally = results.tally;
                 self.health.done();
+                self.tenure.done().await;
                 spans::ran(span, &tally);
                 self.requests.fetch_add(tally.requests(), Ordering::Relaxed);
                 self.tokens.fetch_add(tally.usage.completion, Ordering::Relaxed);
@@ -334,10 +338,22 @@ impl Runner {
         let class = if is_ruined { FaultClass::EngineDied } else { class };
         tracing::warn!(job = %work.job, chunk = %work.chunk, class = class.as_str(), reason, attempt = work.attempt, ?trust, "chunk failed");
         self.shared.metrics.chunk_failed(&self.pool, class);
-        // Who tells of a lost worker is not the one that was lost.
-        let is_own = class.is_doubtful() && class != FaultClass::WorkerLost;
-        let others = if is_own { self.health.fell(work).await } else { 0 };
-        report::failed(&self.shared.bus, work, &self.name, Failure { class, reason, trust, others }).await
+        let (worker, others) = match class {
+            FaultClass::WorkerLost => self.lost().await,
+            _ if class.is_doubtful() => (self.name.clone(), self.health.fell(work).await),
+            _ => (self.name.clone(), 0),
+        };
+        report::failed(&self.shared.bus, work, &worker, Failure { class, reason, trust, others }).await
+    }
+
+    /// Who was lost, and how many others there are: who tells of it is another one, as a rule.
+    async fn lost(&self) -> (String, u32) {
+        let own = self.name.clone();
+        match self.tenure.suspect().await {
+            None => (own, 0),
+            Some(worker) if worker == WorkerName::of(&own).as_str() => (own, self.health.others().await),
+            Some(worker) => (worker, self.health.others().await.max(1)),
+        }
     }
 
     pub fn progress_every(&self) -> Duration {

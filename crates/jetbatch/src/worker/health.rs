@@ -130,6 +130,22 @@ impl Health {
         }
     }
 
+    /// What is known of those that had its name before, and what it was told.
+    pub async fn inherit(&self, (deaths, order): (u32, Option<Order>)) {
+        let (is_last, now) = (self.others().await == 0, self.now());
+        let news = self.record().died(deaths, is_last, now);
+        self.changed();
+        self.tell(news);
+        if let Some(order) = order {
+            self.order(order);
+        }
+    }
+
+    /// Workers beside it that take work.
+    pub async fn others(&self) -> u32 {
+        self.others.count().await
+    }
+
     pub fn done(&self) {
         self.fallen().clear();
         self.note(Seen::Done);

@@ -4,6 +4,7 @@ mod beat;
 mod cancel_check;
 mod chunk;
 mod health;
+mod life;
 mod orders;
 mod others;
 mod render;
@@ -15,6 +16,7 @@ use crate::{
     shared::Shared,
 };
 pub use beat::Starting;
+pub use life::Tenure;
 use chunk::Runner;
 use domain::Pool;
 use engine::Engine;
@@ -44,16 +46,18 @@ pub enum Error {
 pub async fn run(
     shared: Shared,
     pool: Pool,
-    name: String,
+    tenure: Tenure,
     engine: Arc<dyn Engine>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let about = engine.about();
-    tracing::info!(worker = name, %pool, model = about.model, engine = about.engine, device = about.device, slots = about.slots, "worker ready");
+    tenure.loaded().await;
+    tracing::info!(worker = tenure.name, %pool, model = about.model, engine = about.engine, device = about.device, slots = about.slots, "worker ready");
     let mut puller = shared.bus.puller(stream::WORK, pool.as_str()).await?;
     let slots = Slots::new(about.slots);
     let abandon = CancellationToken::new();
-    let runner = Arc::new(Runner::new(shared.clone(), name, pool, engine, slots.clone()));
+    let runner = Arc::new(Runner::new(shared.clone(), tenure, pool, engine, slots.clone()));
+    runner.health.inherit(runner.tenure.known().await).await;
     let tasks = TaskTracker::new();
     let beating = CancellationToken::new();
     let beats = tokio::spawn(beat::run(runner.clone(), beating.clone()));
@@ -69,6 +73,7 @@ pub async fn run(
     // A heartbeat that panicked has nothing to say.
     drop(beats.await);
     drop(probes.await);
+    runner.tenure.ended().await;
     pulled
 }
 
@@ -112,6 +117,9 @@ async fn pull(
             () = stop.cancelled() => return Ok(()),
             pulled = fetch(puller, slots, runner) => pulled?,
         };
+        if !pulled.is_empty() {
+            runner.tenure.works().await;
+        }
         for delivery in pulled {
             runner.health.took();
             tasks.spawn(attend(runner.clone(), delivery, slots.announce_chunk(), abandon.clone()));
@@ -176,8 +184,13 @@ async fn drain(shared: &Shared, tasks: TaskTracker, abandon: CancellationToken) 
 
 /// Host, process and start: two processes never share it.
 pub fn name() -> String {
-    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    let host: String = host.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{host}-{}-{:x}", std::process::id(), since.as_millis())
+    format!("{}-{}-{:x}", host(32), std::process::id(), since.as_millis())
+}
+
+/// The machine's name, at most so many characters of it.
+fn host(chars_max: usize) -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    let is_kept = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
+    host.unwrap_or_default().chars().filter(is_kept).take(chars_max).collect()
 }

@@ -1,5 +1,4 @@
-//! What an operator tells the worker itself: a request, answered with what it is then. A worker that is away hears nothing,
-//! and forgets all when it starts anew.
+//! What an operator tells the worker itself: a request, answered with what it is then. A worker that is away hears nothing.
 use super::{beat, chunk::Runner};
 use async_nats::Message;
 use domain::WorkerName;
@@ -29,6 +28,7 @@ async fn answer(runner: &Runner, message: Message) {
         Ok(Ordered { order }) => {
             tracing::info!(worker = runner.name, pool = %runner.pool, order = order.as_str(), "the worker was told");
             runner.health.order(order);
+            runner.tenure.told(order).await;
             serde_json::to_vec(&beat::now(runner)).unwrap_or_default()
         }
         Err(error) => serde_json::json!({"error": error.to_string()}).to_string().into_bytes(),
