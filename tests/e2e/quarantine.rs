@@ -215,7 +215,7 @@ async fn a_worker_that_is_started_again_has_the_same_name() {
     stand.workers_ready().await;
     let names = |stand: &Stand| {
         let said = stand.workers.iter().map(|worker| worker.stderr());
-        let name = |text: String| text.split("worker=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let name = |text: String| text.split("worker=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
         said.map(name).collect::<Vec<_>>()
     };
     let before = names(&stand);

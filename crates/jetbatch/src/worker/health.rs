@@ -11,6 +11,7 @@ use domain::{
     ChunkId, JobId, Pool, WorkerName,
     event::Trust,
     health::{News, Order, Record, Seen, State, Takes, Word},
+    life::DEATHS_MAX,
     schedule::{Moment, Now},
 };
 use engine::{
@@ -132,10 +133,12 @@ impl Health {
 
     /// What is known of those that had its name before, and what it was told.
     pub async fn inherit(&self, (deaths, order): (u32, Option<Order>)) {
-        let (is_last, now) = (self.others().await == 0, self.now());
-        let news = self.record().died(deaths, is_last, now);
-        self.changed();
-        self.tell(news);
+        if deaths >= DEATHS_MAX {
+            let (is_last, now) = (self.others().await == 0, self.now());
+            let news = self.record().died(deaths, is_last, now);
+            self.changed();
+            self.tell(news);
+        }
         if let Some(order) = order {
             self.order(order);
         }

@@ -7,6 +7,8 @@ use wire::Heartbeat;
 
 /// An answer that is older is asked for again.
 const AGE_MAX: Duration = Duration::from_secs(3);
+/// The same of one that found nobody: who started together with this one may beat in a moment.
+const NOBODY_AGE_MAX: Duration = Duration::from_millis(500);
 /// A failure is told without, where NATS does not say.
 const WITHIN: Duration = Duration::from_secs(2);
 /// More are not counted.
@@ -30,7 +32,7 @@ impl Others {
         let mut known = self.known.lock().await;
         let before = known.map_or(0, |(_, count)| count);
         if let Some((at, count)) = *known
-            && at.elapsed() < AGE_MAX
+            && at.elapsed() < if count == 0 { NOBODY_AGE_MAX } else { AGE_MAX }
         {
             return count;
         }
