@@ -16,10 +16,10 @@ use crate::{
     shared::Shared,
 };
 pub use beat::Starting;
-pub use life::Tenure;
 use chunk::Runner;
 use domain::Pool;
 use engine::Engine;
+pub use life::Tenure;
 use slots::{Announced, Slots};
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -6,7 +6,7 @@ use super::{
     queue::Queue,
     spec::{POOLS, Spec},
 };
-use domain::{ChunkId, JobId, Timestamp, schedule::Moment};
+use domain::{ChunkId, JobId, Timestamp, life, schedule::Moment};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A job by its number in the run.
@@ -93,6 +93,8 @@ pub struct Env {
     pub pools: [bool; POOLS.len()],
     /// Workers that take work, and their pools.
     pub crew: Vec<(usize, usize)>,
+    /// Workers, their pools, and how often they died at work.
+    pub deaths: Vec<(usize, usize, u32)>,
     /// Jobs of which WORK takes nothing.
     pub refused: BTreeSet<Number>,
     /// The store takes nothing until then.
@@ -152,6 +154,7 @@ impl Env {
             judged: rules.judged,
             pools: [true; POOLS.len()],
             crew: Vec::new(),
+            deaths: Vec::new(),
             refused: BTreeSet::new(),
             store_until: 0,
             is_cut: false,
@@ -190,6 +193,13 @@ impl Env {
     /// Workers of a pool that take work, beside one.
     pub fn others(&self, worker: usize, pool: usize) -> u32 {
         self.crew.iter().filter(|(number, of)| *number != worker && *of == pool).count() as u32
+    }
+
+    /// The worker that is likely to have been lost with a chunk.
+    pub fn suspect(&self, pool: usize) -> Option<usize> {
+        let of_pool = self.deaths.iter().filter(|(_, of, _)| *of == pool);
+        let deaths: Vec<_> = of_pool.map(|(number, _, deaths)| (number.to_string(), *deaths)).collect();
+        life::suspect(deaths.iter().map(|(name, deaths)| (name.as_str(), *deaths)))?.parse().ok()
     }
 
     /// Whether the store takes what is written now.

@@ -65,8 +65,8 @@ impl World {
     fn may_turn(&self, at: usize, temper: Temper) -> bool {
         let pool = self.workers[at].pool;
         let mut crew = self.workers.iter().filter(|worker| worker.pool == pool && worker.number != at);
-        let is_sour = temper == Temper::Sour || crew.clone().any(|worker| worker.temper == Temper::Sour);
-        temper == Temper::Good || !is_sour || crew.any(|worker| worker.temper == Temper::Good && worker.works())
+        let is_hidden = temper.is_hidden() || crew.clone().any(|worker| worker.temper.is_hidden());
+        temper == Temper::Good || !is_hidden || crew.any(|worker| worker.temper == Temper::Good && worker.works())
     }
 
     /// A pool is taken out of the configuration, or put back: heads and its workers start again.

@@ -10,6 +10,7 @@ use domain::{
     ChunkId, Event,
     event::{ChunkDone, ChunkFailed, FaultClass, Tally, Trust, Usage},
     health::{ASKS, Pauses, Record, Seen, Takes},
+    life::{DEATHS_MAX, Life, Process},
     limits::DELIVERIES_MAX,
     schedule::{Moment, Now},
 };
@@ -35,15 +36,23 @@ pub enum Temper {
     Dying,
     /// It passes its controls, and fails with every real request, at once.
     Sour,
+    /// It passes its controls, and its process ends in the middle of every chunk.
+    Mortal,
 }
 
 impl Temper {
-    pub const ALL: [Self; 6] = [Self::Good, Self::Broken, Self::Flapping, Self::BlackHole, Self::Dying, Self::Sour];
+    pub const ALL: [Self; 7] =
+        [Self::Good, Self::Broken, Self::Flapping, Self::BlackHole, Self::Dying, Self::Sour, Self::Mortal];
+
+    /// Whether its controls say nothing of it.
+    pub const fn is_hidden(self) -> bool {
+        matches!(self, Self::Sour | Self::Mortal)
+    }
 
     /// Whether what every engine can answer fails there.
     fn fails(self, env: &mut Env) -> bool {
         match self {
-            Self::Good | Self::Sour => false,
+            Self::Good | Self::Sour | Self::Mortal => false,
             Self::Broken | Self::BlackHole | Self::Dying => true,
             Self::Flapping => env.pick(2) == 1,
         }
@@ -57,6 +66,9 @@ pub struct Worker {
     /// Its engine was asked something before it took anything.
     asked: bool,
     record: Record,
+    /// What is known of those processes before it.
+    life: Life,
+    done: u32,
     /// What failed there with nothing beside it, since a chunk was done.
     fallen: Vec<(Number, ChunkId)>,
     runs: Vec<Run>,
@@ -93,12 +105,27 @@ enum Next {
 impl Worker {
     pub fn new(number: usize, pool: usize) -> Self {
         let record = Record::new(PAUSES, millis(0));
-        Self { number, pool, temper: Temper::Good, asked: false, record, fallen: Vec::new(), runs: Vec::new() }
+        let (asked, life, done) = (false, Life::default().next(process(number), false), 0);
+        Self { number, pool, temper: Temper::Good, asked, record, life, done, fallen: Vec::new(), runs: Vec::new() }
+    }
+
+    /// Its processes that died at work, one after the other.
+    pub const fn deaths(&self) -> u32 {
+        self.life.deaths
     }
 
     /// Another process takes its place on the same machine.
     pub fn crash(&mut self) {
-        *self = Self { temper: self.temper, ..Self::new(self.number, self.pool) };
+        let life = std::mem::take(&mut self.life).next(process(self.number), false);
+        *self = Self { temper: self.temper, life, ..Self::new(self.number, self.pool) };
+    }
+
+    /// Begins as those before it ended.
+    fn inherit(&mut self, env: &Env) {
+        let (is_last, now) = (env.others(self.number, self.pool) == 0, Now { at: env.at(), moment: env.moment() });
+        if self.life.deaths >= DEATHS_MAX {
+            self.record.died(self.life.deaths, is_last, now);
+        }
     }
 
     /// When one of its runs ends, or its engine is to be asked again.
@@ -188,6 +215,9 @@ impl Worker {
         }
         if !self.asked {
             self.asked = self.control(env);
+            if self.asked {
+                self.inherit(env);
+            }
             return true;
         }
         let count = env.work.ready(self.pool, env.now).count();
@@ -206,6 +236,7 @@ impl Worker {
             let Work { job, chunk, attempt, delivered, .. } = &work;
             format!("worker {} takes job {job} chunk {chunk} attempt {attempt}, delivery {delivered}", self.number)
         });
+        self.life.at_work = true;
         self.runs.push(Run { work, looked: 0, stage: Stage::Look });
         true
     }
@@ -304,7 +335,7 @@ impl Worker {
         let late = since.is_some_and(|since| env.now - since > LOOK_AGE_MAX);
         env.expect(!late, "no chunk begins after a cancel or a pause", || format!("job {job} chunk {}", work.chunk));
         let until = match self.temper {
-            Temper::Good | Temper::Flapping => env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)],
+            Temper::Good | Temper::Flapping | Temper::Mortal => env.now + [40, 5, 300, 4_000, 45_000][env.pick(5)],
             Temper::Broken | Temper::Dying | Temper::Sour => env.now + 1,
             Temper::BlackHole => env.now + 60_000,
         };
@@ -332,6 +363,8 @@ impl Worker {
                 let (worker, attempt) = (self.number, work.attempt);
                 self.fallen.clear();
                 self.note(env, Seen::Done);
+                self.done += 1;
+                self.life = std::mem::take(&mut self.life).done(self.done);
                 let answers = Answers { worker, attempt, run, started, tally, lines };
                 Next::To(if env.has(Bug::TellBeforeStore) { Stage::Tell(answers) } else { Stage::Store(answers) })
             }
@@ -385,8 +418,15 @@ impl Worker {
             return Next::Killed;
         }
         let (worker, reason, trust) = (self.number.to_string(), String::new(), Some(self.record.trust()));
+        let is_lost = class == FaultClass::WorkerLost;
+        let suspect = if is_lost { env.suspect(self.pool) } else { None };
         let is_own = class.is_doubtful() && class != FaultClass::WorkerLost;
-        let others = if is_own { self.fell(env, at) } else { 0 };
+        let (worker, others) = match suspect {
+            Some(number) if number == self.number => (worker, env.others(number, self.pool)),
+            Some(number) => (number.to_string(), env.others(self.number, self.pool).max(1)),
+            None if is_own => (worker, self.fell(env, at)),
+            None => (worker, 0),
+        };
         // Whom nobody asks anything is believed at once.
         let others = if env.has(Bug::NoWitnesses) || env.has(Bug::NoControl) { 0 } else { others };
         let work = &self.runs[at].work;
@@ -417,7 +457,7 @@ fn answer(env: &mut Env, work: &Work, run: u32, temper: Temper) -> Result<(Vec<L
     if !env.judged && env.strikes(10) {
         return Err(Ruin::Fault(FaultClass::ALL[2 + env.pick(FaultClass::ALL.len() - 2)]));
     }
-    if temper == Temper::Dying {
+    if matches!(temper, Temper::Dying | Temper::Mortal) {
         return Err(Ruin::Killed);
     }
     if temper == Temper::Sour || work.numbers.iter().any(|_| temper.fails(env)) {
@@ -443,4 +483,8 @@ fn answer(env: &mut Env, work: &Work, run: u32, temper: Temper) -> Result<(Vec<L
         lines.push(line);
     }
     Ok((lines, tally))
+}
+
+fn process(number: usize) -> Process {
+    Process { host: "box".into(), space: String::new(), pid: number as u32, started: millis(0) }
 }

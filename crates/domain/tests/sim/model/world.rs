@@ -274,6 +274,8 @@ impl World {
         env.crew.clear();
         let working = self.workers.iter().filter(|worker| worker.works());
         env.crew.extend(working.map(|worker| (worker.number, worker.pool)));
+        env.deaths.clear();
+        env.deaths.extend(self.workers.iter().map(|worker| (worker.number, worker.pool, worker.deaths())));
         let did = match actor {
             Actor::Client => self.clients.step(env),
             Actor::Intake => self.intakes[which].step(env),
