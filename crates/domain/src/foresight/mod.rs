@@ -6,6 +6,7 @@
 //! What is shown does not flicker ([`steady`]).
 //!
 //! All that is learned follows from the log alone: the same log gives the same band. Who works now is told beside it.
+mod ahead;
 mod band;
 mod due;
 mod entry;
@@ -20,6 +21,7 @@ mod steady;
 mod view;
 mod walk;
 
+pub use ahead::Ahead;
 pub use due::{Due, Sum};
 pub use quote::{Asked, Endangered, Part, Quoted};
 pub use score::{Fell, Score};
@@ -146,15 +148,23 @@ impl Foresight {
         readings
     }
 
-    /// How many workers like those of today would keep every promise, by pool: where deadlines are met in their order. A pool
-    /// that was never seen at work is missing.
-    pub fn needed(&self, jobs: &impl Jobs, now: Timestamp) -> BTreeMap<Pool, u64> {
+    /// What each pool has before it that was seen at work or is owed something.
+    pub fn ahead(&self, jobs: &impl Jobs, now: Timestamp) -> Vec<Ahead> {
         let mut lanes: BTreeMap<&Pool, Lane<'_>> =
             self.pools.iter().map(|(pool, view)| (pool, Lane::new(view, 1))).collect();
+        let mut requests: BTreeMap<&Pool, u64> = self.pools.keys().map(|pool| (pool, 0)).collect();
         for job in jobs.jobs().filter(|job| job.is_wanted() && !job.hold.is_on()) {
-            walk::take(&mut lanes, job, self.jobs.get(&job.id), now);
+            let entry = self.jobs.get(&job.id);
+            walk::take(&mut lanes, job, entry, now);
+            for (pool, _, sum) in entry.iter().flat_map(|entry| entry.due.iter()) {
+                *requests.entry(pool).or_default() += sum.requests;
+            }
         }
-        walk::needed(&lanes).map(|(pool, workers)| (pool.clone(), workers)).collect()
+        let needs: BTreeMap<&Pool, Option<u64>> = walk::needs(&lanes).collect();
+        let ahead = |(pool, requests): (&Pool, u64)| {
+            Ahead { pool: pool.clone(), requests, needed: needs.get(pool).copied().flatten() }
+        };
+        requests.into_iter().map(ahead).collect()
     }
 
     /// What came of the forecasts of jobs that ended since this was asked last.

@@ -1,6 +1,7 @@
 //! How long each job takes: a pool's workers do what more urgent jobs owe first, and share themselves out among queues.
 use super::{
     View,
+    ahead::needed,
     due::{Sum, load},
     entry::Entry,
     flow::{Done, Item, flow},
@@ -22,8 +23,6 @@ const DOUBT_MIN: f64 = 0.03;
 /// Of what is left, so much is left at least, however long nothing was heard.
 const LEFT_MIN: f64 = 0.3;
 const LEFT_MS_MIN: f64 = 200.0;
-/// Standard deviations that nine in ten lie below.
-const P90: f64 = 1.28;
 
 /// One pool, and what its workers have to do.
 pub struct Lane<'a> {
@@ -137,18 +136,10 @@ impl<'a> Lane<'a> {
         queues.into_iter().flat_map(within).collect()
     }
 
-    /// How many workers would keep all deadlines with nine chances in ten: by each, what is to be done by then must be.
-    /// A job whose time is too short for one more chunk, nobody can help. None: nobody knows what a token costs.
+    /// None: nobody knows what a token costs.
     fn needed(&self) -> Option<u64> {
         self.cost?;
-        let mut items: Vec<&Item> = self.items.iter().filter(|item| item.deadline > self.view.run_ms()).collect();
-        items.sort_by(|a, b| a.deadline.total_cmp(&b.deadline));
-        let (mut work, mut var, mut needed) = (0.0, 0.0_f64, 0.0_f64);
-        for item in items {
-            (work, var) = (work + item.work, var + item.var);
-            needed = needed.max((work + P90 * var.sqrt()) / item.deadline);
-        }
-        Some(needed.ceil() as u64)
+        Some(needed(&self.items, self.view.run_ms()))
     }
 
     fn flow(&mut self, weights: &Weights) {
@@ -291,9 +282,9 @@ pub fn run(lanes: &mut BTreeMap<&Pool, Lane<'_>>, taken: &[Taken<'_>], weights: 
     }
 }
 
-/// How many workers each lane needs. It has one, so that the deadlines of what it took are milliseconds.
-pub fn needed<'a>(lanes: &BTreeMap<&'a Pool, Lane<'_>>) -> impl Iterator<Item = (&'a Pool, u64)> {
-    lanes.iter().filter_map(|(pool, lane)| Some((*pool, lane.needed()?)))
+/// How many workers each lane needs, if anybody knows. It has one, so that the deadlines of what it took are milliseconds.
+pub fn needs<'a>(lanes: &BTreeMap<&'a Pool, Lane<'_>>) -> impl Iterator<Item = (&'a Pool, Option<u64>)> {
+    lanes.iter().map(|(pool, lane)| (*pool, lane.needed()))
 }
 
 /// The forecast of one job, if all of its pools have one.
