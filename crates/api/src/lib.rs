@@ -41,7 +41,7 @@ pub use row::{JobRow, JobRows};
 pub use schema::schema;
 pub use submit::{Accepted, Change, Retried, Settings, Start, StoredFile};
 pub use time::Time;
-pub use timeline::{ChunkAttempt, StageSpan, StageSum, Timeline, WaitedFor};
+pub use timeline::{ChunkAttempt, RateFell, StageSpan, StageSum, Timeline, WaitedFor};
 pub use usage::{UsageDays, UsageQuery, Used as UsedAmounts, UsedDay};
 pub use worker::{PoolAhead, Worker, Workers};
 

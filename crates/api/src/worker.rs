@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn a_pool_tells_who_works_and_who_is_missing() {
-        let workers = [worker("a", "sound"), worker("a", "on_trial"), worker("a", "quarantined"), worker("idle", "sound")];
+        let workers =
+            [worker("a", "sound"), worker("a", "on_trial"), worker("a", "quarantined"), worker("idle", "sound")];
         let told = [ahead("a", 70, Some(3)), ahead("gone", 0, Some(0)), ahead("new", 5, None)];
         let shown = |ahead| {
             let line = |one: PoolAhead| (one.pool.to_string(), one.workers, one.workers_needed, one.requests_owed);
@@ -126,6 +127,9 @@ mod tests {
         let json = serde_json::to_string(&workers).unwrap();
         let pool = r#"{"object":"pool","pool":"a","workers":1,"workers_needed":3,"requests_owed":70}"#;
         assert_eq!(json, format!(r#"{{"object":"list","data":[],"pools":[{pool}]}}"#));
-        assert_eq!(serde_json::from_str::<Workers>(r#"{"object":"list","data":[]}"#).unwrap(), Workers::new(vec![], vec![]));
+        assert_eq!(
+            serde_json::from_str::<Workers>(r#"{"object":"list","data":[]}"#).unwrap(),
+            Workers::new(vec![], vec![])
+        );
     }
 }

@@ -99,7 +99,7 @@ mod tests {
         }
 
         #[test]
-        fn one_more_job_or_less_time_never_needs_fewer(jobs in jobs(), more in (1.0..600_000.0, 2_000.0..3_600_000.0), part in 0.1..1.0) {
+        fn one_more_job_or_less_time_never_needs_fewer(jobs in jobs(), more in (1.0..600_000.0_f64, 2_000.0..3_600_000.0_f64), part in 0.1..1.0_f64) {
             let needed = of(&jobs);
             let with: Vec<_> = jobs.iter().copied().chain([more]).collect();
             prop_assert!(of(&with) >= needed);

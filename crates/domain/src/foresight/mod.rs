@@ -42,8 +42,6 @@ use std::collections::{BTreeMap, HashMap};
 use steady::Shown;
 use walk::{Lane, Raw, progress};
 
-/// The quantiles of a reading.
-const QUANTILES: [f64; 4] = [0.1, 0.5, 0.9, 0.95];
 /// Steps in the order of jobs that are remembered until the next reading.
 const NEWS_MAX: usize = 256;
 /// Scores that are kept until somebody asks.
@@ -161,8 +159,10 @@ impl Foresight {
             }
         }
         let needs: BTreeMap<&Pool, Option<u64>> = walk::needs(&lanes).collect();
-        let ahead = |(pool, requests): (&Pool, u64)| {
-            Ahead { pool: pool.clone(), requests, needed: needs.get(pool).copied().flatten() }
+        let ahead = |(pool, requests): (&Pool, u64)| Ahead {
+            pool: pool.clone(),
+            requests,
+            needed: needs.get(pool).copied().flatten(),
         };
         requests.into_iter().map(ahead).collect()
     }
@@ -190,7 +190,7 @@ impl Foresight {
 
     /// The same as parts of what is expected.
     fn quantiles(&self, raw: &Raw, progress: f64) -> [f64; 4] {
-        let zs = self.pools.get(&raw.pool).map_or([0.0; 4], |view| view.band.quantiles(progress, QUANTILES));
+        let zs = self.pools.get(&raw.pool).map_or([0.0; 4], |view| view.band.quantiles(progress));
         zs.map(|z| (raw.doubt * z).clamp(-4.0, 4.0).exp())
     }
 
@@ -201,6 +201,30 @@ impl Foresight {
         workers: impl Fn(&Pool, &View) -> u64,
         now: Timestamp,
         guest: Option<&'a Guest>,
+    ) -> Vec<(&'a Job, Option<Raw>)> {
+        self.walk(jobs, workers, now, guest, |_| true)
+    }
+
+    /// Of one job.
+    fn raw(
+        &self,
+        jobs: &impl Jobs,
+        id: JobId,
+        workers: impl Fn(&Pool, &View) -> u64,
+        now: Timestamp,
+        guest: Option<&Guest>,
+    ) -> Option<Raw> {
+        self.walk(jobs, workers, now, guest, |job| job.id == id).pop()?.1
+    }
+
+    /// Of those that are wanted: all of them are walked.
+    fn walk<'a>(
+        &self,
+        jobs: &'a impl Jobs,
+        workers: impl Fn(&Pool, &View) -> u64,
+        now: Timestamp,
+        guest: Option<&'a Guest>,
+        is_wanted: impl Fn(&Job) -> bool,
     ) -> Vec<(&'a Job, Option<Raw>)> {
         let lane = |(pool, view): (_, _)| (pool, Lane::new(view, workers(pool, view)));
         let mut lanes: BTreeMap<&Pool, Lane<'_>> = self.pools.iter().map(lane).collect();
@@ -213,7 +237,8 @@ impl Foresight {
         let taken: Vec<_> = order.iter().map(&mut take).collect();
         let stays = guest.filter(|guest| guest.stays).map(|guest| guest.job.id);
         walk::run(&mut lanes, &taken, &self.weights, stays);
-        order.into_iter().zip(&taken).map(|(job, taken)| (job, walk::step(&mut lanes, taken, now))).collect()
+        let wanted = order.into_iter().zip(&taken).filter(|(job, _)| is_wanted(job));
+        wanted.map(|(job, taken)| (job, walk::step(&mut lanes, taken, now))).collect()
     }
 
     fn entry(&mut self, id: JobId) -> &mut Entry {
@@ -293,8 +318,7 @@ impl Foresight {
         if noted.is_some_and(|noted| mark <= noted) || job.planned.is_none() {
             return;
         }
-        let raws = self.raws(jobs, |_, view| view.workers(), at, None);
-        let Some((_, Some(raw))) = raws.into_iter().find(|(other, _)| other.id == job.id) else { return };
+        let Some(raw) = self.raw(jobs, job.id, |_, view| view.workers(), at, None) else { return };
         let [p10, p50, p90, _] = self.band(&raw, progress(job));
         let (entry, band) = (self.entry(job.id), [p10, p50, p90]);
         let paused_ms = entry.paused_ms;
@@ -359,11 +383,14 @@ impl News {
             What::Own(cause) => (self.job == job.id).then_some(*cause),
             What::Order { steered, .. } if self.job == job.id => steered.then_some(Cause::Steered),
             What::Order { urgency, tenant, pools, comes, .. } => {
-                let shares = entries.get(&job.id)?.due.pools().any(|(pool, _)| pools.contains(pool));
-                let other = (*tenant == job.submitted.tenant).then_some(self.job);
+                let is_other = *tenant != job.submitted.tenant;
+                if !is_other && *urgency > Urgency::of(job) {
+                    return None;
+                }
+                let other = (!is_other).then_some(self.job);
                 let cause = if *comes { Cause::CutIn(other) } else { Cause::MadeWay(other) };
-                let beside = *tenant != job.submitted.tenant || *urgency < Urgency::of(job);
-                (shares && beside).then_some(cause)
+                let shares = entries.get(&job.id)?.due.pools().any(|(pool, _)| pools.contains(pool));
+                shares.then_some(cause)
             }
         }
     }
