@@ -2,7 +2,6 @@
 use super::{
     Error,
     health::{Finding, Health},
-    quotes::Questions,
     refresh::REFRESH,
     repair::Repair,
     resume::Missing,
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::{
     clock,
+    heard::Heard,
     log::{Change, Keep, Log},
     shared::Shared,
 };
