@@ -103,3 +103,35 @@ async fn a_quote_is_asked_over_nats() {
     assert!(quoted["finish"]["p90"].is_number() && quoted["shortest_ms"].is_number(), "{quoted}");
     assert!(ask("{}".into()).await["error"].is_string());
 }
+
+/// As all doors and the command line tell it.
+#[tokio::test]
+async fn a_pool_tells_how_many_workers_its_promises_need() {
+    let stand = Plan::echo("delay_ms = 20", 8).start().await;
+    let pool = async || stand.http.get("/workers").await.body["pools"][0].clone();
+    wait_for("the pool that was never seen at work", LONG, || async {
+        let told = pool().await;
+        (told["requests_owed"] == 0 && told["workers"] == 1 && told["workers_needed"].is_null()).then_some(())
+    })
+    .await;
+    let asks: Vec<Ask> = echoes(400);
+    let id = stand.http.submit("", jsonl(&asks)).await;
+    stand.answered(id, &asks).await;
+    // 8 slots of 20 ms: 4,000 requests take ten seconds, and one worker is too few for five.
+    let long = stand.http.submit("?completion_window=5s", jsonl(&echoes(4_000))).await;
+    let needed = wait_for("more workers to be needed", LONG, || async {
+        let told = pool().await;
+        let needed = told["workers_needed"].as_u64().filter(|needed| *needed >= 2)?;
+        (told["requests_owed"].as_u64()? > 1_000).then_some(needed)
+    })
+    .await;
+    assert!(needed < 100, "{needed}");
+    let listed = jetbatch(&["workers", "--url", &stand.http.base], 0).await.stdout();
+    assert!(listed.contains("requests owed"), "{listed}");
+    stand.until(long, "its end", |status| status["state"] == "expired").await;
+    wait_for("nothing to be owed", LONG, || async {
+        let told = pool().await;
+        (told["requests_owed"] == 0 && told["workers_needed"] == 0).then_some(())
+    })
+    .await;
+}

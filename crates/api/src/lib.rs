@@ -41,9 +41,9 @@ pub use row::{JobRow, JobRows};
 pub use schema::schema;
 pub use submit::{Accepted, Change, Retried, Settings, Start, StoredFile};
 pub use time::Time;
-pub use timeline::{ChunkAttempt, StageSpan, StageSum, Timeline, WaitedFor};
+pub use timeline::{ChunkAttempt, RateFell, StageSpan, StageSum, Timeline, WaitedFor};
 pub use usage::{UsageDays, UsageQuery, Used as UsedAmounts, UsedDay};
-pub use worker::{Worker, Workers};
+pub use worker::{PoolAhead, Worker, Workers};
 
 /// Names one job for ever: the same key and body again is the same job.
 pub const IDEMPOTENCY_KEY: &str = "Idempotency-Key";

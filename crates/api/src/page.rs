@@ -11,6 +11,7 @@ pub enum Kind {
     File,
     Dead,
     Worker,
+    Pool,
     Key,
     Caller,
     Session,

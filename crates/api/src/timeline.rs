@@ -4,7 +4,7 @@ use domain::{
     eta::Sla,
     event::FaultClass,
     status::State,
-    timeline::{self, Stage, Told},
+    timeline::{self, Of, Stage, Told},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +22,9 @@ pub struct Timeline {
     pub sla: Option<Sla>,
     /// Why the job is or was late, or where most of its time went: one sentence.
     pub why: String,
+    /// Where its rate fell and stayed low, the time that cost it most; missing where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_fell: Option<RateFell>,
     /// The sum of each stage that there was.
     pub stages: Vec<StageSum>,
     /// What it did when: without a gap, at most two hundred.
@@ -36,6 +39,17 @@ pub struct Timeline {
     pub waited_for: Vec<WaitedFor>,
     /// There was more than was read: early events, or much that other jobs did.
     pub partial: bool,
+}
+
+/// A job's rate was lower from then on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RateFell {
+    pub at: Time,
+    pub percent: u32,
+    /// Requests a second of the time in which it ran, before and after.
+    pub before: f64,
+    pub after: f64,
+    pub of: Of,
 }
 
 /// How long a stage took in all.
@@ -92,6 +106,7 @@ impl Timeline {
             deadline: told.deadline.into(),
             sla: told.sla,
             why: told.why,
+            rate_fell: told.fall.map(RateFell::from),
             stages: told.stages.into_iter().map(|(stage, ms)| StageSum { stage, ms }).collect(),
             spans: told.spans.into_iter().map(span).collect(),
             attempts: told.runs,
@@ -100,6 +115,13 @@ impl Timeline {
             waited_for: told.others.into_iter().map(|(job, ms)| WaitedFor { job, ms }).collect(),
             partial,
         }
+    }
+}
+
+impl From<timeline::Fall> for RateFell {
+    fn from(fall: timeline::Fall) -> Self {
+        let timeline::Fall { at, before, after, of } = fall;
+        Self { at: at.into(), percent: fall.percent(), before, after, of }
     }
 }
 
@@ -141,6 +163,7 @@ mod tests {
             state: State::Completed,
             sla: Some(Sla::Met),
             why: "It was done.".into(),
+            fall: None,
             stages: vec![(Stage::WaitingJobs, 1_000)],
             spans: vec![timeline::Span { stage: Stage::WaitingJobs, from, until }],
             attempts: vec![attempt],
@@ -161,5 +184,9 @@ mod tests {
         );
         assert_eq!(json, want.replace("ID", &id.to_string()));
         assert_eq!(serde_json::from_str::<Timeline>(&json).unwrap(), timeline);
+        let fall = timeline::Fall { at: until, before: 4.0, after: 1.0, of: Of::AnswersLonger };
+        let json = serde_json::to_string(&RateFell::from(fall)).unwrap();
+        let want = r#"{"at":"2023-11-14T22:13:21.000Z","percent":75,"before":4.0,"after":1.0,"of":"answers_longer"}"#;
+        assert_eq!(json, want);
     }
 }

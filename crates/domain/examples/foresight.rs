@@ -73,7 +73,7 @@ fn alerts() {
         "seed {seed}; {worlds} worlds of {JOBS} jobs each after {HISTORY}; windows of {SPARE:?} times p90 when a job begins"
     );
     println!(
-        "jobs, missed | told at risk before: of the missed, by a quarter of the window, median lead; false | the same of certain"
+        "jobs, missed | told at risk before: of the missed, by a quarter of the window, median lead; false | the same at even odds | of certain"
     );
     for workload in Workload::ALL {
         promises(workload.name(), workload, SPARE, false);
@@ -92,8 +92,9 @@ fn promises(name: &str, workload: Workload, spare: (f64, f64), fades: bool) {
         promised.extend(world.promised);
     }
     let missed = promised.iter().filter(|one| one.late > 0.0).count();
-    let (at_risk, certain) = (told(&promised, |one| one.at_risk), told(&promised, |one| one.certain));
-    println!("{name:>22} {:4} {missed:4} | {at_risk} | {certain}", promised.len());
+    let (at_risk, even) = (told(&promised, |one| one.at_risk), told(&promised, |one| one.even));
+    let certain = told(&promised, |one| one.certain);
+    println!("{name:>22} {:4} {missed:4} | {at_risk} | {even} | {certain}", promised.len());
 }
 
 fn told(promised: &[Promised], lead: impl Fn(&Promised) -> Option<f64>) -> String {
@@ -102,12 +103,7 @@ fn told(promised: &[Promised], lead: impl Fn(&Promised) -> Option<f64>) -> Strin
     let early = leads.iter().filter(|lead| **lead >= 0.25).count();
     let all = promised.iter().filter(|one| lead(one).is_some()).count();
     let middle = leads.get(leads.len() / 2).copied().unwrap_or(0.0);
-    format!(
-        "{:4} {early:4} {:3.0} % of the window; {:4} of {all:4} false",
-        leads.len(),
-        100.0 * middle,
-        all - leads.len()
-    )
+    format!("{:3} {early:3} {:3.0} %; {:3} of {all:3} false", leads.len(), 100.0 * middle, all - leads.len())
 }
 
 /// What a pass costs where many jobs run.

@@ -18,7 +18,7 @@ mod order;
 mod patience;
 mod sent;
 
-pub use fair::{Need, Queue, SMALL, Turns, Weights, late, shares};
+pub use fair::{Need, Queue, SMALL, Shares, Turns, Weights, late};
 pub use input::{Effect, Folded, Held, Input, Jobs, Moment, Now, Send};
 pub use order::{Capacity, Crew, Next, Urgency, next, next_due, order};
 

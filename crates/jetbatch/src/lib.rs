@@ -9,6 +9,7 @@ mod command;
 pub mod config;
 mod control;
 pub mod gateway;
+mod heard;
 mod input;
 pub mod installation;
 pub mod intake;

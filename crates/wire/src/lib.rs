@@ -1,4 +1,5 @@
 //! Subjects, envelopes and stored messages: everything of jetbatch that crosses NATS. No I/O.
+mod ahead;
 pub mod blob;
 mod dead;
 mod declared;
@@ -24,6 +25,7 @@ mod usage;
 mod work;
 
 pub use address::{Address, BucketName, Message, Pattern, Stream};
+pub use ahead::Aheads;
 pub use dead::DeadChunk;
 pub use declared::{CACHE_MARK, CONSUMERS, LOG, QUEUES, STREAMS};
 pub use file::FileRecord;

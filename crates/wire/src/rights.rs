@@ -1,6 +1,6 @@
 //! Who may publish and hear what, where the parts of a jetbatch do not trust each other: the least that each needs. What
 //! NATS itself is asked stands here, too, so that a login and the code that uses it are read together.
-use crate::{Ask, Asks, Heartbeat, Orders, Quotes, STREAMS, Subject, Usages, bucket, stream};
+use crate::{Aheads, Ask, Asks, Heartbeat, Orders, Quotes, STREAMS, Subject, Usages, bucket, stream};
 use domain::{ChunkId, JobId, Pool, Tenant, WorkerName};
 use serde::Deserialize;
 use std::fmt::{self, Display};
@@ -66,11 +66,12 @@ fn head() -> Rights {
         "$JS.ACK.>".to_owned(),
         Quotes.to_string(),
         Usages.to_string(),
+        Aheads.to_string(),
         orders.clone(),
         "$SRV.>".to_owned(),
     ];
     let asked = Ask::ALL.map(|ask| Asks(None, ask).to_string());
-    let subscribe = [Quotes.to_string(), Usages.to_string(), orders, "$SRV.>".to_owned()]
+    let subscribe = [Quotes.to_string(), Usages.to_string(), Aheads.to_string(), orders, "$SRV.>".to_owned()]
         .into_iter()
         .chain(asked.clone())
         .collect();
@@ -225,6 +226,7 @@ mod tests {
         assert!(may(&Login::Head, "$KV.status.x") && may(&Login::Head, "$KV.status_rebuilt.x"));
         let orders = Orders(pool_of("tiny"), name(1));
         assert!(may(&Login::Head, Usages) && hears(&Login::Head, Usages));
+        assert!(may(&Login::Head, Aheads) && hears(&Login::Head, Aheads) && !may(&gpu(), Aheads));
         assert!(may(&Login::Head, Quotes) && hears(&Login::Head, Quotes) && hears(&Login::Head, orders));
         assert!(hears(&Login::Head, "tenant.blue.ask.submit") && hears(&Login::Head, "_INBOX_head.x.y"));
         assert!(!hears(&Login::Head, "_INBOX_submitter-blue.x") && !may(&Login::Head, "other"));

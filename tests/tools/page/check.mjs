@@ -96,6 +96,7 @@ async function looked() {
   const page = await open();
   await page.goto(`${url}/#/workers`);
   await page.getByText("slots busy").first().waitFor();
+  await page.getByText("needed to keep every deadline").first().waitFor();
   await page.goto(`${url}/#/dead`);
   await page.getByText("Nothing was given up.").waitFor();
   await page.goto(`${url}/#/jobs/00000000-0000-7000-8000-000000000000`);

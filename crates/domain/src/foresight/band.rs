@@ -3,8 +3,11 @@
 //! pool's last scores at that progress (split conformal, with the finite sample's correction), and as long as there are few,
 //! of the normal distribution that the forecast itself claims.
 use super::stat::normal;
-use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
+use serde::{Deserialize, Serialize, Serializer};
+use std::{collections::VecDeque, sync::LazyLock};
+
+/// The quantiles of a reading.
+pub const QUANTILES: [f64; 4] = [0.1, 0.5, 0.9, 0.95];
 
 /// Parts of a job's requests that are answered, at which its forecast is noted.
 pub const MARKS: [f64; 10] = [0.0, 0.03, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97];
@@ -20,8 +23,33 @@ const CLAIMED: usize = 16;
 /// Larger ones tell of an accident, and of no width.
 const SCORE_MAX: f64 = 30.0;
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Band(Vec<VecDeque<f64>>);
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "Vec<VecDeque<f64>>")]
+pub struct Band {
+    /// By mark.
+    scores: Vec<VecDeque<f64>>,
+    /// Follow from the scores: they are asked for far more often than those change.
+    edges: Vec<Edges>,
+}
+
+/// Of each of [`QUANTILES`].
+type Edges = [f64; 4];
+
+/// As long as no job has ended.
+static CLAIMED_EDGES: LazyLock<Edges> = LazyLock::new(|| edges(&VecDeque::new()));
+
+impl From<Vec<VecDeque<f64>>> for Band {
+    fn from(scores: Vec<VecDeque<f64>>) -> Self {
+        let edges = scores.iter().map(edges).collect();
+        Self { scores, edges }
+    }
+}
+
+impl Serialize for Band {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.scores.serialize(to)
+    }
+}
 
 /// The last mark that a job with so much answered has passed.
 pub fn mark(progress: f64) -> usize {
@@ -30,36 +58,40 @@ pub fn mark(progress: f64) -> usize {
 
 impl Band {
     pub fn add(&mut self, mark: usize, score: f64) {
-        self.0.resize(MARKS.len(), VecDeque::new());
-        let scores = &mut self.0[mark];
+        self.scores.resize(MARKS.len(), VecDeque::new());
+        self.edges.resize(MARKS.len(), *CLAIMED_EDGES);
+        let scores = &mut self.scores[mark];
         scores.push_back(score.clamp(-SCORE_MAX, SCORE_MAX));
         if scores.len() > SCORES_MAX {
             scores.pop_front();
         }
+        self.edges[mark] = edges(scores);
     }
 
-    /// Standard deviations from the forecast at which the `q`-quantile lies, each of `qs`, ascending.
-    pub fn quantiles<const N: usize>(&self, progress: f64, qs: [f64; N]) -> [f64; N] {
+    /// Standard deviations from the forecast at which each of [`QUANTILES`] lies.
+    pub fn quantiles(&self, progress: f64) -> Edges {
         let at = mark(progress);
-        let Some(next) = MARKS.get(at + 1) else { return self.at(at, qs) };
+        let Some(next) = MARKS.get(at + 1) else { return self.at(at) };
         let part = ((progress - MARKS[at]) / (next - MARKS[at])).clamp(0.0, 1.0);
-        let (low, high) = (self.at(at, qs), self.at(at + 1, qs));
+        let (low, high) = (self.at(at), self.at(at + 1));
         std::array::from_fn(|n| low[n] + part * (high[n] - low[n]))
     }
 
-    fn at<const N: usize>(&self, mark: usize, qs: [f64; N]) -> [f64; N] {
-        let none = VecDeque::new();
-        let scores = self.0.get(mark).unwrap_or(&none);
-        let count = scores.len() as f64;
-        let age = |n: usize| 0.5_f64.powf((count - 1.0 - n as f64) / HALF_LIFE);
-        let claim = CLAIM / (1.0 + (count / 4.0).powi(2)) / CLAIMED as f64;
-        let claimed = (0..CLAIMED).map(|n| (normal((n as f64 + 0.5) / CLAIMED as f64), claim));
-        // What is claimed is no sample, and needs no correction for being a small one.
-        let squares: f64 = (0..scores.len()).map(|n| age(n).powi(2)).sum();
-        let mut points: Vec<_> = scores.iter().enumerate().map(|(n, score)| (*score, age(n))).chain(claimed).collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        qs.map(|q| quantile(&points, squares, q))
+    fn at(&self, mark: usize) -> Edges {
+        self.edges.get(mark).copied().unwrap_or(*CLAIMED_EDGES)
     }
+}
+
+fn edges(scores: &VecDeque<f64>) -> Edges {
+    let count = scores.len() as f64;
+    let age = |n: usize| 0.5_f64.powf((count - 1.0 - n as f64) / HALF_LIFE);
+    let claim = CLAIM / (1.0 + (count / 4.0).powi(2)) / CLAIMED as f64;
+    let claimed = (0..CLAIMED).map(|n| (normal((n as f64 + 0.5) / CLAIMED as f64), claim));
+    // What is claimed is no sample, and needs no correction for being a small one.
+    let squares: f64 = (0..scores.len()).map(|n| age(n).powi(2)).sum();
+    let mut points: Vec<_> = scores.iter().enumerate().map(|(n, score)| (*score, age(n))).chain(claimed).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    QUANTILES.map(|q| quantile(&points, squares, q))
 }
 
 /// Of weighed points in their order. Of n equal ones it is the (n + 1) q-th, so that the next is below it with chance q.
@@ -85,11 +117,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const QS: [f64; 3] = [0.1, 0.5, 0.9];
+    /// Without that of 95 %.
+    fn three(band: &Band, progress: f64) -> [f64; 3] {
+        let [low, middle, high, _] = band.quantiles(progress);
+        [low, middle, high]
+    }
 
     #[test]
     fn before_the_first_job_ends_the_forecast_is_believed() {
-        let [low, middle, high] = Band::default().quantiles(0.3, QS);
+        let [low, middle, high] = three(&Band::default(), 0.3);
         assert!((low + 1.28).abs() < 0.15 && middle.abs() < 1e-6 && (high - 1.28).abs() < 0.15, "{low} {high}");
     }
 
@@ -99,7 +135,7 @@ mod tests {
         for n in 0..20 {
             (0..MARKS.len()).for_each(|mark| band.add(mark, 2.0 + 0.1 * f64::from(n % 5)));
         }
-        let [low, middle, high] = band.quantiles(0.4, QS);
+        let [low, middle, high] = three(&band, 0.4);
         assert!(low > 1.5 && (middle - 2.2).abs() < 0.15 && high < 2.5, "{low} {middle} {high}");
     }
 
@@ -115,7 +151,7 @@ mod tests {
         for n in 0..1_000 {
             // Skewed, and five times as wide as claimed.
             let score = 5.0 * draw().powi(3);
-            let [low, _, high] = band.quantiles(0.5, QS);
+            let [low, _, high] = three(&band, 0.5);
             within += u32::from(n >= 20 && (low..=high).contains(&score));
             band.add(mark(0.5), score);
         }
@@ -128,8 +164,11 @@ mod tests {
         fn the_edges_never_cross(scores in prop::collection::vec((0..MARKS.len(), -50.0..50.0_f64), 0..200), progress in 0.0..1.0_f64) {
             let mut band = Band::default();
             scores.iter().for_each(|(mark, score)| band.add(*mark, *score));
-            let [low, middle, high] = band.quantiles(progress, QS);
-            prop_assert!(low <= middle && middle <= high && low.is_finite() && high.is_finite());
+            let [low, middle, high, most] = band.quantiles(progress);
+            prop_assert!(low <= middle && middle <= high && high <= most && low.is_finite() && most.is_finite());
+            // What is kept beside the scores is what follows from them.
+            let read: Band = rmp_serde::from_slice(&rmp_serde::to_vec_named(&band).unwrap()).unwrap();
+            prop_assert_eq!(read, band);
         }
     }
 }

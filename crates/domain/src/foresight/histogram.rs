@@ -7,10 +7,27 @@ const PER_OCTAVE: f64 = 4.0;
 const MEMORY: f64 = 400.0;
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub struct Histogram {
     /// By bucket: weight, and the sum of what fell there, so that the mean is exact.
     buckets: BTreeMap<i8, (f64, f64)>,
     weight: f64,
+    /// Follows from the rest: it is asked for far more often than that changes.
+    #[serde(skip)]
+    summary: Summary,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    buckets: BTreeMap<i8, (f64, f64)>,
+    weight: f64,
+}
+
+impl From<Stored> for Histogram {
+    fn from(Stored { buckets, weight }: Stored) -> Self {
+        let summary = summary(&buckets);
+        Self { buckets, weight, summary }
+    }
 }
 
 /// What a histogram comes to.
@@ -34,23 +51,28 @@ impl Histogram {
         let bucket = self.buckets.entry(place(value)).or_default();
         (bucket.0, bucket.1) = (bucket.0 + 1.0, bucket.1 + value);
         self.weight += 1.0;
+        self.summary = summary(&self.buckets);
     }
 
     pub const fn weight(&self) -> f64 {
         self.weight
     }
 
-    pub fn summary(&self) -> Summary {
-        let all = self.buckets.values();
-        let (weight, sum) = all.clone().fold((0.0, 0.0), |all, bucket| (all.0 + bucket.0, all.1 + bucket.1));
-        if weight <= 0.0 {
-            return Summary::default();
-        }
-        let logs = all.map(|(weight, sum)| (*weight, (sum / weight).ln()));
-        let centre = logs.clone().map(|(weight, log)| weight * log).sum::<f64>() / weight;
-        let var = logs.map(|(weight, log)| weight * (log - centre).powi(2)).sum::<f64>() / weight;
-        Summary { weight, mean: sum / weight, var }
+    pub const fn summary(&self) -> Summary {
+        self.summary
     }
+}
+
+fn summary(buckets: &BTreeMap<i8, (f64, f64)>) -> Summary {
+    let all = buckets.values();
+    let (weight, sum) = all.clone().fold((0.0, 0.0), |all, bucket| (all.0 + bucket.0, all.1 + bucket.1));
+    if weight <= 0.0 {
+        return Summary::default();
+    }
+    let logs = all.map(|(weight, sum)| (*weight, (sum / weight).ln()));
+    let centre = logs.clone().map(|(weight, log)| weight * log).sum::<f64>() / weight;
+    let var = logs.map(|(weight, log)| weight * (log - centre).powi(2)).sum::<f64>() / weight;
+    Summary { weight, mean: sum / weight, var }
 }
 
 fn place(value: f64) -> i8 {

@@ -6,6 +6,7 @@
 //! What is shown does not flicker ([`steady`]).
 //!
 //! All that is learned follows from the log alone: the same log gives the same band. Who works now is told beside it.
+mod ahead;
 mod band;
 mod due;
 mod entry;
@@ -20,6 +21,7 @@ mod steady;
 mod view;
 mod walk;
 
+pub use ahead::Ahead;
 pub use due::{Due, Sum};
 pub use quote::{Asked, Endangered, Part, Quoted};
 pub use score::{Fell, Score};
@@ -40,8 +42,6 @@ use std::collections::{BTreeMap, HashMap};
 use steady::Shown;
 use walk::{Lane, Raw, progress};
 
-/// The quantiles of a reading.
-const QUANTILES: [f64; 4] = [0.1, 0.5, 0.9, 0.95];
 /// Steps in the order of jobs that are remembered until the next reading.
 const NEWS_MAX: usize = 256;
 /// Scores that are kept until somebody asks.
@@ -146,15 +146,25 @@ impl Foresight {
         readings
     }
 
-    /// How many workers like those of today would keep every promise, by pool: where deadlines are met in their order. A pool
-    /// that was never seen at work is missing.
-    pub fn needed(&self, jobs: &impl Jobs, now: Timestamp) -> BTreeMap<Pool, u64> {
+    /// What each pool has before it that was seen at work or is owed something.
+    pub fn ahead(&self, jobs: &impl Jobs, now: Timestamp) -> Vec<Ahead> {
         let mut lanes: BTreeMap<&Pool, Lane<'_>> =
             self.pools.iter().map(|(pool, view)| (pool, Lane::new(view, 1))).collect();
+        let mut requests: BTreeMap<&Pool, u64> = self.pools.keys().map(|pool| (pool, 0)).collect();
         for job in jobs.jobs().filter(|job| job.is_wanted() && !job.hold.is_on()) {
-            walk::take(&mut lanes, job, self.jobs.get(&job.id), now);
+            let entry = self.jobs.get(&job.id);
+            walk::take(&mut lanes, job, entry, now);
+            for (pool, _, sum) in entry.iter().flat_map(|entry| entry.due.iter()) {
+                *requests.entry(pool).or_default() += sum.requests;
+            }
         }
-        walk::needed(&lanes).map(|(pool, workers)| (pool.clone(), workers)).collect()
+        let needs: BTreeMap<&Pool, Option<u64>> = walk::needs(&lanes).collect();
+        let ahead = |(pool, requests): (&Pool, u64)| Ahead {
+            pool: pool.clone(),
+            requests,
+            needed: needs.get(pool).copied().flatten(),
+        };
+        requests.into_iter().map(ahead).collect()
     }
 
     /// What came of the forecasts of jobs that ended since this was asked last.
@@ -180,7 +190,7 @@ impl Foresight {
 
     /// The same as parts of what is expected.
     fn quantiles(&self, raw: &Raw, progress: f64) -> [f64; 4] {
-        let zs = self.pools.get(&raw.pool).map_or([0.0; 4], |view| view.band.quantiles(progress, QUANTILES));
+        let zs = self.pools.get(&raw.pool).map_or([0.0; 4], |view| view.band.quantiles(progress));
         zs.map(|z| (raw.doubt * z).clamp(-4.0, 4.0).exp())
     }
 
@@ -191,6 +201,30 @@ impl Foresight {
         workers: impl Fn(&Pool, &View) -> u64,
         now: Timestamp,
         guest: Option<&'a Guest>,
+    ) -> Vec<(&'a Job, Option<Raw>)> {
+        self.walk(jobs, workers, now, guest, |_| true)
+    }
+
+    /// Of one job.
+    fn raw(
+        &self,
+        jobs: &impl Jobs,
+        id: JobId,
+        workers: impl Fn(&Pool, &View) -> u64,
+        now: Timestamp,
+        guest: Option<&Guest>,
+    ) -> Option<Raw> {
+        self.walk(jobs, workers, now, guest, |job| job.id == id).pop()?.1
+    }
+
+    /// Of those that are wanted: all of them are walked.
+    fn walk<'a>(
+        &self,
+        jobs: &'a impl Jobs,
+        workers: impl Fn(&Pool, &View) -> u64,
+        now: Timestamp,
+        guest: Option<&'a Guest>,
+        is_wanted: impl Fn(&Job) -> bool,
     ) -> Vec<(&'a Job, Option<Raw>)> {
         let lane = |(pool, view): (_, _)| (pool, Lane::new(view, workers(pool, view)));
         let mut lanes: BTreeMap<&Pool, Lane<'_>> = self.pools.iter().map(lane).collect();
@@ -203,7 +237,8 @@ impl Foresight {
         let taken: Vec<_> = order.iter().map(&mut take).collect();
         let stays = guest.filter(|guest| guest.stays).map(|guest| guest.job.id);
         walk::run(&mut lanes, &taken, &self.weights, stays);
-        order.into_iter().zip(&taken).map(|(job, taken)| (job, walk::step(&mut lanes, taken, now))).collect()
+        let wanted = order.into_iter().zip(&taken).filter(|(job, _)| is_wanted(job));
+        wanted.map(|(job, taken)| (job, walk::step(&mut lanes, taken, now))).collect()
     }
 
     fn entry(&mut self, id: JobId) -> &mut Entry {
@@ -283,8 +318,7 @@ impl Foresight {
         if noted.is_some_and(|noted| mark <= noted) || job.planned.is_none() {
             return;
         }
-        let raws = self.raws(jobs, |_, view| view.workers(), at, None);
-        let Some((_, Some(raw))) = raws.into_iter().find(|(other, _)| other.id == job.id) else { return };
+        let Some(raw) = self.raw(jobs, job.id, |_, view| view.workers(), at, None) else { return };
         let [p10, p50, p90, _] = self.band(&raw, progress(job));
         let (entry, band) = (self.entry(job.id), [p10, p50, p90]);
         let paused_ms = entry.paused_ms;
@@ -349,11 +383,14 @@ impl News {
             What::Own(cause) => (self.job == job.id).then_some(*cause),
             What::Order { steered, .. } if self.job == job.id => steered.then_some(Cause::Steered),
             What::Order { urgency, tenant, pools, comes, .. } => {
-                let shares = entries.get(&job.id)?.due.pools().any(|(pool, _)| pools.contains(pool));
-                let other = (*tenant == job.submitted.tenant).then_some(self.job);
+                let is_other = *tenant != job.submitted.tenant;
+                if !is_other && *urgency > Urgency::of(job) {
+                    return None;
+                }
+                let other = (!is_other).then_some(self.job);
                 let cause = if *comes { Cause::CutIn(other) } else { Cause::MadeWay(other) };
-                let beside = *tenant != job.submitted.tenant || *urgency < Urgency::of(job);
-                (shares && beside).then_some(cause)
+                let shares = entries.get(&job.id)?.due.pools().any(|(pool, _)| pools.contains(pool));
+                shares.then_some(cause)
             }
         }
     }

@@ -167,8 +167,7 @@ impl Foresight {
 
     fn would(&self, jobs: &impl Jobs, workers: &BTreeMap<Pool, u64>, guest: &Guest, now: Timestamp) -> Option<Raw> {
         let count = |pool: &Pool, view: &View| workers.get(pool).copied().unwrap_or_else(|| view.workers());
-        let raws = self.raws(jobs, count, now, Some(guest));
-        raws.into_iter().find(|(job, _)| job.id == guest.job.id)?.1
+        self.raw(jobs, guest.job.id, count, now, Some(guest))
     }
 
     /// The later its deadline the more goes before it, so its end under each window is at least the next window.

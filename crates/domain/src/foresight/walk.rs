@@ -1,6 +1,7 @@
 //! How long each job takes: a pool's workers do what more urgent jobs owe first, and share themselves out among queues.
 use super::{
     View,
+    ahead::needed,
     due::{Sum, load},
     entry::Entry,
     flow::{Done, Item, flow},
@@ -10,6 +11,7 @@ use super::{
 };
 use crate::{
     Job, JobId, Pool, Timestamp,
+    event::Priority,
     job::Chunk,
     load::Kind,
     schedule::{Need, Queue, Weights, late},
@@ -22,8 +24,6 @@ const DOUBT_MIN: f64 = 0.03;
 /// Of what is left, so much is left at least, however long nothing was heard.
 const LEFT_MIN: f64 = 0.3;
 const LEFT_MS_MIN: f64 = 200.0;
-/// Standard deviations that nine in ten lie below.
-const P90: f64 = 1.28;
 
 /// One pool, and what its workers have to do.
 pub struct Lane<'a> {
@@ -82,6 +82,8 @@ struct Part {
     var: f64,
     tokens: f64,
     chunks: f64,
+    /// By how much its answers are longer than its kinds'.
+    longer: f64,
 }
 
 /// A job's end, ms.
@@ -125,30 +127,19 @@ impl<'a> Lane<'a> {
             let need = Need { job: *job, left, need: need as u64 };
             queues.entry(item.queue).or_default().push(need);
         }
-        let owners: Vec<Queue> = queues.keys().copied().collect();
-        let sum = |of: &Queue| {
-            let beside = owners.iter().filter(|queue| queue.class == of.class);
-            beside.map(|queue| weights.of(queue.tenant)).sum::<f64>()
-        };
+        let mut sums: BTreeMap<Priority, f64> = BTreeMap::new();
+        queues.keys().for_each(|queue| *sums.entry(queue.class).or_default() += weights.of(queue.tenant));
         let within = |(queue, needs): (Queue, Vec<Need>)| {
-            let share = weights.of(queue.tenant) / sum(&queue);
+            let share = weights.of(queue.tenant) / sums[&queue.class];
             late(needs.into_iter().map(move |need| Need { need: (need.need as f64 / share) as u64, ..need }))
         };
         queues.into_iter().flat_map(within).collect()
     }
 
-    /// How many workers would keep all deadlines with nine chances in ten: by each, what is to be done by then must be.
-    /// A job whose time is too short for one more chunk, nobody can help. None: nobody knows what a token costs.
+    /// None: nobody knows what a token costs.
     fn needed(&self) -> Option<u64> {
         self.cost?;
-        let mut items: Vec<&Item> = self.items.iter().filter(|item| item.deadline > self.view.run_ms()).collect();
-        items.sort_by(|a, b| a.deadline.total_cmp(&b.deadline));
-        let (mut work, mut var, mut needed) = (0.0, 0.0_f64, 0.0_f64);
-        for item in items {
-            (work, var) = (work + item.work, var + item.var);
-            needed = needed.max((work + P90 * var.sqrt()) / item.deadline);
-        }
-        Some(needed.ceil() as u64)
+        Some(needed(&self.items, self.view.run_ms()))
     }
 
     fn flow(&mut self, weights: &Weights) {
@@ -165,7 +156,7 @@ impl<'a> Lane<'a> {
     ) -> Option<Raw> {
         let cost = self.cost?;
         let Done { before, ahead, var } = *self.done.get(place)?;
-        let tail = self.tail(pool, job, entry, &part, cost);
+        let tail = self.tail(pool, job, &part, cost);
         // Alone, it keeps no more of them busy than it has chunks.
         let alone = ahead <= part.ms;
         let workers = if alone { self.workers.min(part.chunks) } else { self.workers };
@@ -198,7 +189,7 @@ impl<'a> Lane<'a> {
     fn part(&mut self, pool: &Pool, entry: &Entry, kinds: &BTreeMap<Kind, Sum>, cost: Cost) -> Part {
         let lengths = &self.view.lengths;
         let factor = entry.factor(pool, lengths, self.view.between());
-        let mut part = Part { ms: 0.0, var: 0.0, tokens: 0.0, chunks: 0.0 };
+        let mut part = Part { ms: 0.0, var: 0.0, tokens: 0.0, chunks: 0.0, longer: factor.by };
         let (mut answers, mut unsure) = (0.0, 0.0);
         for (kind, sum) in kinds {
             let guess = self.guess(*kind, sum);
@@ -223,13 +214,12 @@ impl<'a> Lane<'a> {
 
     /// What runs now is half done, and so is what runs when the last chunk begins; from then on nobody fills the places that
     /// become free, and the longest of the last chunks is waited for.
-    fn tail(&mut self, pool: &Pool, job: &Job, entry: &Entry, part: &Part, cost: Cost) -> Tail {
+    fn tail(&mut self, pool: &Pool, job: &Job, part: &Part, cost: Cost) -> Tail {
         let run = self.view.run_ms();
         let Some((kind, sum)) = last(job, pool) else { return Tail { begun: run, longest: run, off: 0.0 } };
         let lengths = &self.view.lengths;
-        let factor = entry.factor(pool, lengths, self.view.between()).by;
         let prompt = cost.prompt * sum.prompt_bytes as f64 * lengths.per_byte() / sum.requests.max(1) as f64;
-        let (mean, var) = self.view.pace(cost.answer * self.guess(kind, &sum).mean * factor + prompt);
+        let (mean, var) = self.view.pace(cost.answer * self.guess(kind, &sum).mean * part.longer + prompt);
         let one = (part.ms / part.chunks.max(1.0)).max(1.0);
         let together = (self.workers * (run / one).max(1.0)).min(part.chunks);
         let longest = mean * (var.sqrt() * largest(together)).exp();
@@ -291,9 +281,9 @@ pub fn run(lanes: &mut BTreeMap<&Pool, Lane<'_>>, taken: &[Taken<'_>], weights: 
     }
 }
 
-/// How many workers each lane needs. It has one, so that the deadlines of what it took are milliseconds.
-pub fn needed<'a>(lanes: &BTreeMap<&'a Pool, Lane<'_>>) -> impl Iterator<Item = (&'a Pool, u64)> {
-    lanes.iter().filter_map(|(pool, lane)| Some((*pool, lane.needed()?)))
+/// How many workers each lane needs, if anybody knows. It has one, so that the deadlines of what it took are milliseconds.
+pub fn needs<'a>(lanes: &BTreeMap<&'a Pool, Lane<'_>>) -> impl Iterator<Item = (&'a Pool, Option<u64>)> {
+    lanes.iter().map(|(pool, lane)| (*pool, lane.needed()))
 }
 
 /// The forecast of one job, if all of its pools have one.

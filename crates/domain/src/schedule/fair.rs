@@ -129,33 +129,74 @@ fn least<K: Copy, R: Ord>(keys: impl Iterator<Item = K>, of: impl Fn(K) -> (f64,
 
 /// Of a class beside the others.
 pub fn weight(class: Priority) -> f64 {
-    let below = match class {
+    successors(Some(1.0), |weight| Some(weight / SMALL)).nth(place(class)).unwrap_or(1.0)
+}
+
+/// The part of a pool that each of some queues has while all of them have work: kept up to date as they come and go.
+#[derive(Debug, Clone, Default)]
+pub struct Shares {
+    /// Of each class: its tenants with work, and their weights.
+    classes: [(u32, f64); 3],
+    /// Whether a tenant has work that can be in time, and such as cannot.
+    owners: BTreeMap<(Priority, Tenant), [bool; 2]>,
+}
+
+const fn place(class: Priority) -> usize {
+    match class {
         Priority::High => 0,
         Priority::Normal => 1,
         Priority::Low => 2,
-    };
-    successors(Some(1.0), |weight| Some(weight / SMALL)).nth(below).unwrap_or(1.0)
+    }
 }
 
-/// The part of a pool that each of these queues has while all of them have work.
-pub fn shares(queues: &[Queue], weights: &Weights) -> Vec<f64> {
-    let (mut classes, mut tenants, mut late) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::<_, f64>::new());
-    let within = |queue: &Queue| if queue.late { 1.0 / SMALL } else { 1.0 };
-    for queue in queues {
-        classes.insert(queue.class);
-        tenants.insert(queue.owner());
-        *late.entry(queue.owner()).or_default() += within(queue);
+impl Shares {
+    /// The place of a queue's class in [`Shares::class`].
+    pub const fn place(queue: &Queue) -> usize {
+        place(queue.class)
     }
-    let all: f64 = classes.iter().map(|class| weight(*class)).sum();
-    let mut of: BTreeMap<Priority, f64> = BTreeMap::new();
-    for (class, tenant) in tenants {
-        *of.entry(class).or_default() += weights.of(tenant);
+
+    /// A queue has work from now on.
+    pub fn add(&mut self, queue: &Queue, weights: &Weights) {
+        let owner = self.owners.entry(queue.owner()).or_default();
+        let is_new = *owner == [false; 2];
+        owner[usize::from(queue.late)] = true;
+        if is_new {
+            let (count, sum) = &mut self.classes[place(queue.class)];
+            (*count, *sum) = (*count + 1, *sum + weights.of(queue.tenant));
+        }
     }
-    let share = |queue: &Queue| {
-        let tenant = weights.of(queue.tenant) / of[&queue.class];
-        weight(queue.class) / all * tenant * within(queue) / late[&queue.owner()]
-    };
-    queues.iter().map(share).collect()
+
+    /// It has none any more.
+    pub fn remove(&mut self, queue: &Queue, weights: &Weights) {
+        let Some(owner) = self.owners.get_mut(&queue.owner()) else { return };
+        owner[usize::from(queue.late)] = false;
+        if *owner == [false; 2] {
+            self.owners.remove(&queue.owner());
+            let (count, sum) = &mut self.classes[place(queue.class)];
+            (*count, *sum) = (*count - 1, if *count == 1 { 0.0 } else { *sum - weights.of(queue.tenant) });
+        }
+    }
+
+    /// What a queue has of its class, times what [`Shares::class`] says.
+    pub fn within(&self, queue: &Queue, weights: &Weights) -> f64 {
+        let part = |late: bool| if late { 1.0 / SMALL } else { 1.0 };
+        let owner = self.owners.get(&queue.owner()).copied().unwrap_or_default();
+        let all = f64::from(u8::from(owner[0])) + f64::from(u8::from(owner[1])) / SMALL;
+        weights.of(queue.tenant) * part(queue.late) / all
+    }
+
+    /// The part of the pool that one weight of each class has, the most urgent class first.
+    pub fn class(&self) -> [f64; 3] {
+        let of = [Priority::High, Priority::Normal, Priority::Low].map(weight);
+        let has = |class: usize| self.classes[class].0 > 0;
+        let all: f64 = (0..3).filter(|class| has(*class)).map(|class| of[class]).sum();
+        std::array::from_fn(|class| if has(class) { of[class] / all / self.classes[class].1 } else { 0.0 })
+    }
+
+    /// The part of the pool that a queue has.
+    pub fn of(&self, queue: &Queue, weights: &Weights) -> f64 {
+        self.class()[place(queue.class)] * self.within(queue, weights)
+    }
 }
 
 /// What a job needs of a queue that goes by deadline, and until when; in milliseconds.

@@ -3,6 +3,7 @@
 //! Each moment between the submission and the end belongs to one stage. What is kept beside the job's fold is bounded,
 //! whatever the number of its events: stretches of time ([`spans`]) and the attempts that mattered ([`attempts`]).
 mod attempts;
+mod pace;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ mod told;
 mod words;
 
 pub use attempts::{Attempt, Fault};
+pub use pace::{Fall, Of};
 pub use told::{Span, Stage, Told};
 pub use words::span as words;
 
@@ -21,6 +23,7 @@ use crate::{
     status::State,
 };
 use attempts::Attempts;
+use pace::Pace;
 use spans::Spans;
 use std::collections::{BTreeMap, BTreeSet};
 use words::Facts;
@@ -56,6 +59,7 @@ pub struct Timeline {
     mark: Timestamp,
     lanes: Lanes,
     attempts: Attempts,
+    pace: Pace,
     pools: BTreeSet<Pool>,
     others: BTreeMap<Option<JobId>, u64>,
     /// The longest run of another job, milliseconds.
@@ -107,6 +111,7 @@ impl Timeline {
             mark: Timestamp::default(),
             lanes: Lanes::default(),
             attempts: Attempts::default(),
+            pace: Pace::default(),
             pools: BTreeSet::new(),
             others: BTreeMap::new(),
             longest_other: 0,
@@ -192,12 +197,13 @@ impl Timeline {
         let late = until.max(eta.filter(|_| self.ended.is_none()).map_or(until, |eta| eta.p50)).since(deadline);
         let spare = (until <= deadline).then(|| deadline.since(until));
         let (took, stages_of) = (until.since(from), &stages);
-        let facts = Facts { line: self, job, took, spare, late, sla, stages: stages_of, others: &others };
+        let fall = self.pace.fall(&self.lanes.running, self.answered.is_some());
+        let facts = Facts { line: self, job, took, spare, late, sla, stages: stages_of, others: &others, fall };
         let why = facts.sentence();
         let (attempts, state) = (self.attempts.told(), State::of(job));
         let (runs, failed) = (self.attempts.runs, self.attempts.failed);
         let spans = told::few(spans);
-        Some(Told { from, until, deadline, state, sla, why, stages, spans, attempts, runs, failed, others })
+        Some(Told { from, until, deadline, state, sla, why, fall, stages, spans, attempts, runs, failed, others })
     }
 
     fn begin(&mut self, event: &Event, stored: Timestamp) {
@@ -225,6 +231,9 @@ impl Timeline {
         if done.delivered > 1 {
             // Workers were lost with it before.
             self.lanes.retrying.add(self.mark, from);
+        }
+        if !is_again {
+            self.pace.add(from, stored, done.tally.requests(), done.tally.usage.completion);
         }
         let lane = if is_again { &mut self.lanes.retrying } else { &mut self.lanes.running };
         lane.add(from, stored);

@@ -40,6 +40,13 @@ impl Spans {
         next > 0 && at < self.0[next - 1].1
     }
 
+    /// How much of the time from `from` to `until` they hold, milliseconds.
+    pub fn overlap(&self, from: u64, until: u64) -> u64 {
+        let first = self.0.partition_point(|(_, end)| *end <= from);
+        let within = self.0[first..].iter().take_while(|(start, _)| *start < until);
+        within.map(|(start, end)| (*end).min(until) - (*start).max(from)).sum()
+    }
+
     /// Where a stretch begins or ends.
     pub fn edges(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().flat_map(|(from, until)| [*from, *until])
@@ -76,6 +83,9 @@ mod tests {
             let spans = spans(&parts);
             prop_assert!(spans.0.len() <= SPANS_MAX);
             prop_assert!(spans.0.windows(2).all(|two| two[0].1 < two[1].0));
+            let (from, until) = (parts[0].0, parts[0].0 + 100_000);
+            let held = (from..until).filter(|at| spans.holds(*at)).count();
+            prop_assert_eq!(spans.overlap(from, until), held as u64);
             prop_assert!(parts.iter().all(|(from, until)| spans.holds(*from) && spans.holds(*until - 1)));
         }
     }

@@ -252,6 +252,75 @@ fn a_missed_deadline_without_a_fault_was_too_little_time() {
     assert_eq!(told.sla, Some(Sla::Missed));
 }
 
+/// A worker that takes two chunks at once, each for so long, from `from` on until `until`; gives the next chunk.
+fn runs(story: &mut Story, mut index: u32, (from, until): (u64, u64), ms: impl Fn(u32) -> u64, at_once: u64) -> u32 {
+    let mut ends: Vec<u64> = (0..at_once).map(|n| from + n * 1_000).collect();
+    loop {
+        let place = (0..ends.len()).min_by_key(|place| ends[*place]).unwrap();
+        let begin = ends[place];
+        if begin >= until {
+            return index;
+        }
+        ends[place] = begin + ms(index);
+        story.done(index, 1, 1, begin, ends[place]);
+        index += 1;
+    }
+}
+
+/// Its average is a rate that it never had.
+#[test]
+fn a_rate_that_fell_is_told_with_the_time() {
+    let mut story = Story::new(1_000, HOUR);
+    let index = runs(&mut story, 0, (MIN, 31 * MIN), |n| 20_000 + u64::from(n % 5) * 1_000, 2);
+    assert_eq!(story.told(31 * MIN).fall, None);
+    runs(&mut story, index, (31 * MIN, 61 * MIN), |n| 34_000 + u64::from(n % 5) * 2_000, 2);
+    let told = story.told(61 * MIN);
+    let fall = told.fall.unwrap();
+    assert!((38..=42).contains(&fall.percent()) && fall.of == Of::Slower, "{fall:?}");
+    assert!(fall.at.since(at(30 * MIN)) <= 2 * MIN && fall.at >= at(30 * MIN), "{fall:?}");
+    // It began at 22:13:20.
+    let clock = format!("{:02}:{:02} UTC, 3", fall.at.get() / HOUR % 24, fall.at.get() / MIN % 60);
+    assert!(told.why.contains(&format!("; its rate fell by {} % at {clock}", fall.percent())), "{}", told.why);
+    assert!(clock.starts_with("22:4") && told.why.ends_with(" requests a second: each took longer."), "{}", told.why);
+}
+
+#[test]
+fn a_rate_fell_of_what_changed_most() {
+    let mut story = Story::new(1_000, HOUR);
+    let index = runs(&mut story, 0, (MIN, 21 * MIN), |n| 20_000 + u64::from(n % 3) * 1_000, 4);
+    runs(&mut story, index, (21 * MIN + 30_000, 51 * MIN), |n| 20_000 + u64::from(n % 3) * 1_000, 2);
+    let fall = story.told(51 * MIN).fall.unwrap();
+    assert!(fall.of == Of::FewerAtOnce && (45..=55).contains(&fall.percent()), "{fall:?}");
+}
+
+/// A file that is sorted by length: as many tokens a second as before.
+#[test]
+fn answers_that_became_longer_are_named() {
+    let mut story = Story::new(1_000, HOUR);
+    for n in 0..200_u32 {
+        let tokens = if n < 120 { 200 } else { 400 };
+        let from = MIN + u64::from(n.min(120)) * 5_000 + u64::from(n.saturating_sub(120)) * 10_000;
+        let Event::ChunkDone(mut one) = done(n, 1, 1, from, from + 25 * tokens) else { continue };
+        one.tally.usage.completion = tokens;
+        story.tell(from + 25 * tokens, Event::ChunkDone(one));
+    }
+    let fall = story.told(HOUR).fall.unwrap();
+    assert!(fall.of == Of::AnswersLonger && (48..=52).contains(&fall.percent()), "{fall:?}");
+}
+
+/// The last chunks run alone, and nobody made them slower.
+#[test]
+fn the_end_of_a_run_is_no_fall() {
+    let mut story = Story::new(200, HOUR);
+    let index = runs(&mut story, 0, (MIN, 10 * MIN), |n| 20_000 + u64::from(n % 3) * 1_000, 3);
+    story.done(index, 1, 1, 10 * MIN, 20 * MIN);
+    assert_eq!(story.told(20 * MIN).fall, None);
+    let rest = 100 - index - 1;
+    (0..rest).for_each(|n| story.done(index + 1 + n, 1, 1, 9 * MIN, 10 * MIN + u64::from(n)));
+    story.end(21 * MIN, Outcome::Completed);
+    assert_eq!(story.told(21 * MIN).fall, None);
+}
+
 #[test]
 fn a_fact_told_twice_or_late_takes_no_time() {
     let mut story = Story::new(4, HOUR);
@@ -280,6 +349,16 @@ fn times_are_spelled_for_people() {
 }
 
 proptest! {
+    /// Chunks that differ by chance, a few of them by much, make no fall.
+    #[test]
+    fn chance_is_no_fall(parts in prop::collection::vec(0.0..1.0_f64, 400..401), at_once in 1u64..8, least in 1_000u64..30_000) {
+        let mut story = Story::new(1_000, 100 * HOUR);
+        let ms = |n: u32| least + (least as f64 * 2.0 * parts[n as usize % 400].powi(3)) as u64;
+        runs(&mut story, 0, (MIN, MIN + least * 400 / at_once), ms, at_once);
+        let told = story.told(50 * HOUR);
+        prop_assert_eq!(told.fall, None);
+    }
+
     /// However many events there are, in whatever order of time: it is whole, and small.
     #[test]
     fn it_is_whole_and_bounded(steps in prop::collection::vec((0u32..500, 1u32..3, 0u64..HOUR, 0u64..MIN, 0u8..5), 1..400)) {

@@ -1,5 +1,5 @@
 //! A timeline as it is told: each moment belongs to one stage.
-use super::attempts::Attempt;
+use super::{attempts::Attempt, pace::Fall};
 use crate::{JobId, Timestamp, eta::Sla, status::State};
 use serde::{Deserialize, Serialize};
 use strum::{IntoStaticStr, VariantArray};
@@ -59,6 +59,8 @@ pub struct Told {
     pub sla: Option<Sla>,
     /// Why it is or was late, or where most of its time went, in one sentence.
     pub why: String,
+    /// Where its rate fell, if it did.
+    pub fall: Option<Fall>,
     /// Each stage that there was, in the order of a job's life, and its milliseconds.
     pub stages: Vec<(Stage, u64)>,
     /// From `from` to `until` without a gap, at most [`SPANS_MAX`]: shorter ones are part of what stands beside them.

@@ -1,5 +1,9 @@
 //! Why a job is or was late, in one sentence.
-use super::{Timeline, told::Stage};
+use super::{
+    Timeline,
+    pace::{Fall, Of},
+    told::Stage,
+};
 use crate::{
     Job, JobId,
     eta::Sla,
@@ -22,10 +26,36 @@ pub struct Facts<'a> {
     pub sla: Option<Sla>,
     pub stages: &'a [(Stage, u64)],
     pub others: &'a [(Option<JobId>, u64)],
+    pub fall: Option<Fall>,
 }
 
 impl Facts<'_> {
     pub fn sentence(&self) -> String {
+        match self.fall {
+            Some(fall) => format!("{}; {}.", self.outcome().trim_end_matches('.'), self.fell(&fall)),
+            None => self.outcome(),
+        }
+    }
+
+    /// An average hides it.
+    fn fell(&self, fall: &Fall) -> String {
+        let Fall { at, before, after, of } = *fall;
+        let minute = at.get() / 60_000;
+        let (hour, minute) = (minute / 60 % 24, minute % 60);
+        let why = match of {
+            Of::FewerAtOnce => "fewer of its chunks ran at once",
+            Of::Slower => "each took longer",
+            Of::AnswersLonger => "its answers became longer",
+        };
+        let since = span(at.since(self.line.from()));
+        let percent = fall.percent();
+        format!(
+            "its rate fell by {percent} % at {hour:02}:{minute:02} UTC, {since} after its submission, from {before:.2} to \
+             {after:.2} requests a second: {why}"
+        )
+    }
+
+    fn outcome(&self) -> String {
         let took = span(self.took);
         let total = self.job.total();
         match (&self.job.phase, self.sla) {

@@ -4,6 +4,7 @@ mod world;
 
 use domain::{
     Timestamp,
+    command::Command,
     event::Priority,
     foresight::{Cause, Foresight},
     schedule::Jobs,
@@ -153,12 +154,35 @@ fn a_more_urgent_job_cuts_in_and_is_named() {
     assert!(after[&urgent].p50 < after[&job].p50);
 }
 
+/// The sooner it is promised the more workers it needs; with so many, it is expected in time.
+#[test]
+fn a_pool_tells_what_is_before_it_and_how_many_would_do_that_in_time() {
+    let mut world = midway();
+    let (now, job) = (Timestamp::new(world.now), world.head.book.jobs().next().unwrap().clone());
+    let ahead = |world: &World| world.head.foresight.ahead(&world.head.book, now).remove(0);
+    let alone = world.head.read(1, world.now)[0].1.p50.since(now);
+    for (part, least) in [(0.1, 1), (1.1, 2), (2.1, 3), (3.5, 4)] {
+        let window_ms = now.since(job.submitted.at) + (alone as f64 / part) as u64;
+        world.head.command(job.id, Command::Window { at: now, window_ms }, world.now);
+        let told = ahead(&world);
+        let needed = told.needed.unwrap();
+        assert_eq!((told.requests, told.pool.as_str()), (job.remaining(), "sim"));
+        assert!((least..=2 * least).contains(&needed), "{needed} for {part}");
+        let deadline = world.head.book.job(job.id).unwrap().deadline;
+        assert!(world.head.read(needed, world.now)[0].1.p50 <= deadline, "{needed} for {part}");
+    }
+    world.head.command(job.id, Command::Pause { at: now }, world.now);
+    assert_eq!((ahead(&world).requests, ahead(&world).needed), (0, Some(0)), "nobody works at what is paused");
+}
+
 /// A pool that was never seen at work has no speed.
 #[test]
 fn nothing_is_said_before_the_first_answer() {
     let mut world = World::new(Workload::Steady, 9);
     world.cut_in();
     assert_eq!(world.head.read(2, world.now), []);
+    let ahead = world.head.foresight.ahead(&world.head.book, Timestamp::new(world.now)).remove(0);
+    assert!(ahead.requests > 0 && ahead.needed.is_none(), "{ahead:?}");
 }
 
 /// A job as the world would submit it next.
@@ -205,7 +229,7 @@ fn a_quote_names_the_shortest_window_and_who_pays_for_it() {
     assert_eq!(soon.shortest_ms, Some(shortest));
     // With a deadline that it just keeps, the running job would not keep it any more.
     let window_ms = ends[&running].p95.since(world.head.book.jobs().next().unwrap().submitted.at);
-    let tight = domain::command::Command::Window { at: Timestamp::new(now), window_ms };
+    let tight = Command::Window { at: Timestamp::new(now), window_ms };
     world.head.command(running, tight, now);
     let urgent = Spec { priority: Priority::High, ..spec(DAY_MS) };
     let quoted = world.head.quote(&world.head.asked(&urgent), 2, now);

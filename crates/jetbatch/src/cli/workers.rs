@@ -7,7 +7,7 @@ use super::{
     text,
 };
 use crate::clock;
-use api::{Route, Worker, Workers as All};
+use api::{PoolAhead, Route, Worker, Workers as All};
 use clap::{Args, Subcommand};
 use domain::health::Order;
 
@@ -62,10 +62,21 @@ fn show(client: &Client, server: &Server, answer: Raw) -> Result<(), Error> {
         return out::line(answer);
     }
     let workers: All = client.read(&answer)?;
-    if workers.data.is_empty() {
-        return out::line("no worker was heard of");
+    match workers.data.is_empty() {
+        true => out::line("no worker was heard of")?,
+        false => out::line(table(&workers.data, clock::now().get()))?,
     }
-    out::line(table(&workers.data, clock::now().get()))
+    if workers.pools.is_empty() { Ok(()) } else { out::line(format!("\n{}", pools(&workers.pools))) }
+}
+
+fn pools(pools: &[PoolAhead]) -> String {
+    let heading = ["pool", "workers", "needed", "requests owed"];
+    let told = |number: Option<u64>| number.map_or("-".to_owned(), text::count);
+    let rows = pools.iter().map(|pool| {
+        let workers = text::count(pool.workers);
+        vec![pool.pool.to_string(), workers, told(pool.workers_needed), told(pool.requests_owed)]
+    });
+    text::table(&std::iter::once(heading.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>())
 }
 
 fn table(workers: &[Worker], now: u64) -> String {
@@ -90,6 +101,16 @@ fn table(workers: &[Worker], now: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pool_reads_well() {
+        let json = r#"[{"object":"pool","pool":"tiny","workers":2,"workers_needed":3,"requests_owed":12345},
+            {"object":"pool","pool":"new","workers":0,"workers_needed":null,"requests_owed":7}]"#;
+        let table = pools(&serde_json::from_str::<Vec<_>>(json).unwrap());
+        let row = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let rows: Vec<_> = table.lines().skip(1).map(row).collect();
+        assert_eq!(rows, [["tiny", "2", "3", "12,345"], ["new", "0", "-", "7"]]);
+    }
 
     #[test]
     fn a_worker_reads_well() {

@@ -1,4 +1,4 @@
-//! `GET /events`: a page of the list of jobs, and the workers, as they change. One look a while for each viewer, at what
+//! `GET /events`: a page of the list of jobs, the workers and their pools, as they change. One look a while for each viewer, at what
 //! this door knows anyway: no viewer costs NATS anything.
 use super::{
     app::App,
@@ -6,7 +6,7 @@ use super::{
     index::{Kept, Query},
     jobs, limits, row, workers,
 };
-use api::{JobRow, JobRows, Worker};
+use api::{JobRow, JobRows, PoolAhead, Worker};
 use axum::{
     extract::RawQuery,
     http::header::CACHE_CONTROL,
@@ -35,6 +35,7 @@ struct Feed {
     order: Vec<JobId>,
     total: usize,
     workers: Vec<Worker>,
+    pools: Vec<PoolAhead>,
     workers_at: Option<Instant>,
     ready: VecDeque<Event>,
     _place: OwnedSemaphorePermit,
@@ -48,8 +49,8 @@ pub async fn events(app: App, RawQuery(text): RawQuery) -> Answer {
     let mut tick = interval(limits::LIVE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (sent, order, ready) = Default::default();
-    let (total, workers, workers_at) = (usize::MAX, Vec::new(), None);
-    let feed = Feed { app, query, tick, sent, order, total, workers, workers_at, ready, _place: place };
+    let (total, workers, pools, workers_at) = (usize::MAX, Vec::new(), Vec::new(), None);
+    let feed = Feed { app, query, tick, sent, order, total, workers, pools, workers_at, ready, _place: place };
     let events = stream::unfold(feed, Feed::next);
     let alive = KeepAlive::new().interval(limits::KEEP_ALIVE);
     Ok(([(CACHE_CONTROL, "no-store")], Sse::new(events).keep_alive(alive)).into_response())
@@ -103,10 +104,14 @@ impl Feed {
             return;
         }
         let is_first = self.workers_at.replace(Instant::now()).is_none();
-        let now = workers::all(&self.app);
-        if is_first || now != self.workers {
-            self.ready.push_back(event("workers", &now));
-            self.workers = now;
+        let (workers, pools) = workers::all(&self.app);
+        if is_first || pools != self.pools {
+            self.ready.push_back(event("pools", &pools));
+            self.pools = pools;
+        }
+        if is_first || workers != self.workers {
+            self.ready.push_back(event("workers", &workers));
+            self.workers = workers;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP door, and the service on NATS that answers alike. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
 //! `status` and files from the store. It never reads the event log, and never writes a status.
+mod ahead;
 mod app;
 mod audit;
 mod auth;

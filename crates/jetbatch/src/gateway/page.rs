@@ -29,6 +29,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("session.js", SCRIPT, include_str!("page/session.js")),
     ("widgets.js", SCRIPT, include_str!("page/widgets.js")),
     ("jobs.js", SCRIPT, include_str!("page/jobs.js")),
+    ("meter.js", SCRIPT, include_str!("page/meter.js")),
     ("job.js", SCRIPT, include_str!("page/job.js")),
     ("timeline.js", SCRIPT, include_str!("page/timeline.js")),
     ("workers.js", SCRIPT, include_str!("page/workers.js")),
@@ -71,6 +72,23 @@ fn file(kind: &'static str, text: &'static str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Opened in the middle of a job: the first count is of before, and two come in a moment. Where there is no node, nothing
+    /// is tried.
+    #[test]
+    fn the_rate_begins_without_a_spike() {
+        let script = concat!(
+            include_str!("page/meter.js"),
+            "const { points, add } = meter(3);",
+            "for (const [at, done] of [[0, 5000], [5, 5032], [400, 5064], [1000, 5100], [1010, 5132], [2010, 5200], [2000, 5300],",
+            "  [4010, 5000], [5010, 5001], [6010, 5011]]) add(at, done);",
+            "console.log(JSON.stringify(points.map(([at, rate]) => [at, Math.round(rate)])));",
+        );
+        let node = std::process::Command::new("node").args(["--input-type=module", "--eval", script]).output();
+        let Ok(ran) = node else { return };
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert_eq!(said.trim(), "[[4010,0],[5010,1],[6010,10]]", "{}", String::from_utf8_lossy(&ran.stderr));
+    }
 
     /// All that one file names is there, and nothing else is.
     #[test]

@@ -1,5 +1,6 @@
 //! What the door has, for all who ask.
 use super::{
+    ahead::Pools,
     auth::Demand,
     error::Rejection,
     gate::Gate,
@@ -26,6 +27,8 @@ pub struct AppState {
     pub status_watch: Arc<StatusWatch>,
     pub status: Bucket,
     pub workers: Mirror<Heartbeat>,
+    /// What they have before them.
+    pub pools: Pools,
     pub health: Health,
     pub stop: CancellationToken,
     pub names: Names,
@@ -52,6 +55,7 @@ impl AppState {
         let status = shared.bus.bucket(bucket::STATUS);
         let files = shared.bus.bucket(bucket::FILES);
         let workers = Mirror::follow(shared.bus.bucket(bucket::WORKERS));
+        let pools = Pools::follow(&shared.bus);
         let names = Names::new(shared.config.http.listen, &shared.config.http.hosts);
         let demand = shared.config.http.demand();
         let places = |n| Arc::new(Semaphore::new(n));
@@ -60,6 +64,7 @@ impl AppState {
             status,
             files,
             workers,
+            pools,
             stop,
             names,
             gate: Gate::default(),

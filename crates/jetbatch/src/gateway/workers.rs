@@ -5,7 +5,7 @@ use super::{
     limits,
     state::AppState,
 };
-use api::{ErrorCode, Kind, Worker, Workers};
+use api::{ErrorCode, Kind, PoolAhead, Worker, Workers};
 use axum::{Json, response::IntoResponse};
 use domain::{WorkerName, health::Order};
 use futures::future::try_join_all;
@@ -18,7 +18,8 @@ const BEAT_WITHIN: Duration = Duration::from_secs(32);
 
 /// `GET /workers`.
 pub async fn many(app: App) -> Answer {
-    Ok(Json(Workers::new(all(&app))).into_response())
+    let (workers, pools) = all(&app);
+    Ok(Json(Workers::new(workers, pools)).into_response())
 }
 
 /// `POST /workers/{name}/<order>`: told to each worker of the name, of which there is one for each of its pools.
@@ -29,12 +30,14 @@ pub async fn tell(order: Order, app: App, name: String) -> Answer {
         return Err(Rejection::new(ErrorCode::WorkerNotFound, message));
     }
     let told = try_join_all(named.iter().map(|beat| ask(&app, beat, order))).await?;
-    Ok(Json(Workers::new(told.into_iter().map(shown).collect())).into_response())
+    Ok(Json(Workers::new(told.into_iter().map(shown).collect(), vec![])).into_response())
 }
 
-/// All of them as a client sees them.
-pub fn all(app: &AppState) -> Vec<Worker> {
-    beats(app).into_iter().map(shown).collect()
+/// All of them, and their pools, as a client sees them.
+pub fn all(app: &AppState) -> (Vec<Worker>, Vec<PoolAhead>) {
+    let workers: Vec<_> = beats(app).into_iter().map(shown).collect();
+    let pools = PoolAhead::all(&workers, app.pools.now().as_deref());
+    (workers, pools)
 }
 
 /// Those that were heard of lately, by pool and name.

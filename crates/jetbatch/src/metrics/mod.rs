@@ -5,7 +5,7 @@ use domain::{
     Pool,
     alarm::Alarm,
     event::{FaultClass, Tally},
-    foresight::{Fell, Score},
+    foresight::{Ahead, Fell, Score},
     health,
     quota::Limit,
     status::State,
@@ -199,10 +199,10 @@ impl Metrics {
     }
 
     /// Pools that are not told of are no longer known.
-    pub fn needed(&self, needed: BTreeMap<Pool, u64>) {
+    pub fn needed(&self, ahead: &[Ahead]) {
         self.needed.clear();
-        for (pool, workers) in needed {
-            self.needed.get_or_create(&label(&pool)).set(signed(workers));
+        for (pool, workers) in ahead.iter().filter_map(|one| Some((&one.pool, one.needed?))) {
+            self.needed.get_or_create(&label(pool)).set(signed(workers));
         }
     }
 

@@ -44,7 +44,7 @@ fn touched() -> Metrics {
     metrics.engine_restarted(&pool);
     metrics.worker_quarantined(&pool);
     metrics.workers([(&pool, health::Word::Sound)].into_iter());
-    metrics.needed(BTreeMap::from([(pool.clone(), 2)]));
+    metrics.needed(&[Ahead { pool: pool.clone(), requests: 5, needed: Some(2) }]);
     metrics.forecast(&Score { pool: pool.clone(), fell: Fell::Within, loss: 0.1 });
     metrics.jobs(State::InProgress, 1);
     metrics.alarmed(Alarm::Missed);

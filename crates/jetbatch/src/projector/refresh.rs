@@ -85,9 +85,9 @@ impl Projector {
             self.table.entry(job).write.dirty = true;
             self.queue(job, None);
         }
+        self.tell_ahead(now);
         let metrics = &self.shared.metrics;
         self.table.show(metrics);
-        metrics.needed(self.foresight.needed(&self.log, now));
         self.foresight.scores().iter().for_each(|score| metrics.forecast(score));
     }
 

@@ -2,7 +2,6 @@
 use super::{
     Error,
     health::{Finding, Health},
-    quotes::Questions,
     refresh::REFRESH,
     repair::Repair,
     resume::Missing,
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::{
     clock,
+    heard::Heard,
     log::{Change, Keep, Log},
     shared::Shared,
 };
@@ -49,8 +49,8 @@ pub struct Projector {
     pub repair: Repair,
     pub snapshots: Snapshots,
     pub stalls: Stalls,
-    pub quotes: Questions,
-    pub usages: Questions,
+    pub quotes: Heard,
+    pub usages: Heard,
     tick: Interval,
 }
 
@@ -108,7 +108,7 @@ impl Projector {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (table, foresight, writer) = (JobTable::default(), Foresight::default(), Writer::new(bus));
         let (repair, snapshots, stalls) = (Repair::default(), Snapshots::new(shared), Stalls::new(shared));
-        let (quotes, usages) = (Questions::open(bus, wire::Quotes), Questions::open(bus, wire::Usages));
+        let (quotes, usages) = (Heard::open(bus, wire::Quotes), Heard::open(bus, wire::Usages));
         let (shared, usage) = (shared.clone(), Ledger::default());
         let mut projector = Self {
             shared,

@@ -54,14 +54,17 @@ pub(super) struct Promise {
     deadline: u64,
     watch: Watch,
     told: [Option<u64>; 2],
+    /// When p50 first lay after the deadline.
+    even: Option<u64>,
 }
 
 /// What became of a promise, in parts of its window: how late the job was (negative: early), and how long before its
-/// deadline it was told to be at risk, and certainly late.
+/// deadline it was told to be at risk, more likely late than not, and certainly late.
 #[derive(Debug, Clone, Copy)]
 pub struct Promised {
     pub late: f64,
     pub at_risk: Option<f64>,
+    pub even: Option<f64>,
     pub certain: Option<f64>,
 }
 
@@ -258,9 +261,12 @@ impl World {
         let Some((least, most)) = spare else { return };
         let left = reading.p90.since(Timestamp::new(now)) as f64;
         let deadline = now + (left * self.chance.between(least, most)) as u64;
-        let new = || Promise { from: now, deadline, watch: Watch::default(), told: [None; 2] };
+        let new = || Promise { from: now, deadline, watch: Watch::default(), told: [None; 2], even: None };
         let promise = watched.promise.get_or_insert_with(new);
         let deadline = Timestamp::new(promise.deadline);
+        if reading.p50 > deadline && now <= promise.deadline {
+            promise.even.get_or_insert(now);
+        }
         let seen = Seen { now: Timestamp::new(now), deadline, reading: Some(reading), stalled: None };
         match promise.watch.see(&seen).filter(|_| now <= promise.deadline) {
             Some(Alarm::AtRisk) => drop(promise.told[0].get_or_insert(now)),
@@ -382,11 +388,12 @@ impl World {
         let Some(watched) = self.watched.remove(&id) else { return };
         self.shown.remove(&id);
         self.running -= 1;
-        if let Some(Promise { from, deadline, told, .. }) = watched.promise {
+        if let Some(Promise { from, deadline, told, even, .. }) = watched.promise {
             let part = |ms: f64| ms / (deadline - from).max(1) as f64;
             let before = |at: u64| part(deadline as f64 - at as f64);
             let late = part(self.now as f64 - deadline as f64);
-            self.promised.push(Promised { late, at_risk: told[0].map(before), certain: told[1].map(before) });
+            let [at_risk, certain] = told.map(|at| at.map(before));
+            self.promised.push(Promised { late, at_risk, even: even.map(before), certain });
         }
         for (kept, at, paused) in watched.kept {
             let wall = (self.now - at) as f64;

@@ -3,6 +3,7 @@ mod chance;
 mod chunks;
 mod delay;
 mod engine;
+mod foresight;
 mod input;
 mod jobs;
 mod memory;
@@ -38,6 +39,8 @@ enum What {
     Packing(packing::Packing),
     /// Whether the size of a chunk costs anything: answers of many lengths, in chunks of several sizes (echo engine)
     Chunks(chunks::Chunks),
+    /// A pass of the forecast and of the scheduler over many jobs that run: ms
+    Foresight(foresight::Foresight),
 }
 
 pub async fn bench(args: Bench) -> Result<(), Error> {
@@ -49,6 +52,7 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
         What::Engine(args) => engine::bench(args).await,
         What::Packing(args) => packing::packing(args).await,
         What::Chunks(args) => chunks::chunks(args).await,
+        What::Foresight(args) => foresight::foresight(args),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is on the screen, and what a key does to it. Knows no terminal.
 use super::{Happening, feed::Fed, keys};
-use api::{JobRow, Worker};
+use api::{JobRow, PoolAhead, Worker};
 use domain::{JobId, Pool, command::CommandKind};
 use std::{
     cmp::Reverse,
@@ -14,6 +14,7 @@ pub struct Board {
     order: Vec<JobId>,
     pub total: usize,
     pub workers: Vec<Worker>,
+    pools: Vec<PoolAhead>,
     pub view: View,
     pub sort: Sort,
     pub is_all: bool,
@@ -86,6 +87,16 @@ pub struct Crew {
     pub slots: u32,
     pub requests_per_s: f64,
     pub tokens_per_s: f64,
+    /// Workers that would keep every deadline, and requests that its jobs owe, if anybody knows.
+    pub needed: Option<u64>,
+    pub owed: Option<u64>,
+}
+
+impl Crew {
+    /// Whether more are needed than take work now.
+    pub fn is_short(&self) -> bool {
+        self.needed.is_some_and(|needed| needed > (self.workers - self.out) as u64)
+    }
 }
 
 impl Board {
@@ -96,6 +107,7 @@ impl Board {
             order: Vec::new(),
             total: 0,
             workers: Vec::new(),
+            pools: Vec::new(),
             view: View::Jobs,
             sort: Sort::Newest,
             is_all: false,
@@ -126,6 +138,7 @@ impl Board {
                 self.keep_selected();
             }
             Fed::Workers(workers) => self.workers = workers,
+            Fed::Pools(pools) => self.pools = pools,
             Fed::Lost(why) => {
                 self.is_lost = true;
                 self.said = Some(format!("no connection, trying again: {why}"));
@@ -188,11 +201,15 @@ impl Board {
         for worker in &self.workers {
             let crew = crews.entry(&worker.pool).or_default();
             crew.workers += 1;
-            crew.out += usize::from(worker.state != domain::health::Word::Sound);
+            crew.out += usize::from(!worker.state.works());
             crew.busy += worker.busy;
             crew.slots += worker.slots;
             crew.requests_per_s += worker.requests_per_s;
             crew.tokens_per_s += worker.tokens_per_s;
+        }
+        for pool in &self.pools {
+            let crew = crews.entry(&pool.pool).or_default();
+            (crew.needed, crew.owed) = (pool.workers_needed, pool.requests_owed);
         }
         crews
     }

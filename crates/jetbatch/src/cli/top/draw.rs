@@ -64,15 +64,17 @@ fn pool_table<'a>(crews: impl Iterator<Item = (&'a Pool, &'a Crew)>) -> Table<'s
             cells([
                 pool.to_string(),
                 format!("{}{out}", crew.workers),
+                crew.needed.map_or("-".to_owned(), text::count),
+                crew.owed.map_or("-".to_owned(), text::count),
                 format!("{busy} {}/{}", crew.busy, crew.slots),
                 text::rate(crew.requests_per_s),
                 text::rate(crew.tokens_per_s),
             ])
-            .style(if crew.out > 0 { warn() } else { Style::new() })
+            .style(if crew.out > 0 || crew.is_short() { warn() } else { Style::new() })
         })
         .collect();
-    let widths = [16, 12, 24, 11, 11].map(Constraint::Length);
-    Table::new(rows, widths).header(header(["POOL", "WORKERS", "SLOTS", "REQUESTS/S", "TOKENS/S"]))
+    let widths = [12, 11, 6, 10, 19, 7, 7].map(Constraint::Length);
+    Table::new(rows, widths).header(header(["POOL", "WORKERS", "NEEDED", "OWED", "SLOTS", "PER S", "TOK/S"]))
 }
 
 fn jobs(frame: &mut Frame, board: &Board, now: u64, area: Rect) {

@@ -1,7 +1,7 @@
 //! `GET /events` as it comes in.
 use super::Happening;
 use crate::cli::{client::Client, error::Error};
-use api::{JobRows, Route, Worker};
+use api::{JobRows, PoolAhead, Route, Worker};
 use reqwest::Response;
 use std::time::Duration;
 use tokio::{sync::mpsc::Sender, time::sleep};
@@ -14,6 +14,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 pub enum Fed {
     Jobs(Box<JobRows>),
     Workers(Vec<Worker>),
+    Pools(Vec<PoolAhead>),
     /// There is no connection, for this reason.
     Lost(String),
 }
@@ -80,6 +81,7 @@ impl Events {
         let data = line.strip_prefix("data:")?.trim();
         match self.name.as_str() {
             "jobs" => serde_json::from_str(data).ok().map(Fed::Jobs),
+            "pools" => serde_json::from_str(data).ok().map(Fed::Pools),
             "workers" => serde_json::from_str(data).ok().map(Fed::Workers),
             _ => None,
         }

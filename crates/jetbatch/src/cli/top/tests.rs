@@ -1,5 +1,5 @@
 use super::{Happening, board::*, draw::draw, feed::Fed};
-use api::{JobRow, JobRows, Worker};
+use api::{JobRow, JobRows, PoolAhead, Worker};
 use domain::{JobId, command::CommandKind, status::State};
 use ratatui::{
     Terminal,
@@ -76,11 +76,29 @@ fn the_list_fits_80_columns() {
         &id("a").to_string()[28..]
     );
     assert!(shown.contains(&line), "{shown}");
-    assert!(shown.contains("tiny             2 (1 out)    #######--- 6/8           500         8,000"), "{shown}");
+    assert!(shown.contains("tiny         2 (1 out)   -      -          #######--- 6/8      500     8,000"), "{shown}");
     assert!(shown.ends_with("q quit"), "{shown}");
     assert!(!shown.contains(&id("c").to_string()[28..]), "{shown}");
     press(&mut board, "a");
     assert!(picture(&board).contains(&id("c").to_string()[28..]));
+}
+
+#[test]
+fn a_pool_shows_how_many_workers_it_needs_and_what_it_owes() {
+    let mut board = board();
+    let pool = |name: &str, workers, needed, owed| -> PoolAhead {
+        serde_json::from_value(json!({
+            "object": "pool", "pool": name, "workers": workers, "workers_needed": needed, "requests_owed": owed,
+        }))
+        .unwrap()
+    };
+    let pools = vec![pool("tiny", 1, Some(12), Some(1_234_567)), pool("none", 0, None, Some(7))];
+    board.apply(Happening::Fed(Fed::Pools(pools)));
+    let shown = picture(&board);
+    assert!(shown.contains("tiny         2 (1 out)   12     1,234,567  #######--- 6/8      500     8,000"), "{shown}");
+    assert!(shown.contains("none         0           -      7          ---------- 0/0"), "{shown}");
+    let is_short: Vec<_> = board.crews().values().map(|crew| crew.is_short()).collect();
+    assert_eq!(is_short, [false, true], "of what was never seen at work nobody knows");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 // One job: how far it is, why, what it gave, and its orders.
 import { fill, h, say } from "./dom.js";
+import { meter } from "./meter.js";
 import { get, head, listen, post, remove } from "./server.js";
 import { may } from "./session.js";
 import { count, isOver, many, moment, rate, span, standing, state } from "./text.js";
@@ -23,8 +24,8 @@ export function job(main, room, id) {
     card("First answers", places.answers),
     card("About", places.about),
   );
-  const [speed, band] = [[], []];
-  let [last, drawn] = [null, -1];
+  const [speed, band] = [meter(), []];
+  let drawn = -1;
 
   const stream = listen(
     `/jobs/${id}/events`,
@@ -43,11 +44,10 @@ export function job(main, room, id) {
   });
 
   function note(job) {
-    const [at, done] = [Date.now(), job.requests.completed + job.requests.failed];
-    if (last && at > last[0]) speed.push([at, ((done - last[1]) * 1000) / (at - last[0])]);
-    last = [at, done];
+    const at = Date.now();
+    speed.add(at, job.requests.completed + job.requests.failed);
     if (job.eta) band.push([at, (Date.parse(job.eta.p90) - at) / 1000]);
-    for (const points of [speed, band]) if (points.length > 600) points.splice(0, points.length - 600);
+    if (band.length > 600) band.shift();
   }
 
   function draw(job) {
@@ -71,7 +71,7 @@ export function job(main, room, id) {
       fill(places.orders, ...orders(job, over));
     }
     fill(places.band, over ? h("p", {}, ended(job)) : scale(compact, Date.now()), moved(job), band.length > 1 && h("p", { class: "soft" }, "Time left by nine chances in ten, since this page was opened:"), band.length > 1 && chart(band, "time left"));
-    fill(places.speed, over && speed.length < 2 ? h("p", { class: "soft" }, `${rate(job.requests_per_s) || "None"} over its run.`) : chart(speed, "answers a second"));
+    fill(places.speed, over && speed.points.length < 2 ? h("p", { class: "soft" }, `${rate(job.requests_per_s) || "None"} over its run.`) : chart(speed.points, "answers a second"));
     trace(over);
     fill(places.about, about(job));
     look(job, over);

@@ -1,29 +1,34 @@
 // Pools and who works in them, live.
 import { fill, h, say } from "./dom.js";
 import { listen, post } from "./server.js";
-import { count, moment, rate, workerState } from "./text.js";
+import { count, many, moment, rate, workerState } from "./text.js";
 import { card, order, tag } from "./widgets.js";
 
 export function workers(main, room) {
   const place = h("div", {});
   main.append(h("h1", {}, "Pools and workers"), place);
-  listen("/events?limit=1", { workers: (list) => draw(place, list) }, room);
+  let [list, ahead] = [null, []];
+  const show = () => list && draw(place, list, ahead);
+  listen("/events?limit=1", { pools: (told) => ((ahead = told), show()), workers: (told) => ((list = told), show()) }, room);
 }
 
-function draw(place, list) {
+function draw(place, list, ahead) {
   if (place.contains(document.activeElement) && document.activeElement.tagName === "BUTTON") return;
-  const pools = Map.groupBy ? Map.groupBy(list, (worker) => worker.pool) : group(list);
-  if (!list.length) {
-    const how = "Nobody works. A worker is started by `jetbatch serve --roles worker`; jobs wait until one is there.";
-    return fill(place, h("p", { class: "empty" }, how));
-  }
-  fill(place, [...pools].map(([pool, members]) => card(`Pool ${pool}`, summary(members), table(members))));
+  const how = "Nobody works. A worker is started by `jetbatch serve --roles worker`; jobs wait until one is there.";
+  const none = list.length ? [] : [h("p", { class: "empty" }, how)];
+  const cards = ahead.map((pool) => {
+    const members = list.filter((worker) => worker.pool === pool.pool);
+    return card(`Pool ${pool.pool}`, need(pool), members.length > 0 && [summary(members), table(members)]);
+  });
+  fill(place, ...none, ...cards);
 }
 
-function group(list) {
-  const pools = new Map();
-  for (const worker of list) pools.set(worker.pool, [...(pools.get(worker.pool) ?? []), worker]);
-  return pools;
+// What the promises ask for, against who works.
+function need({ workers, workers_needed: needed, requests_owed: owed }) {
+  if (owed === null) return h("p", { class: "soft" }, "What it has before it is not known now.");
+  const asks = needed === null ? "it was never seen at work" : `${many(needed, "worker")} needed to keep every deadline`;
+  const words = `${many(owed, "request")} owed; ${asks}, ${count(workers)} at work.`;
+  return h("p", { class: needed > workers ? "warn" : "soft" }, words);
 }
 
 const sum = (members, field) => members.reduce((total, member) => total + (member[field] ?? 0), 0);
