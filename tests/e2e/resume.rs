@@ -175,6 +175,8 @@ async fn a_job_that_was_cancelled_or_expired_is_resumed() {
     assert_eq!(case.jobs().await.len(), 3);
     jetbatch(&case.args("run", &["--resume", &last]), 2).await;
     jetbatch(&case.args("submit", &["--resume", text(&case.input)]), 2).await;
+    let unknown = jetbatch(&case.args("submit", &["--resume", "018f4e2a-7c1b-7000-8000-0123456789ab"]), 5).await;
+    assert!(unknown.stderr().contains("nothing can be taken over from job 018f4e2a"), "{}", unknown.story());
 }
 
 #[tokio::test]

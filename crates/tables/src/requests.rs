@@ -172,6 +172,16 @@ impl Iterator for Mapped {
     }
 }
 
+/// What a request line is drawn by: its id, as a row is.
+fn name(line: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        custom_id: String,
+    }
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    serde_json::from_slice(line).map_or_else(|_| String::from_utf8_lossy(line).into_owned(), |Line { custom_id }| custom_id)
+}
+
 /// Request lines as they are, of files that may be packed.
 pub struct Plain {
     files: Files,
@@ -192,7 +202,7 @@ impl Plain {
                 let mut lowest = crate::pick::Lowest::new(count);
                 let mut all = Self::new(files.clone(), Pick::All)?;
                 while let Some(request) = all.next()? {
-                    lowest.add(&String::from_utf8_lossy(&request.line));
+                    lowest.add(&name(&request.line));
                 }
                 lowest.picked()
             }
@@ -215,7 +225,7 @@ impl Plain {
                 Line::Text if self.line.trim_ascii().is_empty() => {}
                 Line::Text => {
                     self.total += 1;
-                    if self.picked.has(self.total - 1, &String::from_utf8_lossy(&self.line)) {
+                    if self.picked.takes(self.total - 1, || name(&self.line)) {
                         return Ok(Some(Request { line: std::mem::take(&mut self.line), bad: None }));
                     }
                 }

@@ -121,6 +121,28 @@ fn a_sample_is_joined_with_the_same_rows() {
 }
 
 #[test]
+fn a_sample_of_request_lines_is_joined_with_the_same_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("a.jsonl"), dir.path().join("out.jsonl"));
+    let line = |n| format!("{{\"custom_id\":\"r{n}\",\"body\":{{\"messages\":[{{\"role\":\"user\",\"content\":\"t{n}\"}}]}}}}\n");
+    fs::write(&path, (0..500).map(line).collect::<String>()).unwrap();
+    let asked = Asked::new(files(&[path.clone()]), &Spec::default(), Said::default(), Pick::Sample(20)).unwrap();
+    let good: String = asked.requests().unwrap().enumerate().map(|(number, request)| {
+        let line: Value = serde_json::from_slice(&request.unwrap().line).unwrap();
+        let body = json!({"choices": [{"message": {"content": line["body"]["messages"][0]["content"]}}]});
+        let told = json!({"id": format!("batch_req_0a_{number}"), "custom_id": line["custom_id"], "error": null,
+            "response": {"status_code": 200, "request_id": "r", "body": body}});
+        format!("{told}\n")
+    }).collect();
+    let input = Input { files: files(&[path]), said: Said::default(), id_column: None, pick: Pick::Sample(20) };
+    let counts = join(input, &Wanted::default(), None, [good.as_bytes(), b""], &out).unwrap();
+    assert_eq!(counts, Counts { rows: 20, failed: 0, missing: 0 });
+    for row in rows(&out) {
+        assert_eq!(row["response"], json!(format!("t{}", &row["custom_id"].as_str().unwrap()[1..])));
+    }
+}
+
+#[test]
 fn the_fields_of_a_schema_are_columns_with_types() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.jsonl");

@@ -42,7 +42,9 @@ impl Stand {
     fn split(&self, earlier: &[&str]) -> Split {
         let requests = Asked::new(self.files(), &self.spec, Said::default(), Pick::All).unwrap().requests().unwrap();
         let mut gather = Gather::new(self.dir.path()).unwrap();
-        earlier.iter().for_each(|name| drop(gather.table(&self.path(name)).unwrap()));
+        for name in earlier {
+            gather.table(&self.path(name)).unwrap();
+        }
         let earlier = (!earlier.is_empty()).then(|| gather.finish().unwrap());
         Split::new(requests, earlier, Defaults::default(), false, self.dir.path()).unwrap()
     }
@@ -166,6 +168,25 @@ fn a_job_is_taken_over_by_its_input_and_its_output() {
     assert_eq!(split.finish().unwrap().1, Sorted { asked: 2, taken: 1, refused: 0 });
     let error = gather(&told("other.csv:2", "B")).err().unwrap().to_string();
     assert!(error.contains("`other.csv:2` belongs to no row here"), "{error}");
+}
+
+#[test]
+fn a_table_that_was_asked_twice_has_the_answers_of_both_times() {
+    let mut stand = Stand::new();
+    stand.input(&["a", "b"]);
+    stand.run(&[], "out.csv");
+    // Its answers are asked something; the new ones stand beside them.
+    let names = ["response", "error", "finish_reason", "prompt_tokens", "completion_tokens", "model", "request_id"];
+    let names: String = names.iter().map(|name| format!(",n_{name}")).collect();
+    let text = fs::read_to_string(stand.path("out.csv")).unwrap();
+    let beside = |(n, line): (usize, &str)| match n {
+        0 => format!("{line}{names},n_request_hash\n"),
+        n => format!("{line},N{n},,,,,,,{n:032x}\n"),
+    };
+    fs::write(stand.path("twice.csv"), text.lines().enumerate().map(beside).collect::<String>()).unwrap();
+    let mut gather = Gather::new(stand.dir.path()).unwrap();
+    assert_eq!(gather.table(&stand.path("twice.csv")).unwrap(), 4);
+    assert_eq!(stand.run(&["twice.csv"], "out.csv").taken, 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::{
     Answer, Error, Format, Options, Row, Rows, Said,
     lines,
     read,
-    write::HASH,
+    write::{ANSWER, HASH},
 };
 use serde_json::Value;
 use std::{
@@ -36,18 +36,21 @@ impl Gather {
 
     /// Those of a table that was written with answers. Gives how many are good.
     pub fn table(&mut self, path: &Path) -> Result<usize, Error> {
-        let prefix = prefix(path)?.ok_or_else(|| {
-            Error::Asked(format!(
+        let before = self.rows;
+        let prefixes = prefixes(path)?;
+        if prefixes.is_empty() {
+            return Err(Error::Asked(format!(
                 "{} has no column `{HASH}`, which tells what its answers answer; give the id of the job that made them",
                 path.display()
-            ))
-        })?;
-        let columns = crate::write::ANSWER.iter().map(|name| format!("{prefix}{name}")).collect();
+            )));
+        }
+        let columns = prefixes.iter().flat_map(|prefix| ANSWER.map(|name| format!("{prefix}{name}"))).collect();
         let reader = read::open(path, &Options { said: Said::default(), columns: Some(columns) })?;
         let is_text = matches!(reader.format, Format::Csv | Format::Tsv);
-        let before = self.rows;
         for rows in reader {
-            (0..rows.count()).filter_map(|at| good(&rows, at, &prefix, is_text)).try_for_each(|answer| self.add(&answer))?;
+            for (at, prefix) in (0..rows.count()).flat_map(|at| prefixes.iter().map(move |prefix| (at, prefix))) {
+                good(&rows, at, prefix, is_text).map_or(Ok(()), |answer| self.add(&answer))?;
+            }
         }
         Ok(self.rows - before)
     }
@@ -107,23 +110,23 @@ impl Gather {
 
 /// Whether a table has answers and says what they answer.
 pub fn has_answers(path: &Path) -> Result<bool, Error> {
-    prefix(path).map(|prefix| prefix.is_some())
+    prefixes(path).map(|prefixes| !prefixes.is_empty())
 }
 
-/// What stands before the names of a table's answers. None: it has none, or does not say what was asked.
-fn prefix(path: &Path) -> Result<Option<String>, Error> {
+/// What stands before the names of a table's answers: one for each time that it was asked something.
+fn prefixes(path: &Path) -> Result<Vec<String>, Error> {
     let reader = read::open(path, &Options::default())?;
     let names: Vec<&str> = reader.names().collect();
     let prefixes = names.iter().filter_map(|name| name.strip_suffix(HASH));
-    let is_whole = |prefix: &&str| crate::write::ANSWER.iter().all(|name| names.contains(&&*format!("{prefix}{name}")));
-    Ok(prefixes.into_iter().find(is_whole).map(str::to_owned))
+    let is_whole = |prefix: &&str| ANSWER.iter().all(|name| names.contains(&&*format!("{prefix}{name}")));
+    Ok(prefixes.filter(is_whole).map(str::to_owned).collect())
 }
 
 /// A row's answer, where it is one.
 fn good(rows: &Rows, at: usize, prefix: &str, is_text: bool) -> Option<Answer> {
     let row = rows.row(at).ok()?;
     let text = |name: &str| of(&row, prefix, name).and_then(Value::as_str).map(str::to_owned);
-    let count = |name: &str| of(&row, prefix, name).and_then(|value| value.as_i64().or(value.as_str()?.parse().ok()));
+    let count = |name: &str| of(&row, prefix, name).and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
     let answer = Answer {
         // A format of texts has no null: an answer without a text is an empty one there.
         response: text("response").or(is_text.then(String::new)),

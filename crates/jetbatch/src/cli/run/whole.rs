@@ -42,6 +42,7 @@ pub async fn run(client: &Client, args: &Run, path: &Path) -> Result<(), Error> 
     };
     if let Some(job) = job.as_ref().filter(|job| job.state == State::Failed) {
         errors(job).iter().for_each(|line| eprintln!("{line}"));
+        ledger.forget(job.id)?;
         return verdict(job);
     }
     results::whole(client, job.as_ref(), Some(input), Some(sent.plan), wanted, path).await?;

@@ -39,6 +39,13 @@ impl Ledger {
         add().map_err(Error::file("write", &self.0))
     }
 
+    /// A job that answered nothing and never will.
+    pub fn forget(&self, job: JobId) -> Result<(), Error> {
+        let left: Vec<JobId> = self.jobs()?.into_iter().filter(|known| *known != job).collect();
+        self.remove()?;
+        left.into_iter().try_for_each(|job| self.add(job))
+    }
+
     pub fn remove(&self) -> Result<(), Error> {
         match fs::remove_file(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", &self.0)(error)),
@@ -60,6 +67,8 @@ mod tests {
         ids.iter().for_each(|id| ledger.add(*id).unwrap());
         assert_eq!(ledger.jobs().unwrap(), ids);
         assert!(dir.path().join("a.parquet.jobs").is_file());
+        ledger.forget(ids[0]).unwrap();
+        assert_eq!(ledger.jobs().unwrap(), ids[1..]);
         ledger.remove().and(ledger.remove()).unwrap();
         assert_eq!(ledger.jobs().unwrap(), []);
         fs::write(dir.path().join("a.parquet.jobs"), "no id\n").unwrap();

@@ -125,7 +125,7 @@ fn before(job: &Job) -> impl Iterator<Item = JobId> {
 }
 
 async fn ended(client: &Client, id: JobId, running: Running) -> Result<Job, Error> {
-    let job = client.job(id).await?;
+    let job = client.job(id).await.map_err(|error| unknown(id, error))?;
     match running {
         _ if job.state.is_terminal() => Ok(job),
         Running::Refuse => Err(Error::Usage(format!(
@@ -139,6 +139,19 @@ async fn ended(client: &Client, id: JobId, running: Running) -> Result<Job, Erro
             meter.done();
             Ok(job)
         }
+    }
+}
+
+fn unknown(id: JobId, error: Error) -> Error {
+    match error {
+        Error::Refused { status, message } => {
+            let message = format!(
+                "nothing can be taken over from job {id}: {message}; name another source with --resume, or give none; \
+                 `run --fresh` runs every row"
+            );
+            Error::Refused { status, message }
+        }
+        other => other,
     }
 }
 
