@@ -101,13 +101,15 @@ async fn a_schemas_fields_are_columns_and_an_open_quote_costs_one_row() {
     let url = stand.http.base.as_str();
     let (input, out, schema) = (stand.path("in.csv"), stand.path("out.parquet"), stand.path("schema.json"));
     fs::write(&input, "id;text\n1;{\"stars\":4,\"label\":\"good, or so\"}\n2;\"open\n3;{\"stars\":\"no\"}\n").unwrap();
-    fs::write(&schema, r#"{"type":"object","properties":{"stars":{"type":"integer"},"label":{"type":"string"}}}"#).unwrap();
+    fs::write(&schema, r#"{"type":"object","properties":{"stars":{"type":"integer"},"label":{"type":"string"}}}"#)
+        .unwrap();
     let map = ["--delimiter", ";", "--prompt-column", "text", "--id-column", "id", "--model", MODEL, "--url", url];
     let run = ["run", text(&input), "--schema", text(&schema), "-o", text(&out)];
     let run = jetbatch(&[&run, &map[..]].concat(), 0).await;
     let later = stand.path("later.parquet");
     let id = run.stderr().lines().find_map(|line| line.strip_prefix("job ").map(str::to_owned)).unwrap();
-    let results = ["results", &id, "--input", text(&input), "--delimiter", ";", "--id-column", "id", "-o", text(&later)];
+    let results =
+        ["results", &id, "--input", text(&input), "--delimiter", ";", "--id-column", "id", "-o", text(&later)];
     jetbatch(&[&results[..], &["--schema", text(&schema), "--url", url]].concat(), 0).await;
     for out in [&out, &later] {
         let rows = rows(out);

@@ -179,7 +179,8 @@ fn name(line: &[u8]) -> String {
         custom_id: String,
     }
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    serde_json::from_slice(line).map_or_else(|_| String::from_utf8_lossy(line).into_owned(), |Line { custom_id }| custom_id)
+    serde_json::from_slice(line)
+        .map_or_else(|_| String::from_utf8_lossy(line).into_owned(), |Line { custom_id }| custom_id)
 }
 
 /// Request lines as they are, of files that may be packed.

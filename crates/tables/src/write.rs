@@ -42,7 +42,8 @@ impl Writer {
         let format = format(path)?;
         let part = PathBuf::from(format!("{}.part", path.display()));
         let file = File::create(&part).map_err(Error::file("create", &part))?;
-        let sheet = Sheet::new(format, BufWriter::new(file), kept, fields.clone(), prefix).map_err(|why| Error::broken(&part, why))?;
+        let sheet = Sheet::new(format, BufWriter::new(file), kept, fields.clone(), prefix)
+            .map_err(|why| Error::broken(&part, why))?;
         Ok(Self { path: path.to_owned(), part: Part(part), sheet })
     }
 

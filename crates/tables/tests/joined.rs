@@ -124,16 +124,23 @@ fn a_sample_is_joined_with_the_same_rows() {
 fn a_sample_of_request_lines_is_joined_with_the_same_lines() {
     let dir = tempfile::tempdir().unwrap();
     let (path, out) = (dir.path().join("a.jsonl"), dir.path().join("out.jsonl"));
-    let line = |n| format!("{{\"custom_id\":\"r{n}\",\"body\":{{\"messages\":[{{\"role\":\"user\",\"content\":\"t{n}\"}}]}}}}\n");
+    let line = |n| {
+        format!("{{\"custom_id\":\"r{n}\",\"body\":{{\"messages\":[{{\"role\":\"user\",\"content\":\"t{n}\"}}]}}}}\n")
+    };
     fs::write(&path, (0..500).map(line).collect::<String>()).unwrap();
     let asked = Asked::new(files(&[path.clone()]), &Spec::default(), Said::default(), Pick::Sample(20)).unwrap();
-    let good: String = asked.requests().unwrap().enumerate().map(|(number, request)| {
-        let line: Value = serde_json::from_slice(&request.unwrap().line).unwrap();
-        let body = json!({"choices": [{"message": {"content": line["body"]["messages"][0]["content"]}}]});
-        let told = json!({"id": format!("batch_req_0a_{number}"), "custom_id": line["custom_id"], "error": null,
+    let good: String = asked
+        .requests()
+        .unwrap()
+        .enumerate()
+        .map(|(number, request)| {
+            let line: Value = serde_json::from_slice(&request.unwrap().line).unwrap();
+            let body = json!({"choices": [{"message": {"content": line["body"]["messages"][0]["content"]}}]});
+            let told = json!({"id": format!("batch_req_0a_{number}"), "custom_id": line["custom_id"], "error": null,
             "response": {"status_code": 200, "request_id": "r", "body": body}});
-        format!("{told}\n")
-    }).collect();
+            format!("{told}\n")
+        })
+        .collect();
     let input = Input { files: files(&[path]), said: Said::default(), id_column: None, pick: Pick::Sample(20) };
     let counts = join(input, &Wanted::default(), None, [good.as_bytes(), b""], &out).unwrap();
     assert_eq!(counts, Counts { rows: 20, failed: 0, missing: 0 });
@@ -173,7 +180,8 @@ fn what_does_not_fit_is_told_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.csv");
     let (good, bad) = answered(&[made("types.parquet")], Pick::All);
-    let input = Input { files: files(&[made("pandas.parquet")]), said: Said::default(), id_column: None, pick: Pick::All };
+    let input =
+        Input { files: files(&[made("pandas.parquet")]), said: Said::default(), id_column: None, pick: Pick::All };
     let error = join(input, &Wanted::default(), None, [good.as_bytes(), bad.as_bytes()], &out).unwrap_err().to_string();
     assert!(error.contains("`types.parquet:1` belongs to no row here"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -190,8 +198,10 @@ fn what_does_not_fit_is_told_and_leaves_no_file() {
 #[test]
 fn a_column_that_is_not_there_is_refused_before_anything_is_read() {
     let spec = Spec { prompt_column: Some("txt".to_owned()), ..Spec::default() };
-    let error = Asked::new(files(&[made("pandas.parquet")]), &spec, Said::default(), Pick::All).err().unwrap().to_string();
+    let error =
+        Asked::new(files(&[made("pandas.parquet")]), &spec, Said::default(), Pick::All).err().unwrap().to_string();
     assert_eq!(error, "there is no column `txt`; the columns are `id`, `text`");
-    let none = Asked::new(files(&[made("pandas.parquet")]), &Spec::default(), Said::default(), Pick::All).err().unwrap();
+    let none =
+        Asked::new(files(&[made("pandas.parquet")]), &Spec::default(), Said::default(), Pick::All).err().unwrap();
     assert!(none.to_string().ends_with("the columns are `id`, `text`"), "{none}");
 }

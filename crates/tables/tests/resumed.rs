@@ -148,7 +148,8 @@ fn each_answer_is_given_once() {
 fn a_job_is_taken_over_by_its_input_and_its_output() {
     let stand = Stand::new();
     stand.input(&["a", "b", "c"]);
-    let lines: Vec<String> = stand.split(&[]).map(|request| String::from_utf8(request.unwrap().line).unwrap()).collect();
+    let lines: Vec<String> =
+        stand.split(&[]).map(|request| String::from_utf8(request.unwrap().line).unwrap()).collect();
     let told = |id: &str, text: &str| {
         json!({"id": "batch_req_0a_1", "custom_id": id, "error": null,
             "response": {"status_code": 200, "request_id": "r", "body": {"choices": [{"text": text}]}}})
@@ -215,10 +216,12 @@ fn a_table_that_does_not_say_what_it_answers_is_told() {
 #[ignore = "a measurement"]
 fn a_million_rows_are_sorted_in_seconds() {
     let mut stand = Stand::new();
-    let texts: Vec<String> = (0..1_000_000).map(|n| format!("Is review number {n} a good one? {}", "word ".repeat(20))).collect();
+    let texts: Vec<String> =
+        (0..1_000_000).map(|n| format!("Is review number {n} a good one? {}", "word ".repeat(20))).collect();
     stand.input(&texts.iter().map(String::as_str).collect::<Vec<_>>());
     stand.run(&[], "out.parquet");
-    let changed: Vec<String> = (0..1_000_000).map(|n| if n % 100 == 7 { format!("new {n}") } else { texts[n].clone() }).collect();
+    let changed: Vec<String> =
+        (0..1_000_000).map(|n| if n % 100 == 7 { format!("new {n}") } else { texts[n].clone() }).collect();
     stand.input(&changed.iter().map(String::as_str).collect::<Vec<_>>());
     let since = std::time::Instant::now();
     let sorted = stand.run(&["out.parquet"], "again.parquet");

@@ -114,6 +114,10 @@ fn an_open_quote_spoils_its_own_line_and_no_other() {
     let (_dir, path) = written("a.csv", b"id,\"text\n1,a\n");
     let error = super::open(&path, &Options::default()).err().unwrap().to_string();
     assert!(error.ends_with("a.csv: line 1: a quote is opened and not closed"), "{error}");
+    // Bare values, and others, after one of several lines.
+    let (_dir, path) = written("a.csv", b"id,text,c,d\n1,\"a\nb\",c,\"d\n\"\n2,\"a\n\"\"b\",c,d\n");
+    let want = [("1", "a\nb", "d\n"), ("2", "a\n\"b", "d")];
+    assert_eq!(rows(&path), want.map(|(id, text, d)| Ok(json!({"id": id, "text": text, "c": "c", "d": d}))));
     // A value that goes on for more than a block, and a line that goes on for ever.
     let long = "x\n".repeat(100_000);
     let forever = "y".repeat(crate::lines::LINE_BYTES_MAX + 10);
@@ -148,7 +152,10 @@ fn csv_has_any_line_end_and_any_delimiter() {
         let said = Said { format: (name == "a").then_some(Format::Csv), delimiter: Some(b';') };
         let read = open(&path, &Options { said, columns: None }).unwrap();
         let found: Vec<_> = read.flat_map(|rows| [rows.row(0), rows.row(1)]).collect();
-        assert_eq!(found.into_iter().map(|row| row.map(Value::Object)).collect::<Vec<_>>(), [row("1", "a"), row("2", "b,")]);
+        assert_eq!(
+            found.into_iter().map(|row| row.map(Value::Object)).collect::<Vec<_>>(),
+            [row("1", "a"), row("2", "b,")]
+        );
     }
 }
 

@@ -1,9 +1,7 @@
 //! Answers of earlier runs, found by what was asked.
 use super::{Defaults, Hash, hash::Read, unnamed};
 use crate::{
-    Answer, Error, Format, Options, Row, Rows, Said,
-    lines,
-    read,
+    Answer, Error, Format, Options, Row, Rows, Said, lines, read,
     write::{ANSWER, HASH},
 };
 use serde_json::Value;
@@ -126,7 +124,8 @@ fn prefixes(path: &Path) -> Result<Vec<String>, Error> {
 fn good(rows: &Rows, at: usize, prefix: &str, is_text: bool) -> Option<Answer> {
     let row = rows.row(at).ok()?;
     let text = |name: &str| of(&row, prefix, name).and_then(Value::as_str).map(str::to_owned);
-    let count = |name: &str| of(&row, prefix, name).and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
+    let count =
+        |name: &str| of(&row, prefix, name).and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
     let answer = Answer {
         // A format of texts has no null: an answer without a text is an empty one there.
         response: text("response").or(is_text.then(String::new)),
@@ -185,7 +184,9 @@ impl Earlier {
         let next = Place { head: hash.head(), offset: FREE };
         loop {
             let found = self.places.partition_point(|place| *place < next);
-            let Some(place) = self.places.get_mut(found).filter(|place| place.head == next.head) else { return Ok(None) };
+            let Some(place) = self.places.get_mut(found).filter(|place| place.head == next.head) else {
+                return Ok(None);
+            };
             let offset = place.offset & !FREE;
             place.offset = offset;
             let answer = self.read(offset)?;

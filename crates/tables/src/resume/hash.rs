@@ -122,7 +122,8 @@ mod tests {
     fn what_is_asked_makes_the_hash_and_nothing_else() {
         let none = Defaults::default();
         let tiny = Defaults { model: Some("tiny".to_owned()), endpoint: Some(CHAT.to_owned()) };
-        let one = hash(r#"{"custom_id":"a","body":{"model":"tiny","messages":[{"role":"user","content":"x"}]}}"#, &none);
+        let one =
+            hash(r#"{"custom_id":"a","body":{"model":"tiny","messages":[{"role":"user","content":"x"}]}}"#, &none);
         for same in [
             r#"{"body":{"messages":[{"content":"x","role":"user"}],"model":"tiny"},"custom_id":"b","method":"POST"}"#,
             r#"{"custom_id":"b","url":"/v1/chat/completions","body":{"messages":[{"role":"user","content":"x"}]}}"#,

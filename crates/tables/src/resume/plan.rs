@@ -68,10 +68,11 @@ impl Plan {
     }
 
     fn step(&mut self) -> Result<Option<Planned>, Error> {
-        let next = match lines::full(&mut self.from, &mut self.line).map_err(Error::file("read a file in", &self.dir))? {
-            true => Some(serde_json::from_slice(&self.line).map_err(|error| Error::broken(&self.dir, error))?),
-            false => None,
-        };
+        let next =
+            match lines::full(&mut self.from, &mut self.line).map_err(Error::file("read a file in", &self.dir))? {
+                true => Some(serde_json::from_slice(&self.line).map_err(|error| Error::broken(&self.dir, error))?),
+                false => None,
+            };
         Ok(std::mem::replace(&mut self.next, next))
     }
 

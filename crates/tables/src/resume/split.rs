@@ -1,9 +1,5 @@
 //! An input, parted: what has its answer, and what is to be asked.
-use super::{
-    Defaults, Earlier, Plan,
-    hash::Read,
-    plan::Writer,
-};
+use super::{Defaults, Earlier, Plan, hash::Read, plan::Writer};
 use crate::{Answer, Error, Request, Requests};
 use std::path::Path;
 

@@ -8,9 +8,8 @@ use crate::{
         job,
         remote::save,
         table::{
-            results,
+            Ledger, results,
             resume::{self, Running, Source},
-            Ledger,
         },
         watch::{errors, verdict},
     },

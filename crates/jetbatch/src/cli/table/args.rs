@@ -204,7 +204,9 @@ impl Input {
     pub fn joined(&self) -> Result<tables::join::Input, Error> {
         self.is_here("-o")?;
         if self.files.iter().any(|file| file == Path::new("-")) {
-            return Err(Error::Usage("-o reads the input twice, which standard input is not; save it as a file".to_owned()));
+            return Err(Error::Usage(
+                "-o reads the input twice, which standard input is not; save it as a file".to_owned(),
+            ));
         }
         let (files, pick) = (Files::find(&self.files)?, self.pick.pick());
         Ok(tables::join::Input { files, said: self.said.said(), id_column: self.map.id_column.clone(), pick })

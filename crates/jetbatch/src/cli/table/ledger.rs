@@ -23,9 +23,8 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             text => text.map_err(Error::file("read", &self.0))?,
         };
-        let wrong = |line: &str| {
-            Error::Failed(format!("{} names no job: '{line}'; remove it to begin anew", self.0.display()))
-        };
+        let wrong =
+            |line: &str| Error::Failed(format!("{} names no job: '{line}'; remove it to begin anew", self.0.display()));
         text.lines().map(|line| line.trim().parse().map_err(|_| wrong(line))).collect()
     }
 

@@ -1,12 +1,6 @@
 //! Answers that are there already: in the table that is to be written anew, in others, and with jobs.
 use super::apart;
-use crate::cli::{
-    client::Client,
-    error::Error,
-    meter::Meter,
-    text,
-    watch::watch,
-};
+use crate::cli::{client::Client, error::Error, meter::Meter, text, watch::watch};
 use api::{Job, Route};
 use clap::Args;
 use domain::{JobId, limits::METADATA_VALUE_CHARS_MAX};
@@ -96,12 +90,7 @@ pub enum Running {
 }
 
 /// The answers of these sources. A job brings those that spared it.
-pub async fn gather(
-    client: &Client,
-    sources: &[Source],
-    running: Running,
-    dir: &Path,
-) -> Result<Earlier, Error> {
+pub async fn gather(client: &Client, sources: &[Source], running: Running, dir: &Path) -> Result<Earlier, Error> {
     let mut gather = Gather::new(dir)?;
     let (mut queue, mut seen) = (VecDeque::from(sources.to_vec()), BTreeSet::new());
     while let Some(source) = queue.pop_front() {
@@ -160,7 +149,8 @@ async fn from_job(client: &Client, job: &Job, mut gather: Gather, dir: &Path) ->
         return Ok(gather);
     }
     let id = job.id;
-    let lost = |error| Error::Failed(format!("the input of job {id}, which tells what it answered, cannot be read: {error}"));
+    let lost =
+        |error| Error::Failed(format!("the input of job {id}, which tells what it answered, cannot be read: {error}"));
     let input = input(client, id, dir).await.map_err(lost)?;
     let good = unnamed(client, client.file(id, Route::Results).await?, dir).await?;
     let defaults = defaults(job);

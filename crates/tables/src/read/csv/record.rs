@@ -161,6 +161,7 @@ fn parse(bytes: &[u8], delimiter: u8, is_end: bool, fields: &mut Fields) -> Step
     fields.clear();
     let mut at = 0;
     loop {
+        let start = at;
         if bytes.get(at) == Some(&b'"') {
             match quoted(bytes, at + 1, is_end, &mut fields.text) {
                 Ok(end) => at = end,
@@ -174,7 +175,7 @@ fn parse(bytes: &[u8], delimiter: u8, is_end: bool, fields: &mut Fields) -> Step
             None => return Step::More,
         };
         // Text behind the end of a value of several lines: that was no end, but the beginning of another one's.
-        if bare > 0 && memchr(b'\n', &bytes[..at]).is_some() {
+        if bare > 0 && memchr(b'\n', &bytes[start..at]).is_some() {
             return Step::Unclosed;
         }
         fields.text.extend_from_slice(&rest[..bare]);
