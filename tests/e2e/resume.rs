@@ -131,7 +131,7 @@ async fn the_same_command_again_runs_what_is_missing_and_nothing_else() {
 #[tokio::test]
 async fn a_job_that_was_cancelled_or_expired_is_resumed() {
     let case = Case::new("delay_ms = 25", 2).await;
-    let texts = say(0..400);
+    let texts = say(0..1_200);
     table(&case.input, &texts);
     let submit = |more: Vec<String>| {
         let case = &case;
@@ -156,7 +156,7 @@ async fn a_job_that_was_cancelled_or_expired_is_resumed() {
     assert_whole(&case.out, &texts);
     let jobs = case.jobs().await;
     let count = |which: &str| jobs.iter().map(|job| job["requests"][which].as_u64().unwrap()).sum::<u64>();
-    assert_eq!((jobs.len(), count("completed")), (3, 400), "{jobs:?}");
+    assert_eq!((jobs.len(), count("completed")), (3, 1_200), "{jobs:?}");
 
     // The jobs say it all, from anywhere: into another table, with nothing to run.
     let last = jobs.iter().find(|job| job["state"] == "completed").unwrap()["id"].as_str().unwrap().to_owned();
