@@ -45,6 +45,7 @@ mod quarantine;
 mod quote;
 mod readme;
 mod remote;
+mod resume;
 mod retention;
 mod retry;
 mod rights;

@@ -88,6 +88,36 @@ async fn the_document_works_as_it_is_written() {
     assert_eq!(said, want);
     assert_eq!(of(&rows(&stand.path("questions.csv")), "response"), [&json!("What is 2 + 3?"), &json!("Who?")]);
     assert_eq!(rows(&stand.path("plain.csv"))[2]["custom_id"], "reviews.parquet:3");
+    // Neither needed a job of its own to be whole again.
+    assert_eq!(of(&rows(&stand.path("more.parquet")), "response"), of(&input, "text"));
+    let [more, later] = ["more.parquet", "later.parquet"].map(|name| rows(&stand.path(name)));
+    assert_eq!(of(&more, "request_id")[..2], of(&later, "request_id")[..2]);
+    assert_eq!(of(&more, "request_hash"), of(&later, "request_hash"));
+}
+
+#[tokio::test]
+async fn a_schemas_fields_are_columns_and_an_open_quote_costs_one_row() {
+    let stand = Plan::echo("", 8).start().await;
+    let url = stand.http.base.as_str();
+    let (input, out, schema) = (stand.path("in.csv"), stand.path("out.parquet"), stand.path("schema.json"));
+    fs::write(&input, "id;text\n1;{\"stars\":4,\"label\":\"good, or so\"}\n2;\"open\n3;{\"stars\":\"no\"}\n").unwrap();
+    fs::write(&schema, r#"{"type":"object","properties":{"stars":{"type":"integer"},"label":{"type":"string"}}}"#)
+        .unwrap();
+    let map = ["--delimiter", ";", "--prompt-column", "text", "--id-column", "id", "--model", MODEL, "--url", url];
+    let run = ["run", text(&input), "--schema", text(&schema), "-o", text(&out)];
+    let run = jetbatch(&[&run, &map[..]].concat(), 0).await;
+    let later = stand.path("later.parquet");
+    let id = run.stderr().lines().find_map(|line| line.strip_prefix("job ").map(str::to_owned)).unwrap();
+    let results =
+        ["results", &id, "--input", text(&input), "--delimiter", ";", "--id-column", "id", "-o", text(&later)];
+    jetbatch(&[&results[..], &["--schema", text(&schema), "--url", url]].concat(), 0).await;
+    for out in [&out, &later] {
+        let rows = rows(out);
+        assert_eq!(of(&rows, "stars"), [&json!(4), &Value::Null, &Value::Null], "{}", run.story());
+        assert_eq!((&rows[0]["label"], &rows[2]["id"]), (&json!("good, or so"), &json!("3")));
+        assert_eq!(rows[1]["error"], "in.csv, line 3: a quote is opened and not closed");
+    }
+    assert_eq!(of(&rows(&out), "request_hash"), of(&rows(&later), "request_hash"));
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! A line of a job's output or error file, as the columns beside a row.
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What became of a row's request.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The answer's text; of several choices a JSON list of them, of calls and vectors their JSON.
     pub response: Option<String>,
@@ -13,6 +13,8 @@ pub struct Answer {
     pub completion_tokens: Option<i64>,
     pub model: Option<String>,
     pub request_id: Option<String>,
+    /// What was asked: `resume` says how it is made. None: no engine was asked, or it is not known what.
+    pub request_hash: Option<String>,
 }
 
 /// A line of a job's files.
@@ -100,6 +102,7 @@ impl Answer {
             completion_tokens: body.usage.completion_tokens,
             model: body.model,
             request_id,
+            request_hash: None,
         };
         // `batch_req_<job>_<number>`.
         let number = id.rsplit('_').next().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX);
@@ -152,6 +155,7 @@ mod tests {
             completion_tokens: Some(2),
             model: Some("m".into()),
             request_id: Some("req_1".into()),
+            request_hash: None,
             error: None,
         };
         assert_eq!(answer, want);

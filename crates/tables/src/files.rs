@@ -100,9 +100,15 @@ fn is_aside(path: &Path) -> bool {
 
 fn matching(pattern: &str, to: &mut Vec<PathBuf>) -> Result<(), Error> {
     let wrong = |why: String| Error::Asked(format!("{pattern} is no pattern of files: {why}"));
+    // Who names such files means them: `_*.csv`.
+    let names_aside = is_aside(Path::new(pattern));
     for path in glob::glob(pattern).map_err(|error| wrong(error.to_string()))? {
         let path = path.map_err(|error| wrong(error.to_string()))?;
-        if path.is_dir() { walk(&path, to)? } else { to.push(path) }
+        match path.is_dir() {
+            _ if is_aside(&path) && !names_aside => {}
+            true => walk(&path, to)?,
+            false => to.push(path),
+        }
     }
     Ok(())
 }
@@ -126,6 +132,8 @@ mod tests {
         }
         assert_eq!(names(&[root]), ["a.csv", "b/2.csv", "b/c/1.csv"]);
         assert_eq!(names(&[&root.join("b/*.csv")]), ["2.csv"]);
+        assert_eq!(names(&[&root.join("b/*")]), ["2.csv", "c/1.csv"]);
+        assert_eq!(names(&[&root.join("b/_*")]), ["_SUCCESS"]);
         assert_eq!(names(&[&root.join("b"), &root.join("b/2.csv")]), ["2.csv", "c/1.csv"]);
         assert_eq!(names(&[&root.join("a.csv")]), ["a.csv"]);
         fs::create_dir(root.join("empty")).unwrap();

@@ -1,12 +1,13 @@
 //! A job's answers beside the rows that it was made of: every row of the input once, in its order.
 use crate::{
-    Answer, Error, Files, Format, Ids, Options, Pick, Reader, Rows,
+    Answer, Error, Files, Format, Ids, Options, Pick, Reader, Rows, Said,
     answer::Told,
     lines::{self, Line},
     map::{listed, unknown},
     read,
+    resume::{Plan, Planned},
     walk::{Piece, Taken, Walk},
-    write::{ANSWER, Found, Writer},
+    write::{ANSWER, Fields, Found, Writer},
 };
 use arrow_schema::DataType;
 use std::{collections::BTreeSet, io::BufRead, path::Path};
@@ -15,7 +16,7 @@ use std::{collections::BTreeSet, io::BufRead, path::Path};
 #[derive(Debug, Clone)]
 pub struct Input {
     pub files: Files,
-    pub format: Option<Format>,
+    pub said: Said,
     pub id_column: Option<String>,
     pub pick: Pick,
 }
@@ -27,6 +28,8 @@ pub struct Wanted {
     pub keep: Option<Vec<String>>,
     /// Before the names of the answers' columns.
     pub prefix: String,
+    /// The fields of the answers that are columns of their own.
+    pub fields: Fields,
     /// What is said of a row that has no line in the job's files.
     pub missing: String,
 }
@@ -41,14 +44,14 @@ pub struct Counts {
 }
 
 /// The lines of one of a job's files.
-struct Lines<R> {
+pub(crate) struct Lines<R> {
     from: R,
     line: Vec<u8>,
     next: Option<Told>,
 }
 
 impl<R: BufRead> Lines<R> {
-    fn new(from: R) -> Result<Self, Error> {
+    pub fn new(from: R) -> Result<Self, Error> {
         let mut lines = Self { from, line: Vec::new(), next: None };
         lines.step()?;
         Ok(lines)
@@ -64,11 +67,17 @@ impl<R: BufRead> Lines<R> {
         Ok(std::mem::replace(&mut self.next, next))
     }
 
-    fn of(&mut self, id: &str) -> Result<Option<Answer>, Error> {
+    /// The next line's answer, where it is of this request.
+    pub fn of(&mut self, id: &str) -> Result<Option<Answer>, Error> {
         match &self.next {
             Some(told) if told.custom_id == id => Ok(self.step()?.map(|told| told.answer)),
             _ => Ok(None),
         }
+    }
+
+    /// Whatever is left is of another input.
+    pub fn end(&self) -> Result<(), Error> {
+        self.next.as_ref().map_or(Ok(()), |told| Err(foreign(&told.custom_id)))
     }
 
     fn number(&self) -> u64 {
@@ -94,52 +103,81 @@ impl<R: BufRead> Both<R> {
         if self.good.number() <= self.bad.number() { self.good.step() } else { self.bad.step() }
     }
 
-    /// Whatever is left is of another input.
     fn end(&self) -> Result<(), Error> {
-        let left = self.good.next.as_ref().or(self.bad.next.as_ref());
-        left.map_or(Ok(()), |told| {
-            Err(Error::Asked(format!(
-                "the answer of `{}` belongs to no row here: give the files, and the --id-column, --limit or --sample, \
-                 that the job was submitted with",
-                told.custom_id
-            )))
-        })
+        self.good.end().and(self.bad.end())
+    }
+}
+
+fn foreign(id: &str) -> Error {
+    Error::Asked(format!(
+        "the answer of `{id}` belongs to no row here: give the files, and the --id-column, --limit or --sample, that the \
+         job was submitted with"
+    ))
+}
+
+/// What is known of each row: by what was decided of it before, and by the job's lines.
+struct Known<R> {
+    plan: Option<Plan>,
+    job: Both<R>,
+}
+
+impl<R: BufRead> Known<R> {
+    fn of(&mut self, id: &str) -> Result<(Option<Answer>, Option<String>), Error> {
+        let planned = self.plan.as_mut().map(|plan| plan.of(id)).transpose()?.flatten();
+        match planned {
+            Some(Planned { answer: Some(answer), hash, .. }) => Ok((Some(answer), hash)),
+            planned => Ok((self.job.of(id)?, planned.and_then(|planned| planned.hash))),
+        }
+    }
+
+    fn end(&self) -> Result<(), Error> {
+        self.job.end()?;
+        match self.plan.as_ref().and_then(Plan::left) {
+            None => Ok(()),
+            Some(id) => Err(foreign(id)),
+        }
     }
 }
 
 impl Counts {
-    fn add(&mut self, answer: Option<Answer>, missing: &str) -> Answer {
+    fn add(&mut self, (answer, request_hash): (Option<Answer>, Option<String>), missing: &str) -> Answer {
         self.rows += 1;
         self.missing += u64::from(answer.is_none());
         let answer = answer.unwrap_or_else(|| Answer::missing(missing));
         self.failed += u64::from(answer.error.is_some());
-        answer
+        Answer { request_hash, ..answer }
     }
 }
 
-/// Writes the input's rows with their answers. `good` and `bad` are the job's output and error file.
-pub fn join<R: BufRead>(input: Input, wanted: &Wanted, good: R, bad: R, to: &Path) -> Result<Counts, Error> {
-    let first = read::open(&input.files.all()[0].path, &Options { format: input.format, columns: None })?;
+/// Writes the input's rows with their answers. `good` and `bad` are the job's output and error file, `plan` what was asked.
+pub fn join<R: BufRead>(
+    input: Input,
+    wanted: &Wanted,
+    plan: Option<Plan>,
+    [good, bad]: [R; 2],
+    to: &Path,
+) -> Result<Counts, Error> {
+    let first = read::open(&input.files.all()[0].path, &Options { said: input.said, columns: None })?;
     let id_column = input.id_column.clone().or_else(|| own_id(&first));
     let kept = kept(wanted, &first)?;
     let ids = Ids::new(id_column);
     let mut columns: BTreeSet<String> = kept.iter().cloned().collect();
     columns.extend(ids.column().map(str::to_owned));
-    let options = Options { format: input.format, columns: Some(columns) };
+    let options = Options { said: input.said, columns: Some(columns) };
     let target = target(&input.files, &options, &kept, &first)?;
     let picked = Walk::pick(input.pick, &input.files, &ids, &options)?;
-    let mut both = Both { good: Lines::new(good)?, bad: Lines::new(bad)? };
-    let mut writer = Writer::create(to, target, &wanted.prefix)?;
+    let mut known = Known { plan, job: Both { good: Lines::new(good)?, bad: Lines::new(bad)? } };
+    let mut writer = Writer::create(to, target, &wanted.fields, &wanted.prefix)?;
     let mut counts = Counts::default();
     for piece in Walk::new(input.files, ids, picked, options, None) {
         let piece = piece?;
         let mut answers = Vec::with_capacity(piece.taken.len());
         for taken in &piece.taken {
-            answers.push(counts.add(both.of(&taken.id)?, &wanted.missing));
+            answers.push(counts.add(known.of(&taken.id)?, &wanted.missing));
         }
         writer.write(&piece, &answers)?;
     }
-    both.end()?;
+    known.end()?;
     writer.finish()?;
     Ok(counts)
 }
@@ -156,7 +194,8 @@ fn kept(wanted: &Wanted, first: &Reader) -> Result<Vec<String>, Error> {
     if let Some(name) = kept.iter().find(|name| !columns.contains(&name.as_str())) {
         return Err(unknown(name, &columns));
     }
-    let is_answer = |name: &str| name.strip_prefix(wanted.prefix.as_str()).is_some_and(|name| ANSWER.contains(&name));
+    let is_own = |name: &str| ANSWER.contains(&name) || wanted.fields.has(name);
+    let is_answer = |name: &str| name.strip_prefix(wanted.prefix.as_str()).is_some_and(is_own);
     let both: Vec<&str> = kept.iter().map(String::as_str).filter(|name| is_answer(name)).collect();
     if both.is_empty() {
         return Ok(kept);
@@ -190,18 +229,24 @@ fn target(files: &Files, options: &Options, kept: &[String], first: &Reader) -> 
 const ROWS: usize = 1_024;
 
 /// Writes the answers without an input, each with its `custom_id`.
-pub fn answers<R: BufRead>(prefix: &str, good: R, bad: R, to: &Path) -> Result<Counts, Error> {
+pub fn answers<R: BufRead>(
+    wanted: &Wanted,
+    mut plan: Option<Plan>,
+    [good, bad]: [R; 2],
+    to: &Path,
+) -> Result<Counts, Error> {
     const ID: &str = "custom_id";
     let mut both = Both { good: Lines::new(good)?, bad: Lines::new(bad)? };
-    let mut writer = Writer::create(to, vec![(ID.to_owned(), DataType::Utf8)], prefix)?;
+    let mut writer = Writer::create(to, vec![(ID.to_owned(), DataType::Utf8)], &wanted.fields, &wanted.prefix)?;
     let mut counts = Counts::default();
     loop {
         let (mut rows, mut answers) = (Vec::new(), Vec::new());
         while rows.len() < ROWS
             && let Some(told) = both.next()?
         {
+            let hash = plan.as_mut().map(|plan| plan.skip_to(&told.custom_id)).transpose()?.flatten();
             rows.push(Ok(crate::Row::from_iter([(ID.to_owned(), told.custom_id.into())])));
-            answers.push(counts.add(Some(told.answer), ""));
+            answers.push(counts.add((Some(told.answer), hash), ""));
         }
         if rows.is_empty() {
             break;

@@ -44,6 +44,18 @@ pub fn next(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     })
 }
 
+/// Reads the next line that is not blank. False: there is none.
+pub fn full(from: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    loop {
+        match next(from, line)? {
+            Line::End => return Ok(false),
+            Line::TooLong => return Err(io::Error::new(io::ErrorKind::InvalidData, "a line is longer than 16 MiB")),
+            Line::Text if line.trim_ascii().is_empty() => {}
+            Line::Text => return Ok(true),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

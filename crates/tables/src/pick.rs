@@ -29,6 +29,14 @@ impl Picked {
         }
     }
 
+    /// The same where it takes work to know the id.
+    pub fn takes(self, number: u64, id: impl FnOnce() -> String) -> bool {
+        match self {
+            Self::Marked(_) => self.has(number, &id()),
+            _ => self.has(number, ""),
+        }
+    }
+
     /// Whether no row from this one on is taken.
     pub const fn is_past(self, number: u64) -> bool {
         matches!(self, Self::First(rows) if number >= rows)

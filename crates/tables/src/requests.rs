@@ -1,6 +1,6 @@
 //! An input as a stream of request lines.
 use crate::{
-    Error, Files, Format, Ids, Mapping, Options, Pick, Reader, Spec,
+    Error, Files, Format, Ids, Mapping, Options, Pick, Reader, Said, Spec,
     lines::{self, Line},
     map::{listed, unknown},
     open,
@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 /// The request of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// Without its line end.
-    pub line: String,
+    /// Without its line end. JSON, if it is made of a row; else whatever stands in the file.
+    pub line: Vec<u8>,
     /// Why the row is no request: it will be answered with that.
     pub bad: Option<String>,
 }
@@ -32,13 +32,13 @@ pub struct Asked {
 
 impl Asked {
     /// Every file must have the columns that the requests are made of.
-    pub fn new(files: Files, spec: &Spec, format: Option<Format>, pick: Pick) -> Result<Self, Error> {
-        let all = Options { format, columns: None };
+    pub fn new(files: Files, spec: &Spec, said: Said, pick: Pick) -> Result<Self, Error> {
+        let all = Options { said, columns: None };
         let first = read::open(&files.all()[0].path, &all)?;
         let mapping = mapping(spec, &first)?;
         let ids = Ids::new(spec.id_column.clone());
         let columns = mapping.as_ref().filter(|mapping| !mapping.reads_all()).map(|mapping| needed(mapping, &ids));
-        let options = Options { format, columns };
+        let options = Options { said, columns };
         if let Some(mapping) = &mapping {
             fits(&first, mapping, &ids)?;
             for file in &files.all()[1..] {
@@ -146,8 +146,8 @@ impl Mapped {
             None => piece.rows.row(taken.at).and_then(|row| self.mapping.line(&taken.id, &row)),
         };
         match line {
-            Ok(line) => Request { line, bad: None },
-            Err(why) => Request { line: self.mapping.refused(&taken.id, &why), bad: Some(why) },
+            Ok(line) => Request { line: line.into_bytes(), bad: None },
+            Err(why) => Request { line: self.mapping.refused(&taken.id, &why).into_bytes(), bad: Some(why) },
         }
     }
 }
@@ -172,6 +172,17 @@ impl Iterator for Mapped {
     }
 }
 
+/// What a request line is drawn by: its id, as a row is.
+fn name(line: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        custom_id: String,
+    }
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    serde_json::from_slice(line)
+        .map_or_else(|_| String::from_utf8_lossy(line).into_owned(), |Line { custom_id }| custom_id)
+}
+
 /// Request lines as they are, of files that may be packed.
 pub struct Plain {
     files: Files,
@@ -192,7 +203,7 @@ impl Plain {
                 let mut lowest = crate::pick::Lowest::new(count);
                 let mut all = Self::new(files.clone(), Pick::All)?;
                 while let Some(request) = all.next()? {
-                    lowest.add(&request.line);
+                    lowest.add(&name(&request.line));
                 }
                 lowest.picked()
             }
@@ -214,11 +225,9 @@ impl Plain {
                 Line::TooLong => return Err(Error::broken(path, "a line is longer than 16 MiB")),
                 Line::Text if self.line.trim_ascii().is_empty() => {}
                 Line::Text => {
-                    // Intake tells of text that is no UTF-8 by line: here it only must not break the stream.
-                    let line = String::from_utf8_lossy(&self.line).into_owned();
                     self.total += 1;
-                    if self.picked.has(self.total - 1, &line) {
-                        return Ok(Some(Request { line, bad: None }));
+                    if self.picked.takes(self.total - 1, || name(&self.line)) {
+                        return Ok(Some(Request { line: std::mem::take(&mut self.line), bad: None }));
                     }
                 }
             }

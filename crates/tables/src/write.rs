@@ -1,10 +1,12 @@
 //! Tables out: what is kept of the rows, and the answers beside them. A file bears its name when it is whole.
 mod columns;
+mod fields;
 mod sheet;
 
 use crate::{Answer, Error, Format, walk::Piece};
 pub(crate) use columns::Found;
 use columns::Target;
+pub use fields::Fields;
 use sheet::Sheet;
 use std::{
     fs::{self, File},
@@ -13,8 +15,10 @@ use std::{
 };
 
 /// What is said beside each row, in this order.
-pub const ANSWER: [&str; 7] =
-    ["response", "error", "finish_reason", "prompt_tokens", "completion_tokens", "model", "request_id"];
+pub const ANSWER: [&str; 8] =
+    ["response", "error", "finish_reason", "prompt_tokens", "completion_tokens", "model", "request_id", HASH];
+/// The column that tells what was asked.
+pub const HASH: &str = "request_hash";
 
 /// Under another name until it is whole.
 pub struct Writer {
@@ -33,12 +37,13 @@ impl Drop for Part {
 }
 
 impl Writer {
-    /// By the name's end. `kept` are the input's columns.
-    pub fn create(path: &Path, kept: Target, prefix: &str) -> Result<Self, Error> {
+    /// By the name's end. `kept` are the input's columns, `fields` those of the answers' schema.
+    pub fn create(path: &Path, kept: Target, fields: &Fields, prefix: &str) -> Result<Self, Error> {
         let format = format(path)?;
         let part = PathBuf::from(format!("{}.part", path.display()));
         let file = File::create(&part).map_err(Error::file("create", &part))?;
-        let sheet = Sheet::new(format, BufWriter::new(file), kept, prefix).map_err(|why| Error::broken(&part, why))?;
+        let sheet = Sheet::new(format, BufWriter::new(file), kept, fields.clone(), prefix)
+            .map_err(|why| Error::broken(&part, why))?;
         Ok(Self { path: path.to_owned(), part: Part(part), sheet })
     }
 

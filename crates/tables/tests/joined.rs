@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use tables::{
-    Asked, Error, Files, Options, Pick, Spec,
+    Asked, Error, Files, Options, Pick, Said, Spec,
     join::{Counts, Input, Wanted, join},
     open,
+    write::Fields,
 };
 
 fn made(name: &str) -> PathBuf {
@@ -32,10 +33,10 @@ fn spec() -> Spec {
 /// What a server would answer: good lines and bad ones.
 fn answered(paths: &[PathBuf], pick: Pick) -> (String, String) {
     let (mut good, mut bad) = (String::new(), String::new());
-    let asked = Asked::new(files(paths), &spec(), None, pick).unwrap();
+    let asked = Asked::new(files(paths), &spec(), Said::default(), pick).unwrap();
     for (number, request) in asked.requests().unwrap().enumerate() {
         let request = request.unwrap();
-        let line: Value = serde_json::from_str(&request.line).unwrap();
+        let line: Value = serde_json::from_slice(&request.line).unwrap();
         let (id, body) = (
             format!("batch_req_0a_{number}"),
             match request.bad {
@@ -55,8 +56,8 @@ fn answered(paths: &[PathBuf], pick: Pick) -> (String, String) {
 
 fn joined(paths: &[PathBuf], pick: Pick, wanted: &Wanted, to: &Path) -> Result<Counts, Error> {
     let (good, bad) = answered(paths, pick);
-    let input = Input { files: files(paths), format: None, id_column: None, pick };
-    join(input, wanted, good.as_bytes(), bad.as_bytes(), to)
+    let input = Input { files: files(paths), said: Said::default(), id_column: None, pick };
+    join(input, wanted, None, [good.as_bytes(), bad.as_bytes()], to)
 }
 
 #[test]
@@ -120,12 +121,68 @@ fn a_sample_is_joined_with_the_same_rows() {
 }
 
 #[test]
+fn a_sample_of_request_lines_is_joined_with_the_same_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("a.jsonl"), dir.path().join("out.jsonl"));
+    let line = |n| {
+        format!("{{\"custom_id\":\"r{n}\",\"body\":{{\"messages\":[{{\"role\":\"user\",\"content\":\"t{n}\"}}]}}}}\n")
+    };
+    fs::write(&path, (0..500).map(line).collect::<String>()).unwrap();
+    let asked = Asked::new(files(&[path.clone()]), &Spec::default(), Said::default(), Pick::Sample(20)).unwrap();
+    let good: String = asked
+        .requests()
+        .unwrap()
+        .enumerate()
+        .map(|(number, request)| {
+            let line: Value = serde_json::from_slice(&request.unwrap().line).unwrap();
+            let body = json!({"choices": [{"message": {"content": line["body"]["messages"][0]["content"]}}]});
+            let told = json!({"id": format!("batch_req_0a_{number}"), "custom_id": line["custom_id"], "error": null,
+            "response": {"status_code": 200, "request_id": "r", "body": body}});
+            format!("{told}\n")
+        })
+        .collect();
+    let input = Input { files: files(&[path]), said: Said::default(), id_column: None, pick: Pick::Sample(20) };
+    let counts = join(input, &Wanted::default(), None, [good.as_bytes(), b""], &out).unwrap();
+    assert_eq!(counts, Counts { rows: 20, failed: 0, missing: 0 });
+    for row in rows(&out) {
+        assert_eq!(row["response"], json!(format!("t{}", &row["custom_id"].as_str().unwrap()[1..])));
+    }
+}
+
+#[test]
+fn the_fields_of_a_schema_are_columns_with_types() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.jsonl");
+    let answers = [r#"{"stars":4,"label":"good","why":["a"]}"#, r#"{"stars":"4"}"#, "no JSON"];
+    let rows_in: Vec<String> = answers.iter().map(|text| json!({"text": text}).to_string()).collect();
+    fs::write(&path, rows_in.join("\n")).unwrap();
+    let schema = json!({"properties": {"stars": {"type": "integer"}, "label": {"type": "string"}, "why": {}}});
+    let wanted = Wanted { fields: Fields::of(&schema), ..Wanted::default() };
+    for name in ["out.parquet", "out.jsonl", "out.csv"] {
+        let out = dir.path().join(name);
+        joined(std::slice::from_ref(&path), Pick::All, &wanted, &out).unwrap();
+        let rows = rows(&out);
+        let (four, list) = match name {
+            "out.parquet" => (json!(4), json!("[\"a\"]")),
+            "out.jsonl" => (json!(4), json!(["a"])),
+            _ => (json!("4"), json!("[\"a\"]")),
+        };
+        assert_eq!((&rows[0]["stars"], &rows[0]["label"], &rows[0]["why"]), (&four, &json!("good"), &list), "{name}");
+        assert!(rows[1..].iter().all(|row| row["stars"].is_null() && row["label"].is_null()), "{name}");
+    }
+    fs::write(&path, r#"{"text":"a","stars":1}"#).unwrap();
+    let error = joined(&[path], Pick::All, &wanted, &dir.path().join("out.csv")).unwrap_err().to_string();
+    assert!(error.starts_with("`stars`: the input has a column of this name"), "{error}");
+}
+
+#[test]
 fn what_does_not_fit_is_told_and_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.csv");
     let (good, bad) = answered(&[made("types.parquet")], Pick::All);
-    let input = Input { files: files(&[made("pandas.parquet")]), format: None, id_column: None, pick: Pick::All };
-    let error = join(input, &Wanted::default(), good.as_bytes(), bad.as_bytes(), &out).unwrap_err().to_string();
+    let input =
+        Input { files: files(&[made("pandas.parquet")]), said: Said::default(), id_column: None, pick: Pick::All };
+    let error = join(input, &Wanted::default(), None, [good.as_bytes(), bad.as_bytes()], &out).unwrap_err().to_string();
     assert!(error.contains("`types.parquet:1` belongs to no row here"), "{error}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     let keep = Wanted { keep: Some(vec!["txt".to_owned()]), ..Wanted::default() };
@@ -141,8 +198,10 @@ fn what_does_not_fit_is_told_and_leaves_no_file() {
 #[test]
 fn a_column_that_is_not_there_is_refused_before_anything_is_read() {
     let spec = Spec { prompt_column: Some("txt".to_owned()), ..Spec::default() };
-    let error = Asked::new(files(&[made("pandas.parquet")]), &spec, None, Pick::All).err().unwrap().to_string();
+    let error =
+        Asked::new(files(&[made("pandas.parquet")]), &spec, Said::default(), Pick::All).err().unwrap().to_string();
     assert_eq!(error, "there is no column `txt`; the columns are `id`, `text`");
-    let none = Asked::new(files(&[made("pandas.parquet")]), &Spec::default(), None, Pick::All).err().unwrap();
+    let none =
+        Asked::new(files(&[made("pandas.parquet")]), &Spec::default(), Said::default(), Pick::All).err().unwrap();
     assert!(none.to_string().ends_with("the columns are `id`, `text`"), "{none}");
 }

@@ -119,8 +119,8 @@ impl Client {
         self.read(&self.status(id).await?)
     }
 
-    /// [`Route::Results`] or [`Route::Errors`] of a job: what is archived so far.
-    pub async fn file(&self, id: JobId, which: Route) -> Result<Response, Error> {
+    /// [`Route::Results`] or [`Route::Errors`] of a job: what is archived so far. Or [`Route::FileContent`] of a file.
+    pub async fn file(&self, id: impl Display, which: Route) -> Result<Response, Error> {
         self.send(self.request_of(which, id)).await
     }
 

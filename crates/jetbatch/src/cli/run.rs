@@ -1,5 +1,7 @@
 //! `jetbatch run`: a file in, its answers out as they come. The job itself needs nobody who watches: whoever goes away
 //! leaves it running.
+mod whole;
+
 use super::{
     client::Client,
     error::Error,
@@ -8,7 +10,7 @@ use super::{
     out,
     remote::{Server, save},
     submit::Batch,
-    table::results::{self, Beside},
+    table::{results::Beside, resume::Resume},
     watch::{AWAY_MAX, Watch, errors, verdict, watch},
 };
 use crate::clock;
@@ -34,6 +36,11 @@ pub struct Run {
     /// Write a table of the input's rows, each with its answer, to this file instead: .parquet, .csv, .tsv or .jsonl
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Run every row, whatever answers the file of -o has already
+    #[arg(long, requires = "output", conflicts_with = "resume", help_heading = "Tables")]
+    fresh: bool,
+    #[command(flatten)]
+    resume: Resume,
     #[command(flatten)]
     beside: Beside,
     #[command(flatten)]
@@ -47,22 +54,19 @@ const OUTPUT: &str = "standard output";
 
 pub async fn run(args: Run) -> Result<(), Error> {
     let client = args.server.client()?;
-    // What cannot be written is said before anything runs.
-    let joined = args.output.as_deref().map(|path| tables::write::format(path).and(Ok(path))).transpose()?;
-    let joined = joined.map(|path| Ok::<_, Error>((path, args.batch.input.joined()?))).transpose()?;
+    if let Some(path) = &args.output {
+        return whole::run(&client, &args, path).await;
+    }
+    if args.resume.is_asked() {
+        return Err(Error::Usage("--resume puts all answers together in a file: name it with -o".to_owned()));
+    }
     let accepted = args.batch.send(&client, args.server.json).await?;
     let Accepted { id, .. } = client.read(&accepted)?;
     eprintln!("job {id}");
-    let job = match &joined {
-        Some(_) => unprinted(&client, id, args.server.json).await?,
-        None => answers(&client, id, args.server.json).await?,
-    };
+    let job = answers(&client, id, args.server.json).await?;
     if job.state == State::Failed {
         errors(&job).iter().for_each(|line| eprintln!("{line}"));
         return verdict(&job);
-    }
-    if let Some((path, input)) = joined {
-        results::table(&client, id, Some(input), &args.beside, path).await?;
     }
     if let Some(path) = &args.errors {
         save(&client, client.file(id, Route::Errors).await?, path, true).await?;

@@ -5,20 +5,27 @@ use super::{
     meter::Meter,
     out,
     remote::{Server, follow, priority_word},
-    table::{Input, Way, rows},
+    table::{
+        Input, Way, apart, begin,
+        resume::{self, Resume, Running, Source},
+        rows,
+    },
     watch::{errors, validated, verdict, warnings},
 };
 use api::{Accepted, IDEMPOTENCY_KEY, NDJSON, Route, Settings};
 use bytes::Bytes;
 use clap::Args;
-use domain::{JobId, event::Priority, lines::Head, status::State};
+use domain::{JobId, event::Priority, limits::METADATA_PAIRS_MAX, lines::Head, status::State};
 use futures::{Stream, TryStreamExt, future::ready};
 use reqwest::{
     Body, RequestBuilder,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
 use std::{io, num::NonZeroU64, path::Path, sync::Arc};
-use tables::Asked;
+use tables::{
+    Asked,
+    resume::{Defaults, Earlier, Plan, Sorted, Split},
+};
 use tokio::{io::AsyncRead, sync::Notify};
 use tokio_util::io::ReaderStream;
 
@@ -32,6 +39,8 @@ pub struct Submit {
     /// Follow the job to its end; exit code 3 unless it completes, 6 if each of its requests fails
     #[arg(long, short)]
     watch: bool,
+    #[command(flatten)]
+    resume: Resume,
     #[command(flatten)]
     server: Server,
 }
@@ -65,7 +74,10 @@ fn pair(text: &str) -> Result<(String, String), String> {
 
 pub async fn submit(args: Submit) -> Result<(), Error> {
     let client = args.server.client()?;
-    let accepted = args.batch.send(&client, args.server.json).await?;
+    let Some(accepted) = sent(&client, &args).await? else {
+        eprintln!("every row has an answer: there is nothing to submit");
+        return Ok(());
+    };
     let Accepted { id, .. } = client.read(&accepted)?;
     match (args.watch, args.server.json) {
         (false, true) => out::line(accepted)?,
@@ -74,6 +86,20 @@ pub async fn submit(args: Submit) -> Result<(), Error> {
         (true, false) => eprintln!("job {id}"),
     }
     if args.watch { follow(&client, id, args.server.json).await } else { tell(&client, id).await }
+}
+
+/// None: all of it is answered.
+async fn sent(client: &Client, args: &Submit) -> Result<Option<Raw>, Error> {
+    let quiet = args.server.json;
+    if !args.resume.is_asked() {
+        return args.batch.send(client, quiet).await.map(Some);
+    }
+    args.batch.input.is_here("--resume")?;
+    let (sources, dir) = (args.resume.sources().collect::<Vec<_>>(), std::env::temp_dir());
+    let earlier = resume::gather(client, &sources, Running::Refuse, &dir).await?;
+    let sent = args.batch.sort(client, quiet, Some(earlier), &sources, &dir).await?;
+    resume::tell(sent.sorted);
+    Ok(sent.accepted)
 }
 
 /// What validation finds within seconds is said at once. A job that failed it is an exit code of its own.
@@ -150,17 +176,63 @@ pub async fn upload(client: &Client, path: &Path, model: Option<&str>) -> Result
 
 /// Rows as the requests that they become.
 async fn table(client: &Client, request: RequestBuilder, asked: Asked, is_quiet: bool) -> Result<Raw, Error> {
-    let (pieces, reading) = rows(asked).await?.split();
+    let (pieces, reading) = rows(asked).await?.split(None);
     let meter = Meter::bytes(is_quiet, "upload", None);
     let sent = client.upload(carried(request, pieces, &meter)).await;
     meter.clear();
-    reading.explain(sent).await
+    reading.explain(sent).await.map(|(_, answer)| answer)
+}
+
+/// An input of which the rest was submitted.
+pub struct Sent {
+    /// None: there was no rest.
+    pub accepted: Option<Raw>,
+    pub plan: Plan,
+    pub sorted: Sorted,
 }
 
 impl Batch {
     /// The job that it becomes, as the server tells it.
     pub async fn send(&self, client: &Client, is_quiet: bool) -> Result<Raw, Error> {
         self.post(client, is_quiet, None).await
+    }
+
+    /// Submits what has no earlier answer, of these sources. Files without a name lie in `dir`.
+    pub async fn sort(
+        &self,
+        client: &Client,
+        is_quiet: bool,
+        earlier: Option<Earlier>,
+        sources: &[Source],
+        dir: &Path,
+    ) -> Result<Sent, Error> {
+        let is_resumed = earlier.is_some();
+        let mut rows = begin(self.split(earlier, dir).await?);
+        let first = rows.first().await;
+        let is_done = first.is_none() && is_resumed;
+        let (pieces, reading) = rows.split(first);
+        let meter = Meter::bytes(is_quiet, "upload", None);
+        let request = self.keyed(client.submission().query(&self.resuming(sources)));
+        let accepted = match is_done {
+            true => Ok(None),
+            false => client.upload(carried(request, pieces, &meter)).await.map(Some),
+        };
+        meter.clear();
+        let (split, accepted) = reading.explain(accepted).await?;
+        let (plan, sorted) = split.finish()?;
+        Ok(Sent { accepted, plan, sorted })
+    }
+
+    async fn split(&self, earlier: Option<Earlier>, dir: &Path) -> Result<Split, Error> {
+        let (asked, strict, dir) = (self.input.asked()?, self.input.strict, dir.to_owned());
+        let defaults = Defaults { model: self.input.model.clone(), endpoint: self.input.endpoint.clone() };
+        apart(move || Split::new(asked.requests()?, earlier, defaults, strict, &dir)).await
+    }
+
+    /// The job names those whose answers spare it work, where there is room.
+    fn resuming(&self, sources: &[Source]) -> Settings {
+        let of = resume::metadata(sources).filter(|_| self.metadata.len() < METADATA_PAIRS_MAX);
+        self.settings().with_metadata(&of.map(|jobs| (resume::OF.to_owned(), jobs)))
     }
 
     /// What it would come to.

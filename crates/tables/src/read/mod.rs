@@ -26,11 +26,19 @@ pub struct Column {
     pub kind: String,
 }
 
+/// What the user says of files, where they do not tell it themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Said {
+    /// None: a file's name and its first bytes tell.
+    pub format: Option<Format>,
+    /// Between the values of CSV and TSV. None: a comma, a tab.
+    pub delimiter: Option<u8>,
+}
+
 /// How a file is read.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// None: its name and its first bytes tell.
-    pub format: Option<Format>,
+    pub said: Said,
     /// Only these columns, where the format can leave out others. None: all.
     pub columns: Option<BTreeSet<String>>,
 }
@@ -123,12 +131,12 @@ pub fn columns_of(path: &Path, options: &Options) -> Result<Vec<Column>, Error> 
 
 /// Opens a file. What is broken in the middle of it is told as rows.
 pub fn open(path: &Path, options: &Options) -> Result<Reader, Error> {
-    let (bytes, format, packing) = unpack::open(path, options.format)?;
+    let (bytes, format, packing) = unpack::open(path, options.said.format)?;
     let Opened { columns, total, schema, rows } = match format {
         Format::Parquet => parquet::open(path, bytes, packing, options)?,
         Format::Arrow => arrow::open(path, bytes, options)?,
-        Format::Csv => csv::open(path, bytes, b',', options)?,
-        Format::Tsv => csv::open(path, bytes, b'\t', options)?,
+        Format::Csv => csv::open(path, bytes, options.said.delimiter.unwrap_or(b','), options)?,
+        Format::Tsv => csv::open(path, bytes, options.said.delimiter.unwrap_or(b'\t'), options)?,
         Format::Jsonl => json::open(path, bytes),
         Format::Text => text::open(path, bytes),
     };

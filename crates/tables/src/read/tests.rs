@@ -55,7 +55,7 @@ fn pandas_is_read() {
 fn only_what_is_wanted_is_read() {
     let columns = Some(["text".to_owned()].into());
     for name in ["types.parquet", "types.arrow", "pandas.csv.gz"] {
-        let options = Options { columns: columns.clone(), format: None };
+        let options = Options { columns: columns.clone(), ..Options::default() };
         let mut reader = open(&made(name), &options).unwrap();
         assert!(reader.names().count() > 1, "{name}");
         assert_eq!(reader.next().unwrap().row(0).unwrap().len(), 1, "{name}");
@@ -92,6 +92,71 @@ fn a_ragged_line_is_one_bad_row() {
     assert_eq!(rows(&path), want);
     let (_dir, path) = written("a.tsv", b"a\ta\n");
     assert!(open(&path, &Options::default()).err().unwrap().to_string().contains("column `a` stands twice"));
+}
+
+#[test]
+fn an_open_quote_spoils_its_own_line_and_no_other() {
+    let open = |name: &str, line: u64| Err(format!("{name}, line {line}: a quote is opened and not closed"));
+    let row = |id: &str, text: &str| Ok(json!({"id": id, "text": text}));
+    // It is closed nowhere; or by the quote that opens another value, of which text comes after.
+    let (_dir, path) = written("a.csv", b"id,text\n1,\"a\n2,b\n3,\"c\nd\"\n4,say \"e\"\n5,\"f\"\"\"g\n6,h\n7,\"i\n8,j");
+    let want = [
+        open("a.csv", 2),
+        row("2", "b"),
+        row("3", "c\nd"),
+        row("4", "say \"e\""),
+        row("5", "f\"g"),
+        row("6", "h"),
+        open("a.csv", 9),
+        row("8", "j"),
+    ];
+    assert_eq!(rows(&path), want);
+    let (_dir, path) = written("a.csv", b"id,\"text\n1,a\n");
+    let error = super::open(&path, &Options::default()).err().unwrap().to_string();
+    assert!(error.ends_with("a.csv: line 1: a quote is opened and not closed"), "{error}");
+    // Bare values, and others, after one of several lines.
+    let (_dir, path) = written("a.csv", b"id,text,c,d\n1,\"a\nb\",c,\"d\n\"\n2,\"a\n\"\"b\",c,d\n");
+    let want = [("1", "a\nb", "d\n"), ("2", "a\n\"b", "d")];
+    assert_eq!(rows(&path), want.map(|(id, text, d)| Ok(json!({"id": id, "text": text, "c": "c", "d": d}))));
+    // A value that goes on for more than a block, and a line that goes on for ever.
+    let long = "x\n".repeat(100_000);
+    let forever = "y".repeat(crate::lines::LINE_BYTES_MAX + 10);
+    let text = format!("id,text\r\n1,\"{long}\"\r\n2,{forever}\r\n3,\"{forever}\r\n4,z\r\n");
+    let (_dir, path) = written("a.csv", text.as_bytes());
+    let long_line = Err("a.csv, line 100003: longer than 16 MiB".to_owned());
+    let found = rows(&path);
+    assert_eq!(found[1..], [long_line, open("a.csv", 100_004), row("4", "z")]);
+    let text = found[0].as_ref().unwrap()["text"].as_str().unwrap();
+    assert!(text == long, "{} bytes for {}, which begin with {:?}", text.len(), long.len(), &text[..20]);
+}
+
+#[test]
+fn a_quote_in_each_line_takes_no_longer_than_the_lines() {
+    let text = format!("id,text\n{}", "1,\"a\n".repeat(300_000));
+    let (_dir, path) = written("a.csv", text.as_bytes());
+    let since = std::time::Instant::now();
+    let found = rows(&path);
+    assert_eq!((found.len(), found.iter().filter(|row| row.is_err()).count()), (300_000, 300_000));
+    assert!(since.elapsed().as_secs() < 20, "{:?}", since.elapsed());
+}
+
+#[test]
+fn csv_has_any_line_end_and_any_delimiter() {
+    let row = |id: &str, text: &str| Ok(json!({"id": id, "text": text}));
+    for (name, bytes) in [
+        ("a.csv", &b"id;text\r1;a\r\r2;\"b,\"\r"[..]),
+        ("a.tsv", b"id;text\r\n1;a\r\n\r\n2;b,"),
+        ("a", b"\xef\xbb\xbfid;text\n1;a\n2;b,\n"),
+    ] {
+        let (_dir, path) = written(name, bytes);
+        let said = Said { format: (name == "a").then_some(Format::Csv), delimiter: Some(b';') };
+        let read = open(&path, &Options { said, columns: None }).unwrap();
+        let found: Vec<_> = read.flat_map(|rows| [rows.row(0), rows.row(1)]).collect();
+        assert_eq!(
+            found.into_iter().map(|row| row.map(Value::Object)).collect::<Vec<_>>(),
+            [row("1", "a"), row("2", "b,")]
+        );
+    }
 }
 
 #[test]
@@ -138,6 +203,6 @@ fn a_format_may_have_to_be_said() {
     let (_dir, path) = written("data", b"a,b\n1,2\n");
     let error = open(&path, &Options::default()).err().unwrap().to_string();
     assert!(error.contains("say --format"), "{error}");
-    let options = Options { format: Some(Format::Csv), columns: None };
+    let options = Options { said: Said { format: Some(Format::Csv), delimiter: None }, columns: None };
     assert_eq!(open(&path, &options).unwrap().next().unwrap().row(0).unwrap().len(), 2);
 }

@@ -1,4 +1,5 @@
 //! The columns of a table that is written, with types.
+use super::Fields;
 use crate::{
     Answer, Rows, value,
     walk::{Piece, Taken},
@@ -81,26 +82,37 @@ impl Found {
     }
 }
 
-/// The schema of a table: what is kept, and the answers.
-pub fn schema(kept: &Target, prefix: &str) -> SchemaRef {
+/// The schema of a table: what is kept, the answers, and their fields.
+pub fn schema(kept: &Target, fields: &Fields, prefix: &str) -> SchemaRef {
     let kept = kept.iter().map(|(name, kind)| Field::new(name, kind.clone(), true));
     let answers = super::ANSWER.iter().map(|name| {
         let kind = if name.ends_with("_tokens") { DataType::Int64 } else { DataType::Utf8 };
         Field::new(format!("{prefix}{name}"), kind, true)
     });
-    Arc::new(Schema::new(kept.chain(answers).collect::<Vec<_>>()))
+    let fields = fields.iter().map(|(name, kind)| Field::new(format!("{prefix}{name}"), kind.clone(), true));
+    Arc::new(Schema::new(kept.chain(answers).chain(fields).collect::<Vec<_>>()))
 }
 
-pub fn batch(schema: &SchemaRef, kept: &Target, piece: &Piece, answers: &[Answer]) -> Result<RecordBatch, String> {
+pub fn batch(
+    schema: &SchemaRef,
+    kept: &Target,
+    fields: &Fields,
+    piece: &Piece,
+    answers: &[Answer],
+) -> Result<RecordBatch, String> {
     let mut columns = Vec::new();
     for (name, kind) in kept {
         columns.push(column(piece, name, kind)?);
     }
     columns.extend(beside(answers));
+    let said: Vec<Vec<Value>> = answers.iter().map(|answer| fields.values(answer)).collect();
+    for (at, (name, kind)) in fields.iter().enumerate() {
+        columns.push(built(said.iter().map(|row| Some(&row[at]).filter(|value| !value.is_null())), name, kind)?);
+    }
     RecordBatch::try_new(schema.clone(), columns).map_err(|error| error.to_string())
 }
 
-fn beside(answers: &[Answer]) -> [ArrayRef; 7] {
+fn beside(answers: &[Answer]) -> [ArrayRef; 8] {
     let texts =
         |of: fn(&Answer) -> Option<&str>| -> ArrayRef { Arc::new(StringArray::from_iter(answers.iter().map(of))) };
     let counts =
@@ -113,6 +125,7 @@ fn beside(answers: &[Answer]) -> [ArrayRef; 7] {
         counts(|answer| answer.completion_tokens),
         texts(|answer| answer.model.as_deref()),
         texts(|answer| answer.request_id.as_deref()),
+        texts(|answer| answer.request_hash.as_deref()),
     ]
 }
 

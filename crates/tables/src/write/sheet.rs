@@ -1,6 +1,6 @@
 //! The formats that rows are written in.
 use super::{
-    ANSWER,
+    ANSWER, Fields,
     columns::{Target, batch, schema, text},
 };
 use crate::{Answer, Format, Row, walk::Piece};
@@ -19,7 +19,12 @@ type Out = BufWriter<File>;
 const GROUP_ROWS: usize = 128 << 10;
 const GROUP_BYTES: usize = 32 << 20;
 
-pub enum Sheet {
+pub struct Sheet {
+    form: Form,
+    fields: Fields,
+}
+
+enum Form {
     Parquet { to: Box<ArrowWriter<Out>>, schema: SchemaRef, kept: Target },
     Csv { to: Box<csv::Writer<Out>>, kept: Vec<String> },
     Jsonl { to: Out, kept: Vec<String>, names: Vec<String> },
@@ -30,8 +35,36 @@ fn said(error: impl std::fmt::Display) -> String {
 }
 
 impl Sheet {
-    pub fn new(format: Format, to: Out, kept: Target, prefix: &str) -> Result<Self, String> {
-        let names = ANSWER.map(|name| format!("{prefix}{name}")).to_vec();
+    pub fn new(format: Format, to: Out, kept: Target, fields: Fields, prefix: &str) -> Result<Self, String> {
+        Ok(Self { form: Form::new(format, to, kept, &fields, prefix)?, fields })
+    }
+
+    pub fn write(&mut self, piece: &Piece, answers: &[Answer]) -> Result<(), String> {
+        if let Form::Parquet { to, schema, kept } = &mut self.form {
+            return to.write(&batch(schema, kept, &self.fields, piece, answers)?).map_err(said);
+        }
+        for (taken, answer) in piece.taken.iter().zip(answers) {
+            // A row that cannot be read has nothing to keep.
+            let row = piece.rows.row(taken.at).unwrap_or_default();
+            let answer: Vec<Value> = values(answer).into_iter().chain(self.fields.values(answer)).collect();
+            self.form.row(&row, &answer)?;
+        }
+        Ok(())
+    }
+
+    pub fn finish(self) -> Result<Out, String> {
+        match self.form {
+            Form::Parquet { to, .. } => to.into_inner().map_err(said),
+            Form::Csv { to, .. } => to.into_inner().map_err(said),
+            Form::Jsonl { to, .. } => Ok(to),
+        }
+    }
+}
+
+impl Form {
+    fn new(format: Format, to: Out, kept: Target, fields: &Fields, prefix: &str) -> Result<Self, String> {
+        let names = ANSWER.into_iter().chain(fields.iter().map(|(name, _)| name));
+        let names: Vec<String> = names.map(|name| format!("{prefix}{name}")).collect();
         let plain = || kept.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         match format {
             Format::Csv | Format::Tsv => {
@@ -42,7 +75,7 @@ impl Sheet {
             }
             Format::Jsonl => Ok(Self::Jsonl { to, kept: plain(), names }),
             _ => {
-                let schema = schema(&kept, prefix);
+                let schema = schema(&kept, fields, prefix);
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::SNAPPY)
                     .set_max_row_group_row_count(Some(GROUP_ROWS))
@@ -51,18 +84,6 @@ impl Sheet {
                 Ok(Self::Parquet { to: Box::new(to), schema, kept })
             }
         }
-    }
-
-    pub fn write(&mut self, piece: &Piece, answers: &[Answer]) -> Result<(), String> {
-        if let Self::Parquet { to, schema, kept } = self {
-            return to.write(&batch(schema, kept, piece, answers)?).map_err(said);
-        }
-        for (taken, answer) in piece.taken.iter().zip(answers) {
-            // A row that cannot be read has nothing to keep.
-            let row = piece.rows.row(taken.at).unwrap_or_default();
-            self.row(&row, &values(answer))?;
-        }
-        Ok(())
     }
 
     fn row(&mut self, row: &Row, answer: &[Value]) -> Result<(), String> {
@@ -86,18 +107,10 @@ impl Sheet {
             }
         }
     }
-
-    pub fn finish(self) -> Result<Out, String> {
-        match self {
-            Self::Parquet { to, .. } => to.into_inner().map_err(said),
-            Self::Csv { to, .. } => to.into_inner().map_err(said),
-            Self::Jsonl { to, .. } => Ok(to),
-        }
-    }
 }
 
 /// In the order of [`ANSWER`].
-fn values(answer: &Answer) -> [Value; 7] {
+fn values(answer: &Answer) -> [Value; 8] {
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
     let count = |count: Option<i64>| count.map_or(Value::Null, Value::from);
     [
@@ -108,5 +121,6 @@ fn values(answer: &Answer) -> [Value; 7] {
         count(answer.completion_tokens),
         text(&answer.model),
         text(&answer.request_id),
+        text(&answer.request_hash),
     ]
 }

@@ -7,7 +7,7 @@ use std::{
     num::NonZeroU64,
     path::{Path, PathBuf},
 };
-use tables::{Asked, Files, Format, Packing, Pick, Spec};
+use tables::{Asked, Files, Format, Packing, Pick, Said, Spec};
 
 /// What is submitted.
 #[derive(Debug, Args)]
@@ -25,9 +25,8 @@ pub struct Input {
     /// Refuse the whole job where a request would be answered with an error
     #[arg(long)]
     pub strict: bool,
-    /// What the files are, where neither name nor first bytes tell: parquet, arrow, csv, tsv, jsonl, text
-    #[arg(long, help_heading = "Tables")]
-    format: Option<Format>,
+    #[command(flatten)]
+    said: SaidArgs,
     #[command(flatten)]
     map: Mapped,
     #[command(flatten)]
@@ -79,6 +78,24 @@ struct Mapped {
     param_column: Vec<(String, String)>,
 }
 
+/// What the files are.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Tables")]
+pub struct SaidArgs {
+    /// What the files are, where neither name nor first bytes tell: parquet, arrow, csv, tsv, jsonl, text
+    #[arg(long)]
+    format: Option<Format>,
+    /// What stands between the values of CSV, where it is no comma: `--delimiter ';'`, `--delimiter tab`
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    delimiter: Option<u8>,
+}
+
+impl SaidArgs {
+    pub const fn said(self) -> Said {
+        Said { format: self.format, delimiter: self.delimiter }
+    }
+}
+
 /// Which rows.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct PickArgs {
@@ -112,6 +129,14 @@ pub enum Way<'a> {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, column) = text.split_once('=').ok_or("use NAME=COLUMN")?;
     Ok((name.to_owned(), column.to_owned()))
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("use one ASCII character, or tab".to_owned()),
+    }
 }
 
 /// What is no JSON is a text.
@@ -148,7 +173,7 @@ impl Input {
     fn is_mapped(&self) -> bool {
         let files = self.map.template.is_some() || self.map.schema.is_some();
         let declared = Spec { model: None, endpoint: None, ..self.bare() } != Spec::default();
-        files || declared || self.map.image_column.is_some() || self.format.is_some()
+        files || declared || self.map.image_column.is_some() || self.said.said() != Said::default()
     }
 
     /// Request lines that nothing is to be done with.
@@ -159,6 +184,11 @@ impl Input {
         !(is_table || is_many || self.is_mapped() || matches!(self.pick.pick(), Pick::Sample(_)))
     }
 
+    /// The file of the answers' schema.
+    pub fn schema(&self) -> Option<&Path> {
+        self.map.schema.as_deref()
+    }
+
     pub fn limit(&self) -> Option<NonZeroU64> {
         self.pick.limit
     }
@@ -167,13 +197,27 @@ impl Input {
         if self.map.image_column.is_some() {
             return Err(Error::Usage("--image-column: no engine takes pictures yet; requests are texts".to_owned()));
         }
-        Ok(Asked::new(Files::find(&self.files)?, &self.spec()?, self.format, self.pick.pick())?)
+        Ok(Asked::new(Files::find(&self.files)?, &self.spec()?, self.said.said(), self.pick.pick())?)
     }
 
     /// The same input, to hold answers against.
     pub fn joined(&self) -> Result<tables::join::Input, Error> {
+        self.is_here("-o")?;
+        if self.files.iter().any(|file| file == Path::new("-")) {
+            return Err(Error::Usage(
+                "-o reads the input twice, which standard input is not; save it as a file".to_owned(),
+            ));
+        }
         let (files, pick) = (Files::find(&self.files)?, self.pick.pick());
-        Ok(tables::join::Input { files, format: self.format, id_column: self.map.id_column.clone(), pick })
+        Ok(tables::join::Input { files, said: self.said.said(), id_column: self.map.id_column.clone(), pick })
+    }
+
+    /// What reads the rows itself takes no URL.
+    pub fn is_here(&self, what: &str) -> Result<(), Error> {
+        match self.files.iter().any(|file| file.to_string_lossy().contains("://")) {
+            true => Err(Error::Usage(format!("{what} is for files that are read here, not for a URL"))),
+            false => Ok(()),
+        }
     }
 
     /// With what stands in files.
@@ -221,7 +265,7 @@ fn text(path: &Path) -> Result<String, Error> {
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-fn json(path: &Path) -> Result<Value, Error> {
+pub fn json(path: &Path) -> Result<Value, Error> {
     let text = fs::read_to_string(path).map_err(Error::file("read", path))?;
     serde_json::from_str(&text).map_err(|error| Error::Usage(format!("{} is no JSON: {error}", path.display())))
 }

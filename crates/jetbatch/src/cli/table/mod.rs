@@ -1,11 +1,14 @@
 //! Tables in and out: rows become request lines here, as they are uploaded, and answers come back beside their rows.
 mod args;
+mod ledger;
 pub mod results;
+pub mod resume;
 mod stream;
 pub mod validate;
 
 pub use args::{Input, Way};
-pub use stream::rows;
+pub use ledger::Ledger;
+pub use stream::{begin, rows};
 
 use super::error::Error;
 
@@ -20,7 +23,7 @@ impl From<tables::Error> for Error {
 }
 
 /// Reading files and decoding them is no work for the threads that serve others.
-async fn apart<T: Send + 'static>(
+pub async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, tables::Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await.map_err(Error::failed)?;

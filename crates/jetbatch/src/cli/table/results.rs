@@ -1,22 +1,27 @@
 //! `jetbatch results`: a job's answers, as it keeps them, or as a table beside the rows that it was made of.
-use super::{apart, args::PickArgs};
+use super::{
+    apart,
+    args::{PickArgs, SaidArgs, json},
+    resume,
+};
 use crate::cli::{
     client::Client,
     error::Error,
-    remote::{self, Download, Server, save},
+    remote::{self, Download, Server},
     text,
 };
 use api::{Job, Route};
 use clap::Args;
 use domain::{JobId, status::State};
 use std::{
-    fs::File,
     io::BufReader,
     path::{Path, PathBuf},
 };
 use tables::{
     Files, Format,
     join::{self, Counts, Wanted},
+    resume::Plan,
+    write::Fields,
 };
 
 #[derive(Debug, Args)]
@@ -30,14 +35,17 @@ pub struct Results {
     /// The files that the job was made of: each of their rows is written with its answer, in their order
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "output", help_heading = "Tables")]
     input: Vec<PathBuf>,
-    /// As they were submitted: what the files are
-    #[arg(long, requires = "input", help_heading = "Tables")]
-    format: Option<Format>,
+    /// As they were submitted
+    #[command(flatten)]
+    said: SaidArgs,
     /// As they were submitted: the column of request ids
     #[arg(long, value_name = "COLUMN", requires = "input", help_heading = "Tables")]
     id_column: Option<String>,
     #[command(flatten)]
     pick: PickArgs,
+    /// A file with the JSON schema of the answers: their top fields become columns, too
+    #[arg(long, value_name = "FILE", requires = "output", help_heading = "Tables")]
+    schema: Option<PathBuf>,
     #[command(flatten)]
     beside: Beside,
     #[command(flatten)]
@@ -57,27 +65,27 @@ pub struct Beside {
 }
 
 pub async fn results(args: Results) -> Result<(), Error> {
-    let Results { id, output, input, format, id_column, pick, beside, server } = args;
-    let pick = pick.pick();
+    let Results { id, output, input, said, id_column, pick, schema, beside, server } = args;
+    let (pick, wanted) = (pick.pick(), beside.wanted(schema.as_deref())?);
     match output {
         Some(path) if !input.is_empty() => {
-            let input = join::Input { files: Files::find(&input)?, format, id_column, pick };
+            let input = join::Input { files: Files::find(&input)?, said: said.said(), id_column, pick };
             let client = server.client()?;
-            table(&client, id, Some(input), &beside, &path).await
+            table(&client, id, Some(input), wanted, &path).await
         }
         Some(path) if tables::write::format(&path).is_ok_and(|format| format != Format::Jsonl) => {
-            table(&server.client()?, id, None, &beside, &path).await
+            table(&server.client()?, id, None, wanted, &path).await
         }
         output => remote::download(Download::new(id, output, server), Route::Results).await,
     }
 }
 
 /// Writes a table of a job's answers, beside its input where that is given.
-pub async fn table(
+async fn table(
     client: &Client,
     id: JobId,
     input: Option<join::Input>,
-    beside: &Beside,
+    wanted: Wanted,
     path: &Path,
 ) -> Result<(), Error> {
     tables::write::format(path)?;
@@ -85,46 +93,86 @@ pub async fn table(
     if job.state == State::Failed {
         return remote::never_ran(client, id).await;
     }
-    let [good, bad] = ["answers", "errors"].map(|what| PathBuf::from(format!("{}.{what}", path.display())));
-    save(client, client.file(id, Route::Results).await?, &good, true).await?;
-    save(client, client.file(id, Route::Errors).await?, &bad, true).await?;
-    let wanted = wanted(beside, &job);
-    let (to, from) = (path.to_owned(), [good.clone(), bad.clone()]);
-    let written = apart(move || write(input, &wanted, &from, &to)).await;
-    for file in [good, bad] {
-        tokio::fs::remove_file(&file).await.map_err(Error::file("remove", &file))?;
+    let plan = asked(client, &job, &folder(path)).await?;
+    whole(client, Some(&job), input, plan, wanted, path).await
+}
+
+/// What a job was asked, by its input. A table without it has all answers, and nothing can be taken over from it.
+async fn asked(client: &Client, job: &Job, dir: &Path) -> Result<Option<Plan>, Error> {
+    match resume::input(client, job.id, dir).await {
+        Ok(input) => {
+            let (defaults, dir) = (resume::defaults(job), dir.to_owned());
+            apart(move || Plan::of_job(input, &defaults, &dir)).await.map(Some)
+        }
+        Err(error @ Error::Refused { .. }) => {
+            eprintln!("the table will not say what was asked, since the job's input is not to be had: {error}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    tell(&job, written?);
+}
+
+/// Writes a table of answers: a job's, and those that the plan has already.
+pub async fn whole(
+    client: &Client,
+    job: Option<&Job>,
+    input: Option<join::Input>,
+    plan: Option<Plan>,
+    wanted: Wanted,
+    path: &Path,
+) -> Result<(), Error> {
+    let dir = folder(path);
+    let mut files = Vec::new();
+    for which in [Route::Results, Route::Errors] {
+        files.push(match job {
+            Some(job) => resume::unnamed(client, client.file(job.id, which).await?, &dir).await?,
+            None => BufReader::new(tables::resume::unnamed(&dir)?),
+        });
+    }
+    let [good, bad] = files.try_into().expect("both files");
+    let (wanted, to) = (Wanted { missing: missing(job), ..wanted }, path.to_owned());
+    let written = apart(move || match input {
+        Some(input) => join::join(input, &wanted, plan, [good, bad], &to),
+        None => join::answers(&wanted, plan, [good, bad], &to),
+    });
+    tell(job, written.await?);
     Ok(())
 }
 
-fn wanted(beside: &Beside, job: &Job) -> Wanted {
-    let missing = match job.state.is_terminal() {
-        true => "the job has no answer to this row".to_owned(),
-        false => format!("the job was {} when this was written, and had not answered this row", job.state.as_str()),
-    };
-    Wanted { keep: beside.keep.clone(), prefix: beside.prefix.clone(), missing }
+/// Where files without a name lie, for a table.
+pub fn folder(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).to_owned()
 }
 
-fn write(input: Option<join::Input>, wanted: &Wanted, from: &[PathBuf; 2], to: &Path) -> Result<Counts, tables::Error> {
-    let open = |path: &PathBuf| {
-        let read = |source| tables::Error::File { verb: "read", path: path.clone(), source };
-        File::open(path).map(BufReader::new).map_err(read)
-    };
-    let (good, bad) = (open(&from[0])?, open(&from[1])?);
-    match input {
-        Some(input) => join::join(input, wanted, good, bad, to),
-        None => join::answers(&wanted.prefix, good, bad, to),
+impl Beside {
+    /// `schema` is the file of the answers' schema.
+    pub fn wanted(&self, schema: Option<&Path>) -> Result<Wanted, Error> {
+        let fields = schema.map(json).transpose()?.map(|schema| Fields::of(&schema)).unwrap_or_default();
+        Ok(Wanted { keep: self.keep.clone(), prefix: self.prefix.clone(), fields, missing: String::new() })
     }
 }
 
-fn tell(job: &Job, counts: Counts) {
+/// What is said of a row without a line.
+fn missing(job: Option<&Job>) -> String {
+    match job.filter(|job| !job.state.is_terminal()) {
+        None => match job.is_some_and(|job| job.metadata.contains_key(resume::OF)) {
+            true => "the job was not asked: an earlier one has the answer".to_owned(),
+            false => "the job has no answer to this row".to_owned(),
+        },
+        Some(job) => {
+            format!("the job was {} when this was written, and had not answered this row", job.state.as_str())
+        }
+    }
+}
+
+fn tell(job: Option<&Job>, counts: Counts) {
     let mut said = text::plural(counts.rows, "row");
     if counts.failed > 0 {
         said += &format!(", {} of them with an error", text::count(counts.failed));
     }
     eprintln!("{said}");
-    if !job.state.is_terminal() {
+    if let Some(job) = job.filter(|job| !job.state.is_terminal()) {
         eprintln!("the job is {}: {} had no answer yet", job.state.as_str(), text::plural(counts.missing, "row"));
     }
 }

@@ -71,7 +71,7 @@ fn look(asked: Asked) -> Result<Found, tables::Error> {
         found.rows += 1;
         if found.first.len() < SHOWN
             && request.bad.is_none()
-            && let Ok(line) = serde_json::value::RawValue::from_string(request.line.clone())
+            && let Ok(line) = serde_json::from_slice(&request.line)
         {
             found.first.push(line);
         }
@@ -96,7 +96,7 @@ impl Found {
             self.bad += 1;
             return self.told(why.clone());
         }
-        match check_for(request.line.as_bytes(), self.rows, None, |_| Reader::Server) {
+        match check_for(&request.line, self.rows, None, |_| Reader::Server) {
             Ok(read) => {
                 if let Err(refusal) = read.body {
                     self.bad += 1;
