@@ -88,7 +88,13 @@ struct Peek {
 #[serde(default)]
 struct Choice {
     error: Option<Value>,
+    /// Of any type: what it is not ours to judge is an end.
+    finish_reason: Option<Value>,
 }
+
+/// How servers end an answer that they broke off: what is there of it is no answer. vLLM and SGLang abort what runs when they
+/// are paused, scaled down or stopped.
+const BROKEN_OFF: [&str; 3] = ["abort", "error", "insufficient_system_resource"];
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -119,8 +125,12 @@ fn good(response: Response<'_>) -> Verdict {
     if choices.is_empty() && peek.data.is_none() {
         return Verdict::Failed(format!("an answer without choices ({status})"));
     }
-    if let Some(error) = choices.into_iter().find_map(|choice| choice.error) {
+    if let Some(error) = choices.iter().find_map(|choice| choice.error.as_ref()) {
         return Verdict::Failed(format!("a choice failed: {}", clipped(error["message"].as_str().unwrap_or_default())));
+    }
+    let reasons = choices.iter().filter_map(|choice| choice.finish_reason.as_ref()?.as_str());
+    if let Some(reason) = reasons.into_iter().find(|reason| BROKEN_OFF.contains(reason)) {
+        return Verdict::Failed(format!("it broke an answer off (finish_reason '{reason}')"));
     }
     Verdict::Answer(Answer::good(one_line(text), usage(peek.usage.unwrap_or_default())))
 }
@@ -249,6 +259,13 @@ mod tests {
     }
 
     #[test]
+    fn an_end_of_any_other_kind_is_an_end() {
+        for reason in ["null", r#""""#, r#""stop""#, r#""length""#, r#""tool_calls""#, r#""content_filter""#, r#""eos""#, "7"] {
+            answer(said(200, &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#)));
+        }
+    }
+
+    #[test]
     fn an_answer_on_many_lines_becomes_one() {
         let pretty = "{\n  \"choices\": [{\"text\": \"a b\\\" c\\\\\"},\r\n {\"text\": \"\\n { }\"}]\n}\n";
         assert_eq!(answer(said(200, pretty)).body, r#"{"choices":[{"text":"a b\" c\\"},{"text":"\n { }"}]}"#);
@@ -325,6 +342,21 @@ mod tests {
                 "a choice failed: upstream",
             ),
             (499, "", "it answered with 499"),
+            (
+                200,
+                r#"{"choices":[{"message":{"content":"half a sen"},"finish_reason":"abort"}]}"#,
+                "it broke an answer off (finish_reason 'abort')",
+            ),
+            (
+                200,
+                r#"{"choices":[{"finish_reason":"stop"},{"finish_reason":"error"}]}"#,
+                "it broke an answer off (finish_reason 'error')",
+            ),
+            (
+                200,
+                r#"{"choices":[{"finish_reason":"insufficient_system_resource"}]}"#,
+                "it broke an answer off (finish_reason 'insufficient_system_resource')",
+            ),
             (524, "", "it answered with 524"),
             (
                 200,

@@ -19,6 +19,10 @@ impl Names {
     }
 
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
+        // Two who look at it may look at different ones.
+        if headers.get_all(HOST).iter().nth(1).is_some() {
+            return Err(Rejection::invalid("it is given twice").param("Host"));
+        }
         let Some(own) = &self.own else { return Ok(()) };
         let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
         let asked = authority.or_else(|| headers.get(HOST).map(|host| host.as_bytes()));
@@ -81,6 +85,11 @@ mod tests {
             assert!(!is_taken("127.0.0.1:8800", host), "{host}");
             assert!(!is_taken("[::1]:8800", host), "{host}");
             assert!(is_taken("0.0.0.0:8800", host), "{host}");
+        }
+        let twice = HeaderMap::from_iter(["localhost", "evil.example"].map(|host| (HOST, host.parse().unwrap())));
+        for listen in ["127.0.0.1:1", "0.0.0.0:1"] {
+            let names = Names::new(listen.parse().unwrap(), &[]);
+            assert!(names.check(&Uri::from_static("/jobs"), &twice).is_err(), "{listen}: whom it was meant for");
         }
         let names = Names::new("127.0.0.1:1".parse().unwrap(), &[]);
         assert!(names.check(&Uri::from_static("http://evil.example/jobs"), &HeaderMap::new()).is_err());
