@@ -4,9 +4,10 @@ use crate::event::{Code, LineError};
 use serde::de::IgnoredAny;
 
 /// What files of other kinds begin with.
-const MAGIC: [(&[u8], &str); 7] = [
+const MAGIC: [(&[u8], &str); 8] = [
     (b"\x1f\x8b", "looks like gzip; unpack it first (gunzip)"),
     (b"\x28\xb5\x2f\xfd", "looks like zstd; unpack it first (zstd -d)"),
+    (b"\x50\x2a\x4d\x18", "looks like zstd; unpack it first (zstd -d)"),
     (b"BZh", "looks like bzip2; unpack it first (bunzip2)"),
     (b"\xfd7zXZ\0", "looks like xz; unpack it first (unxz)"),
     (b"PK\x03\x04", "looks like a zip archive or a spreadsheet; send its rows as JSONL"),
@@ -121,6 +122,7 @@ mod tests {
         for (head, what, line) in [
             (b"\x1f\x8b\x08\0rest".to_vec(), "gzip", None),
             (b"\x28\xb5\x2f\xfd\0\n".to_vec(), "zstd", None),
+            (b"\x50\x2a\x4d\x18\x04\0\0\0".to_vec(), "zstd", None),
             ([b"\xff\xfe".to_vec(), utf16(A)].concat(), "UTF-16; save it as UTF-8", None),
             (utf16(A), "UTF-16", None),
             (vec![0; 100], "NUL bytes", None),

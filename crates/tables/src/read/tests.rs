@@ -94,6 +94,21 @@ fn a_ragged_line_is_one_bad_row() {
     assert!(open(&path, &Options::default()).err().unwrap().to_string().contains("column `a` stands twice"));
 }
 
+/// One row would hold the rest of the file, and nobody would miss it.
+#[test]
+fn a_quote_that_is_never_closed_is_told() {
+    let rest: String = (0..50_000).map(|n| format!("{n},text\n")).collect();
+    let (_dir, path) = written("a.csv", format!("id,text\n1,a\n2,\"b\n{rest}").as_bytes());
+    let found = rows(&path);
+    assert_eq!((found.len(), &found[0]), (2, &Ok(json!({"id": "1", "text": "a"}))));
+    let why = found[1].as_ref().unwrap_err();
+    assert!(why.starts_with("a.csv, line 3: a quote is opened and never closed"), "{why}");
+    for whole in ["id,text\n1,6\" pipe\n2,\"x\ny\"", "id,text\n1,6\" pipe\n2,\"x\ny\"\n", "id,text\n2,\"x\n\"\"y\"\n", "id,text\n1,6\""] {
+        let (_dir, path) = written("b.csv", whole.as_bytes());
+        assert!(rows(&path).iter().all(Result::is_ok), "{whole}");
+    }
+}
+
 #[test]
 fn lines_of_objects_and_of_text_are_rows() {
     let (_dir, path) = written("a.jsonl", b"{\"a\":1}\n\n[2]\n{\"a\":\"x\",\"b\":null}\n\xff\n");
@@ -120,7 +135,11 @@ fn what_is_packed_is_unpacked_and_what_breaks_off_is_told() {
     let mut bz = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     bz.write_all(text.as_bytes()).unwrap();
     let zst = zstd::encode_all(text.as_bytes(), 1).unwrap();
-    for (name, bytes) in [("a.txt.gz", gz.clone()), ("a.txt.bz2", bz.finish().unwrap()), ("a.txt", zst)] {
+    // As pzstd writes it.
+    let skipped = [b"\x50\x2a\x4d\x18\x04\0\0\0abcd", &zst[..]].concat();
+    for (name, bytes) in
+        [("a.txt.gz", gz.clone()), ("a.txt.bz2", bz.finish().unwrap()), ("a.txt", zst), ("b.txt.zst", skipped)]
+    {
         let (_dir, path) = written(name, &bytes);
         assert_eq!(rows(&path).len(), 5_000, "{name}");
     }
