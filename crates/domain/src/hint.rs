@@ -100,13 +100,16 @@ fn is_csv(line: &[u8], next: &[u8]) -> bool {
     let cells = |line: &[u8]| [b',', b';', b'\t'].map(|mark| line.iter().filter(|byte| **byte == mark).count());
     let below = first(next).map(|(_, line, _)| line);
     let same = below.is_none_or(|row| line.first() != Some(&b'{') && row[0] != b'{' && row[0] != b'[');
-    same && !is_json(line) && serde_json::from_slice::<IgnoredAny>(line).is_err() && cells(line).into_iter().any(|count| count > 0)
+    same && !is_json(line)
+        && serde_json::from_slice::<IgnoredAny>(line).is_err()
+        && cells(line).into_iter().any(|count| count > 0)
 }
 
 /// Whether an object or a list begins behind characters that nobody sees.
 fn is_json(line: &[u8]) -> bool {
     let text = std::str::from_utf8(line).unwrap_or_default();
-    let unseen = |letter: char| letter.is_whitespace() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    let unseen =
+        |letter: char| letter.is_whitespace() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     text.trim_start_matches(unseen).starts_with(['{', '['])
 }
 

@@ -88,7 +88,9 @@ impl<'de> Deserialize<'de> for Pairs {
                 while let Some((name, text)) = map.next_entry::<String, String>()? {
                     match pairs.entry(name) {
                         Entry::Vacant(place) => drop(place.insert(text)),
-                        Entry::Occupied(place) => return Err(A::Error::custom(format!("`{}` stands twice", place.key()))),
+                        Entry::Occupied(place) => {
+                            return Err(A::Error::custom(format!("`{}` stands twice", place.key())));
+                        }
                     }
                 }
                 Ok(Pairs(pairs))

@@ -404,7 +404,8 @@ mod tests {
     async fn an_assistant_that_said_nothing_is_echoed() {
         for message in [r#"{"role":"assistant","content":null}"#, r#"{"role":"assistant"}"#] {
             let body = Bytes::from(format!(r#"{{"messages":[{message}]}}"#));
-            let (status, body) = run(&echo(Behaviour::default()), Call { endpoint: Endpoint::Chat, body, key: Key::seeded(0) }).await;
+            let (status, body) =
+                run(&echo(Behaviour::default()), Call { endpoint: Endpoint::Chat, body, key: Key::seeded(0) }).await;
             assert_eq!((status, &body["choices"][0]["message"]["content"]), (200, &Value::from("")));
         }
     }

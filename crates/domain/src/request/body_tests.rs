@@ -194,9 +194,8 @@ fn a_field_that_stands_twice_is_named() {
 /// The last one would win, without a word.
 #[test]
 fn a_name_that_stands_twice_is_named_however_deep() {
-    let function = |schema: &str| {
-        format!(r#""tools":[{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}]"#)
-    };
+    let function =
+        |schema: &str| format!(r#""tools":[{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}]"#);
     let format = |schema: &str| {
         format!(r#""response_format":{{"type":"json_schema","json_schema":{{"name":"x","schema":{schema}}}}}"#)
     };

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn it_is_found_at_any_depth() {
-        let found = |text: &str| refuse(&"x", serde_json::from_str(text).unwrap()).err().and_then(|refusal| refusal.param);
+        let found =
+            |text: &str| refuse(&"x", serde_json::from_str(text).unwrap()).err().and_then(|refusal| refusal.param);
         for (text, path) in [
             (r#"{"a":1,"b":{"a":2}}"#, None),
             (r#"{"a":1,"a":2}"#, Some("x.a")),

@@ -227,15 +227,16 @@ mod tests {
     #[test]
     fn calls_of_one_number_and_other_ids_are_other_calls() {
         let call = |id: &str, name: &str, arguments: &str| {
-            let call = json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+            let call =
+                json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
             json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).to_string()
         };
         let more = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"2}"}}]}}]}"#;
         let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
-        let whole = |id: &str, name: &str, arguments: &str| {
-            json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+        let whole = |id: &str, name: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        let calls = |events: &[&str]| {
+            put_together(Endpoint::Chat, events).unwrap()["choices"][0]["message"]["tool_calls"].clone()
         };
-        let calls = |events: &[&str]| put_together(Endpoint::Chat, events).unwrap()["choices"][0]["message"]["tool_calls"].clone();
         let (one, two) = (call("c1", "f", r#"{"a":1}"#), call("c2", "g", r#"{"b":"#));
         let wanted = json!([whole("c1", "f", r#"{"a":1}"#), whole("c2", "g", r#"{"b":2}"#)]);
         assert_eq!(calls(&[&one, &two, more, end, "[DONE]"]), wanted);

@@ -258,7 +258,9 @@ mod tests {
 
     #[test]
     fn an_end_of_any_other_kind_is_an_end() {
-        for reason in ["null", r#""""#, r#""stop""#, r#""length""#, r#""tool_calls""#, r#""content_filter""#, r#""eos""#, "7"] {
+        for reason in
+            ["null", r#""""#, r#""stop""#, r#""length""#, r#""tool_calls""#, r#""content_filter""#, r#""eos""#, "7"]
+        {
             answer(said(200, &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#)));
         }
     }

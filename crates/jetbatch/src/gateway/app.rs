@@ -104,8 +104,12 @@ impl App {
         Ok(self.own(early).map(|(stored, _)| stored))
     }
 
-    /// When a job of the caller's was submitted, by its first event, which stays when the job is deleted.
+    /// When a job of the caller's was submitted; of one that was deleted by its first event, which stays.
     pub async fn submitted(&self, job: JobId) -> Result<Option<Timestamp>, Rejection> {
+        let known = self.status_watch.index().submitted(self.tenant(), job);
+        if known.is_some() {
+            return Ok(known);
+        }
         let first = early::first(&self.state, job).await?.map(|stored| (stored, 0));
         Ok(self.own(first).map(|(stored, _)| stored.status.submitted_at))
     }

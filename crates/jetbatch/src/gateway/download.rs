@@ -65,7 +65,7 @@ pub fn file(app: &App, file: Option<&File>, headers: &HeaderMap) -> Answer {
 fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Send + 'static) -> Answer {
     let (size, tag) = (file.map_or(0, |file| file.bytes), file.and_then(tag));
     if range::has(headers, tag.as_ref()) {
-        return Ok((StatusCode::NOT_MODIFIED, tag.map(|tag| [(ETAG, tag)])).into_response());
+        return Ok((StatusCode::NOT_MODIFIED, tag.map(|tag| [(ETAG, tag)]), ()).into_response());
     }
     let (code, bytes) = match range::asked(headers, size, tag.as_ref()) {
         range::Asked::All => (StatusCode::OK, 0..size),

@@ -115,7 +115,7 @@ fn anothers_jobs_are_not_there() {
     let value = r#"{"v":1,"status":{"tenant":"blue","state":"completed","model":"a","submitted_at":2}}"#;
     index.put(job(2), value.as_bytes(), 1);
     let page = |tenant, after| {
-        let page = index.page(tenant, &Query { after, limit: 9, ..Query::default() })?;
+        let page = index.page(tenant, &Query { after, limit: 9, ..Query::default() }, None)?;
         Some(page.jobs.into_iter().map(|(job, _)| job).collect::<Vec<_>>())
     };
     assert_eq!((page(Tenant::default(), None), page(blue, None)), (Some(vec![job(1)]), Some(vec![job(2)])));

@@ -126,9 +126,17 @@ mod tests {
         assert_eq!(asked("bytes=4-99999999999999999999999"), Asked::Part(4..10));
         assert_eq!(asked("bytes=99999999999999999999999-"), Asked::Beyond);
         assert_eq!(asked("bytes=-99999999999999999999999"), Asked::Part(0..10));
-        for odd in
-            ["bytes=-x", "bytes=1-2,4-5", "lines=1-", "bytes=6-4", "bytes=x-", "bytes=+4-", "bytes=-+4", "bytes= 4-", "bytes=-"]
-        {
+        for odd in [
+            "bytes=-x",
+            "bytes=1-2,4-5",
+            "lines=1-",
+            "bytes=6-4",
+            "bytes=x-",
+            "bytes=+4-",
+            "bytes=-+4",
+            "bytes= 4-",
+            "bytes=-",
+        ] {
             assert_eq!(asked(odd), Asked::All, "{odd}");
         }
         assert_eq!(super::asked(&HeaderMap::new(), 0, None), Asked::All);

@@ -130,15 +130,32 @@ async fn a_name_that_is_not_ascii_is_kept() {
     assert_eq!(json(request.body(body).send().await.unwrap()).await["filename"], "フ.jsonl");
 }
 
+#[tokio::test]
+async fn files_are_listed_by_any_purpose() {
+    let stand = stand().await;
+    for purpose in ["batch", "user_data"] {
+        let form = multipart::Form::new().text("purpose", purpose).part("file", multipart::Part::text("{}"));
+        let file = json(stand.request(Method::POST, "/v1/files").multipart(form).send().await.unwrap()).await;
+        let page = json(stand.get(&format!("/v1/files?purpose={purpose}")).await).await;
+        assert_eq!(ids(&page), [file["id"].as_str().unwrap()], "{purpose}");
+    }
+    let none = json(stand.get("/v1/files?purpose=batch_output").await).await;
+    assert_eq!(none["data"], json!([]));
+}
+
 /// What stands once in a request, twice: a proxy may have looked at the other one.
 #[tokio::test]
 async fn what_is_told_twice_is_refused() {
     let stand = stand().await;
     let body = json!({"requests": [{"custom_id": "a"}]}).to_string();
-    for heads in ["Host: localhost\r\nHost: evil.example", "Host: localhost\r\nIdempotency-Key: a\r\nIdempotency-Key: b"] {
+    for heads in
+        ["Host: localhost\r\nHost: evil.example", "Host: localhost\r\nIdempotency-Key: a\r\nIdempotency-Key: b"]
+    {
         let mut socket = TcpStream::connect(&stand.address).await.unwrap();
         let length = body.len();
-        let head = format!("POST /jobs HTTP/1.1\r\n{heads}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let head = format!(
+            "POST /jobs HTTP/1.1\r\n{heads}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        );
         socket.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
         let mut got = String::new();
         socket.read_to_string(&mut got).await.unwrap();

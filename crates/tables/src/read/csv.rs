@@ -45,7 +45,10 @@ impl Quotes {
     /// Whether the file ended within a quoted text of this row, which is its last one.
     fn are_open(&self, record: &ByteRecord) -> bool {
         let is = |what: &AtomicBool| what.load(Ordering::Relaxed);
-        is(&self.is_odd) && is(&self.is_end) && !is(&self.is_last) && record.iter().last().is_some_and(|value| value.contains(&b'\n'))
+        is(&self.is_odd)
+            && is(&self.is_end)
+            && !is(&self.is_last)
+            && record.iter().last().is_some_and(|value| value.contains(&b'\n'))
     }
 }
 

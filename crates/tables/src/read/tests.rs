@@ -103,7 +103,12 @@ fn a_quote_that_is_never_closed_is_told() {
     assert_eq!((found.len(), &found[0]), (2, &Ok(json!({"id": "1", "text": "a"}))));
     let why = found[1].as_ref().unwrap_err();
     assert!(why.starts_with("a.csv, line 3: a quote is opened and never closed"), "{why}");
-    for whole in ["id,text\n1,6\" pipe\n2,\"x\ny\"", "id,text\n1,6\" pipe\n2,\"x\ny\"\n", "id,text\n2,\"x\n\"\"y\"\n", "id,text\n1,6\""] {
+    for whole in [
+        "id,text\n1,6\" pipe\n2,\"x\ny\"",
+        "id,text\n1,6\" pipe\n2,\"x\ny\"\n",
+        "id,text\n2,\"x\n\"\"y\"\n",
+        "id,text\n1,6\"",
+    ] {
         let (_dir, path) = written("b.csv", whole.as_bytes());
         assert!(rows(&path).iter().all(Result::is_ok), "{whole}");
     }

@@ -50,14 +50,14 @@ struct Line<'a> {
     body: &'a RawValue,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Wants {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct StreamOptions {
     include_usage: Option<bool>,
@@ -272,7 +272,8 @@ mod tests {
     #[test]
     fn what_says_how_an_answer_comes_is_read_as_all_else() {
         let wants = |text: &str| wants(&serde_json::from_str::<Box<RawValue>>(text).unwrap());
-        let read = wants(r#"{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#).unwrap();
+        let read =
+            wants(r#"{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#).unwrap();
         assert_eq!((read.stream, read.stream_options.unwrap().include_usage), (Some(true), Some(true)));
         for plain in [r#"{"stream":null,"stream_options":null,"x":[1e400]}"#, "{}"] {
             assert_eq!(wants(plain).unwrap().stream, None);

@@ -168,8 +168,12 @@ fn made(app: &App, stored: &StoredStatus) -> Vec<File> {
 }
 
 fn of_record(id: Uuid, record: &FileRecord) -> File {
-    let purpose = record.purpose.parse().unwrap_or(Purpose::Batch);
-    File::new(FileId::Upload(id), record.bytes, &*record.filename, purpose, record.created).until(record.expires)
+    File::new(FileId::Upload(id), record.bytes, &*record.filename, purpose(record), record.created)
+        .until(record.expires)
+}
+
+fn purpose(record: &FileRecord) -> Purpose {
+    record.purpose.parse().unwrap_or(Purpose::Batch)
 }
 
 fn is_kept(record: &FileRecord) -> bool {
@@ -191,7 +195,8 @@ fn query(text: Option<&str>) -> Result<Query, Rejection> {
         match &*name {
             "purpose" => {
                 let purpose = Purpose::from_str(&value);
-                query.purpose = Some(purpose.map_err(|_| wrong("'purpose' must be batch or batch_output".to_owned()))?);
+                query.purpose =
+                    Some(purpose.map_err(|_| wrong("'purpose' must be batch, user_data or batch_output".to_owned()))?);
             }
             "after" => query.after = Some(value.parse().map_err(|_| wrong("'after' names no file".to_owned()))?),
             "limit" => {
@@ -221,17 +226,14 @@ async fn place(app: &App, after: FileId) -> Result<Option<Place>, Rejection> {
     let at = match after {
         FileId::Upload(upload) => {
             let made = app.catalog.known().made(upload);
-            match (told(app, after).await?, made) {
-                (Told::Nothing, _) => None,
-                (Told::Record(record), _) => Some(record.created),
+            match told(app, after).await? {
+                Told::Nothing => None,
+                Told::Record(record) => Some(record.created),
                 // By its id, where this door has not seen it.
-                (Told::Deleted, made) => made.or_else(|| begun(upload)),
+                Told::Deleted => made.or_else(|| begun(upload)),
             }
         }
-        FileId::Of(_, job) => {
-            let known = app.status_watch.index().submitted(app.tenant(), job);
-            if known.is_some() { known } else { app.submitted(job).await? }
-        }
+        FileId::Of(_, job) => app.submitted(job).await?,
     };
     Ok(at.map(|at| (at, owner(after))))
 }
@@ -251,7 +253,7 @@ fn all(app: &App, query: &Query, from: Option<Place>) -> Vec<File> {
     let uploads = known
         .uploads
         .iter()
-        .filter(|(_, record)| record.tenant == app.tenant() && wants(Purpose::Batch) && is_kept(record));
+        .filter(|(_, record)| record.tenant == app.tenant() && wants(purpose(record)) && is_kept(record));
     let uploads = uploads.map(|(Reverse((at, id)), record)| (*at, *id, Entry::Upload(record)));
     let jobs = index.rows(app.tenant()).filter(|(_, _, state, _)| wants(Purpose::BatchOutput) && state.is_terminal());
     let jobs = jobs.map(|(at, job, _, kept)| (at, job.uuid(), Entry::Job(job, kept)));
@@ -282,7 +284,8 @@ fn page<E>(
     from: Option<Place>,
     files: impl Fn((Place, E)) -> Vec<File>,
 ) -> Vec<File> {
-    let is_before = |place: Place| from.is_some_and(|from| if query.oldest_first { place < from } else { place > from });
+    let is_before =
+        |place: Place| from.is_some_and(|from| if query.oldest_first { place < from } else { place > from });
     let entries = entries.skip_while(|(place, _)| is_before(*place));
     let files = entries.flat_map(|entry| {
         let is_first = from == Some(entry.0);

@@ -33,7 +33,8 @@ impl Form {
         while let Some(field) = form.next().await? {
             match field.name().unwrap_or_default() {
                 "file" if file.is_none() => {
-                    let head = field.headers().get(CONTENT_DISPOSITION).and_then(|head| str::from_utf8(head.as_bytes()).ok());
+                    let head =
+                        field.headers().get(CONTENT_DISPOSITION).and_then(|head| str::from_utf8(head.as_bytes()).ok());
                     let filename = filename(head.and_then(extended).as_deref().or(field.file_name()));
                     file = Some((filename, upload::receive_field(app, field, &unused).await?));
                 }
