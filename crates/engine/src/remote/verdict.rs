@@ -119,8 +119,8 @@ fn good(response: Response<'_>) -> Verdict {
     if let Some(error) = choices.iter().find_map(|choice| choice.error.as_ref()) {
         return Verdict::Failed(format!("a choice failed: {}", clipped(error["message"].as_str().unwrap_or_default())));
     }
-    let reasons = choices.iter().filter_map(|choice| choice.finish_reason.as_ref()?.as_str());
-    if let Some(reason) = reasons.into_iter().find(|reason| BROKEN_OFF.contains(reason)) {
+    let mut reasons = choices.iter().filter_map(|choice| choice.finish_reason.as_ref()?.as_str());
+    if let Some(reason) = reasons.find(|reason| BROKEN_OFF.contains(reason)) {
         return Verdict::Failed(format!("it broke an answer off (finish_reason '{reason}')"));
     }
     Verdict::Answer(Answer::good(one_line(text), usage(&peek.usage)))
