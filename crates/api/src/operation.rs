@@ -177,7 +177,8 @@ impl Route {
         let accepted = || given(202, "It is taken, and will be done", (JSON, of::<Accepted>()));
         let lines = |what| {
             let part = given(206, "The part that `Range` asks for, of a job that has ended", (NDJSON, file()));
-            vec![given(200, what, (NDJSON, file())), part]
+            let known = Given { status: 304, what: "The client has it, as `If-None-Match` says", media: None };
+            vec![given(200, what, (NDJSON, file())), part, known]
         };
         match self {
             Self::About => json(200, "Where everything is", of::<About>()),

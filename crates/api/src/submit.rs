@@ -3,7 +3,7 @@ use domain::{
     JobId, Timestamp,
     event::Priority,
     status::State,
-    submission::{Submission, absent},
+    submission::{Submission, absent, pairs},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -106,7 +106,7 @@ pub struct Start {
     pub priority: Option<Priority>,
     #[serde(default, deserialize_with = "absent")]
     pub strict: bool,
-    #[serde(default, deserialize_with = "absent")]
+    #[serde(default, deserialize_with = "pairs")]
     pub metadata: BTreeMap<String, String>,
     /// Where the job's end and its alerts are sent, signed, in place of its tenant's URL; `none`: nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,9 +4,10 @@ use crate::event::{Code, LineError};
 use serde::de::IgnoredAny;
 
 /// What files of other kinds begin with.
-const MAGIC: [(&[u8], &str); 7] = [
+const MAGIC: [(&[u8], &str); 8] = [
     (b"\x1f\x8b", "looks like gzip; unpack it first (gunzip)"),
     (b"\x28\xb5\x2f\xfd", "looks like zstd; unpack it first (zstd -d)"),
+    (b"\x50\x2a\x4d\x18", "looks like zstd; unpack it first (zstd -d)"),
     (b"BZh", "looks like bzip2; unpack it first (bunzip2)"),
     (b"\xfd7zXZ\0", "looks like xz; unpack it first (unxz)"),
     (b"PK\x03\x04", "looks like a zip archive or a spreadsheet; send its rows as JSONL"),
@@ -99,7 +100,17 @@ fn is_csv(line: &[u8], next: &[u8]) -> bool {
     let cells = |line: &[u8]| [b',', b';', b'\t'].map(|mark| line.iter().filter(|byte| **byte == mark).count());
     let below = first(next).map(|(_, line, _)| line);
     let same = below.is_none_or(|row| line.first() != Some(&b'{') && row[0] != b'{' && row[0] != b'[');
-    same && serde_json::from_slice::<IgnoredAny>(line).is_err() && cells(line).into_iter().any(|count| count > 0)
+    same && !is_json(line)
+        && serde_json::from_slice::<IgnoredAny>(line).is_err()
+        && cells(line).into_iter().any(|count| count > 0)
+}
+
+/// Whether an object or a list begins behind characters that nobody sees.
+fn is_json(line: &[u8]) -> bool {
+    let text = std::str::from_utf8(line).unwrap_or_default();
+    let unseen =
+        |letter: char| letter.is_whitespace() || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    text.trim_start_matches(unseen).starts_with(['{', '['])
 }
 
 #[cfg(test)]
@@ -114,6 +125,7 @@ mod tests {
         for (head, what, line) in [
             (b"\x1f\x8b\x08\0rest".to_vec(), "gzip", None),
             (b"\x28\xb5\x2f\xfd\0\n".to_vec(), "zstd", None),
+            (b"\x50\x2a\x4d\x18\x04\0\0\0".to_vec(), "zstd", None),
             ([b"\xff\xfe".to_vec(), utf16(A)].concat(), "UTF-16; save it as UTF-8", None),
             (utf16(A), "UTF-16", None),
             (vec![0; 100], "NUL bytes", None),
@@ -147,6 +159,9 @@ mod tests {
             format!("hello, world\n{A}\n"),
             "hello\n".to_owned(),
             format!("{}\n{A}", &A[..20]),
+            format!("\u{a0}{A}\n{A}\n"),
+            format!("\u{200b}\u{feff}{A}\n"),
+            format!("\u{a0}{A}"),
         ] {
             assert_eq!(of(head.as_bytes()), None, "{head}");
         }

@@ -11,8 +11,15 @@ use crate::{
     time,
     webhook::{self, Target},
 };
-use serde::{Deserialize, Deserializer, Serialize};
-use std::{collections::BTreeMap, ops::Deref};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error, MapAccess, Visitor},
+};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+    ops::Deref,
+};
 
 /// A job as a client describes it. Exactly one of `requests` and `input` is given.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,7 +36,7 @@ pub struct Submission {
     /// `90s`, `30m`, `24h`, `7d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_window: Option<String>,
-    #[serde(default, deserialize_with = "absent", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "pairs", skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
@@ -54,6 +61,44 @@ pub struct Submission {
 /// `null` is as good as absent.
 pub fn absent<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Names and texts, each name once; `null` is as good as absent.
+pub fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    absent(deserializer).map(|Pairs(pairs)| pairs)
+}
+
+/// The last of two would win, and nobody would know.
+#[derive(Default)]
+struct Pairs(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = BTreeMap::new();
+                while let Some((name, text)) = map.next_entry::<String, String>()? {
+                    match pairs.entry(name) {
+                        Entry::Vacant(place) => drop(place.insert(text)),
+                        Entry::Occupied(place) => {
+                            return Err(A::Error::custom(format!("`{}` stands twice", place.key())));
+                        }
+                    }
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Each)
+    }
 }
 
 /// What is wrong with a submission, in words for its sender.
@@ -228,6 +273,16 @@ mod tests {
             let long = format!(r#"{{"input":"x","{name}":"{}"}}"#, "x".repeat(FIELD_BYTES_MAX + 1));
             assert_eq!(mistake(&long), Mistake::TooLong(name));
         }
+    }
+
+    /// The last one would win, without a word.
+    #[test]
+    fn a_key_of_metadata_stands_once() {
+        let read = serde_json::from_str::<Submission>(r#"{"input":"x","metadata":{"k":"a","\u006b":"b"}}"#);
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("`k` stands twice"), "{error}");
+        let packed = b"\x82\xa5input\xa1x\xa8metadata\x82\xa1k\xa1a\xa1k\xa1b";
+        assert!(rmp_serde::from_slice::<Submission>(packed).is_err());
     }
 
     /// It goes into the job's last event, which must fit into a message.

@@ -35,7 +35,8 @@ pub fn window(text: &str) -> Option<u64> {
         'd' => 86_400_000,
         _ => return None,
     };
-    let count: u64 = text[..text.len() - 1].parse().ok()?;
+    let count = &text[..text.len() - 1];
+    let count: u64 = count.bytes().all(|byte| byte.is_ascii_digit()).then(|| count.parse().ok())??;
     count.checked_mul(scale).filter(|ms| *ms > 0)
 }
 
@@ -68,7 +69,7 @@ mod tests {
         assert_eq!(window("24h"), Some(86_400_000));
         assert_eq!(window("90s"), Some(90_000));
         assert_eq!(window(" 7d "), Some(604_800_000));
-        for bad in ["", "h", "24", "0h", "-1h", "1.5h", "24 h", "99999999999999999d", "24é"] {
+        for bad in ["", "h", "24", "0h", "-1h", "1.5h", "24 h", "99999999999999999d", "24é", "+24h"] {
             assert_eq!(window(bad), None, "{bad}");
         }
     }

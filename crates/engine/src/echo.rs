@@ -287,11 +287,12 @@ fn hear(body: &[u8]) -> Result<(Option<&RawValue>, Cow<'_, str>), Refusal> {
         (Some(last), _) => {
             let message: Message<'_> =
                 serde_json::from_str(last.get()).map_err(|e| Refusal::invalid("messages", e.to_string()))?;
-            message.content
+            // An assistant's may be absent.
+            Some(message.content.map_or(Cow::Borrowed(r#""""#), words))
         }
-        (None, prompt) => prompt,
+        (None, prompt) => prompt.map(words),
     };
-    said.map(|raw| (peek.model, words(raw))).ok_or_else(|| Refusal::missing("messages"))
+    said.map(|words| (peek.model, words)).ok_or_else(|| Refusal::missing("messages"))
 }
 
 fn words(raw: &RawValue) -> Cow<'_, str> {
@@ -397,6 +398,16 @@ mod tests {
         assert!(echo.run(chat("fine")).now_or_never().is_none());
         std::fs::remove_file(&path).expect("it was there");
         assert_eq!(run(&echo, chat("fine")).await.0, 200);
+    }
+
+    #[tokio::test]
+    async fn an_assistant_that_said_nothing_is_echoed() {
+        for message in [r#"{"role":"assistant","content":null}"#, r#"{"role":"assistant"}"#] {
+            let body = Bytes::from(format!(r#"{{"messages":[{message}]}}"#));
+            let (status, body) =
+                run(&echo(Behaviour::default()), Call { endpoint: Endpoint::Chat, body, key: Key::seeded(0) }).await;
+            assert_eq!((status, &body["choices"][0]["message"]["content"]), (200, &Value::from("")));
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use domain::{
     JobId, Tenant, Timestamp,
     event::{Input, Submitted},
     id::Invalid,
-    limits::{KEY_BYTES_MAX, WINDOW_MS_DEFAULT},
+    limits::WINDOW_MS_DEFAULT,
     submission::{Checked, Submission},
 };
 use wire::{Owner, Subject, envelope, stream};
@@ -137,8 +137,9 @@ impl Letter<'_> {
         }
     }
 
+    /// However long it is: one that named no job would name another one each time.
     fn keyed(&self) -> Option<JobId> {
-        let key = self.header("Nats-Msg-Id").filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX);
+        let key = self.header("Nats-Msg-Id").filter(|key| !key.is_empty());
         key.map(|key| JobId::keyed(self.tenant().as_str(), key))
     }
 
@@ -175,6 +176,8 @@ mod tests {
         assert_eq!(read("jobs.submit", None, plain), (third, None));
         assert_eq!(read("jobs.submit", Some("monday"), plain), (monday, None));
         assert_eq!(read("tenant.red.jobs.submit", Some("monday"), plain), (JobId::keyed("red", "monday"), None));
+        let long = "k".repeat(300);
+        assert_eq!(read("jobs.submit", Some(&long), plain), (JobId::keyed("default", &long), None));
         assert_eq!(read("jobs.submit", Some("monday"), &own), (OWN.parse().unwrap(), None));
         assert_eq!(read(&format!("jobs.submit.{monday}"), None, plain), (monday, None));
         let (id, why) = read(&format!("jobs.submit.{monday}"), None, &own);

@@ -7,9 +7,10 @@ use domain::{
     foresight::Why,
     raw::RawRequest,
     status::{Live, State, Status},
+    submission::pairs,
     warning::Warning,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -145,6 +146,7 @@ pub struct CreateBatch {
     pub endpoint: Option<String>,
     /// `24h`, or any duration up to 30 days: `90s`, `30m`, `7d`.
     pub completion_window: Option<String>,
+    #[serde(deserialize_with = "metadata")]
     pub metadata: Option<BTreeMap<String, String>>,
     pub output_expires_after: Option<ExpiresAfter>,
     pub priority: Option<Priority>,
@@ -154,6 +156,10 @@ pub struct CreateBatch {
     pub webhook_url: Option<String>,
     #[schema(value_type = Option<Vec<Object>>)]
     pub requests: Option<Vec<RawRequest>>,
+}
+
+fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
+    pairs(deserializer).map(|pairs| (!pairs.is_empty()).then_some(pairs))
 }
 
 /// What a status does not tell of a job, and its events do.

@@ -45,11 +45,18 @@ fn reason(text: &str, error: &Error) -> String {
         "trailing characters" if rest.starts_with(',') => {
             "a comma after the object; write one object a line, with nothing between".to_owned()
         }
-        _ => match foreign(text, error.column()) {
-            Some(word) => format!("{word} is not JSON ({words})"),
-            None => words,
+        _ => match (foreign(text, error.column()), strange(rest)) {
+            (Some(word), _) => format!("{word} is not JSON ({words})"),
+            (None, Some(letter)) => format!("the character U+{:04X} stands there ({words})", u32::from(letter)),
+            (None, None) => words,
         },
     }
+}
+
+/// A character that no JSON has outside of its strings, and that an editor may not show.
+fn strange(rest: &str) -> Option<char> {
+    let is_known = |letter: &char| letter.is_ascii_graphic() || letter.is_ascii_whitespace();
+    rest.chars().next().filter(|letter| !is_known(letter))
 }
 
 /// serde_json's words without the position it adds.

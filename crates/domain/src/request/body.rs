@@ -4,6 +4,7 @@ use super::{
     cut::{Cut, Field, Object},
     field, fields, format, message, prompt,
     tool::{self, Choice, Tool},
+    twice,
 };
 use crate::limits::{CHOICES_MAX, TEXT_TOKENS_DEFAULT, TOP_LOGPROBS_MAX, TOP_LOGPROBS_TEXT_MAX};
 use serde_json::{Map, Value, value::RawValue};
@@ -292,7 +293,10 @@ fn kwargs(raw: &RawValue) -> Result<Map<String, Value>, Refusal> {
     let Object(fields) = field::object(&NAME, raw)?;
     match fields.iter().find(|(name, _)| TAKEN.contains(&&**name)) {
         Some((name, _)) => Err(Refusal::unsupported(format!("{NAME}.{name}"), "it follows from the request")),
-        None => field::typed(&NAME, raw, "an object"),
+        None => {
+            twice::refuse(&NAME, raw)?;
+            field::typed(&NAME, raw, "an object")
+        }
     }
 }
 

@@ -191,6 +191,51 @@ fn a_field_that_stands_twice_is_named() {
     );
 }
 
+/// The last one would win, without a word.
+#[test]
+fn a_name_that_stands_twice_is_named_however_deep() {
+    let function =
+        |schema: &str| format!(r#""tools":[{{"type":"function","function":{{"name":"f","parameters":{schema}}}}}]"#);
+    let format = |schema: &str| {
+        format!(r#""response_format":{{"type":"json_schema","json_schema":{{"name":"x","schema":{schema}}}}}"#)
+    };
+    for (fields, param) in [
+        (r#""chat_template_kwargs":{"a":{"b":1,"b":2}}"#.to_owned(), "chat_template_kwargs.a.b"),
+        (function(r#"{"type":"object","type":"array"}"#), "tools[0].function.parameters.type"),
+        (format(r#"{"properties":{"a":{},"a":{}}}"#), "response_format.json_schema.schema.properties.a"),
+        (r#""guided_json":{"type":"object","type":"array"}"#.to_owned(), "guided_json.type"),
+        (r#""structured_outputs":{"json":{"a":1,"a":1}}"#.to_owned(), "structured_outputs.json.a"),
+        (r#""grammar":{"type":"json_schema","value":{"a":1,"a":1}}"#.to_owned(), "grammar.value.a"),
+    ] {
+        refused(raw(&fields), Scope::Input, param, "duplicate_parameter", &fields);
+    }
+}
+
+/// JSON of the right type all the same: that request's own fault, and said so.
+#[test]
+fn what_is_too_deep_or_too_large_to_be_read_is_no_wrong_type() {
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    for (value, words) in [(deep.as_str(), "nested too deeply"), ("1e400", "out of range")] {
+        for (fields, param) in [
+            (format!(r#""chat_template_kwargs":{{"a":{value}}}"#), "chat_template_kwargs"),
+            (format!(r#""tools":[{{"type":"function","function":{{"name":"f","x":{value}}}}}]"#), "tools[0]"),
+        ] {
+            let refusal = raw(&fields).unwrap_err();
+            assert!(refusal.message.contains(words), "{}", refusal.message);
+            refused(Err(refusal), Scope::Request, param, "invalid_value", &words);
+        }
+    }
+}
+
+/// Two spellings of one token would count twice.
+#[test]
+fn a_token_has_one_spelling() {
+    for key in ["05", "+5", " 5", "5.0", "-0"] {
+        let fields = format!(r#""logit_bias":{{"5":100,"{key}":100}}"#);
+        refused(raw(&fields), Scope::Request, &format!("logit_bias.{key}"), "invalid_value", &fields);
+    }
+}
+
 #[test]
 fn numbers_that_no_double_holds_are_out_of_range() {
     for field in ["temperature", "max_tokens", "seed", "top_k"] {

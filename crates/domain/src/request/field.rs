@@ -4,7 +4,7 @@ use super::{
     cut::{Object, Text},
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 use std::{borrow::Cow, fmt::Display, ops::RangeInclusive};
 
 /// `null` is as good as absent.
@@ -14,7 +14,20 @@ pub fn given(raw: &RawValue) -> bool {
 
 /// Reads a value; `expected` says in words what it is to be.
 pub fn typed<'a, T: Deserialize<'a>>(name: &dyn Display, raw: &'a RawValue, expected: &str) -> Result<T, Refusal> {
-    serde_json::from_str(raw.get()).map_err(|_| other(name, raw, expected))
+    serde_json::from_str(raw.get()).map_err(|error: serde_json::Error| match error.classify() {
+        // It is JSON, and more of it than can be read.
+        Category::Syntax => Refusal::invalid(name.to_string(), beyond(&error)),
+        Category::Data | Category::Eof | Category::Io => other(name, raw, expected),
+    })
+}
+
+fn beyond(error: &serde_json::Error) -> String {
+    let words = error.to_string();
+    match words.split(" at line ").next().unwrap_or_default() {
+        "recursion limit exceeded" => "it is nested too deeply".to_owned(),
+        "number out of range" => "a number in it is out of range".to_owned(),
+        words => words.to_owned(),
+    }
 }
 
 fn other(name: &dyn Display, raw: &RawValue, expected: &str) -> Refusal {

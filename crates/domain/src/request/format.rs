@@ -1,6 +1,6 @@
 //! What an answer must match: OpenAI's `response_format`, mistral.rs's `grammar`, vLLM's `guided_*` and
 //! `structured_outputs`. One of them at most.
-use super::{Refusal, cut::Object, field};
+use super::{Refusal, cut::Object, field, twice};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, fmt::Display};
 
@@ -141,6 +141,7 @@ fn text(name: &str, raw: &RawValue) -> Result<String, Refusal> {
 }
 
 fn object(name: &dyn Display, raw: &RawValue) -> Result<Grammar, Refusal> {
+    twice::refuse(name, raw)?;
     match raw.get().starts_with('{') {
         true => Ok(Grammar::Schema(raw.get().to_owned())),
         false => Err(Refusal::invalid(name.to_string(), "a JSON schema is an object")),

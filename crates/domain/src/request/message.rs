@@ -1,5 +1,5 @@
 //! Messages of a conversation, as a chat template takes them.
-use super::{Refusal, cut::Object, field, part};
+use super::{Refusal, cut::Object, field, part, twice};
 use serde_json::{Map, Value, value::RawValue};
 use std::fmt::{self, Display};
 
@@ -137,15 +137,22 @@ fn role(name: Name<'_>, raw: &RawValue) -> Result<&'static str, Refusal> {
     }
 }
 
-/// OpenAI sends the arguments of a call as JSON text; templates print the value itself.
+/// OpenAI sends the arguments of a call as JSON text; templates print the value itself, or go through its fields.
 fn calls(name: Name<'_>, raw: &RawValue) -> Result<Value, Refusal> {
+    twice::refuse(&name, raw)?;
     let mut calls: Vec<Map<String, Value>> = field::typed(&name, raw, "a list of calls")?;
     for call in &mut calls {
         let arguments = call.get_mut("function").and_then(|function| function.get_mut("arguments"));
-        if let Some(arguments) = arguments
-            && let Some(value) = arguments.as_str().and_then(|text| serde_json::from_str(text).ok())
-        {
-            *arguments = value;
+        if let Some(arguments) = arguments {
+            let value = arguments.as_str().and_then(|text| match text.trim() {
+                // As models write it where a function takes none.
+                "" => Some(Value::Null),
+                text => serde_json::from_str(text).ok(),
+            });
+            *arguments = value.unwrap_or_else(|| arguments.take());
+            if arguments.is_null() {
+                *arguments = Value::Object(Map::new());
+            }
         }
     }
     Ok(Value::Array(calls.into_iter().map(Value::Object).collect()))

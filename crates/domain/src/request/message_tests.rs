@@ -55,6 +55,24 @@ fn an_assistants_message_comes_back_as_it_was_answered() {
     }
 }
 
+/// As models and clients write the arguments of a function that takes none. Templates go through them as an object.
+#[test]
+fn no_arguments_are_an_object_of_none() {
+    for (arguments, shown) in [
+        (r#""""#, json!({})),
+        (r#"" \n""#, json!({})),
+        (r#""null""#, json!({})),
+        ("null", json!({})),
+        ("{}", json!({})),
+        (r#""{\"a\":1}""#, json!({"a": 1})),
+        (r#""{\"a\":""#, json!("{\"a\":")),
+    ] {
+        let call = format!(r#"{{"id":"c","type":"function","function":{{"name":"f","arguments":{arguments}}}}}"#);
+        let read = read(&format!(r#"[{{"role":"assistant","tool_calls":[{call}]}}]"#)).unwrap();
+        assert_eq!(read[0]["tool_calls"][0]["function"]["arguments"], shown, "{arguments}");
+    }
+}
+
 #[test]
 fn each_refusal_names_the_message_and_its_field() {
     for (message, scope, param, code) in [
@@ -96,6 +114,12 @@ fn each_refusal_names_the_message_and_its_field() {
         (r#"{"role":"user","content":"x","name":5}"#, Scope::Input, "messages[1].name", "invalid_type"),
         (r#"{"role":"user","id":1,"content":5}"#, Scope::Input, "messages[1].content", "invalid_type"),
         (r#"{"role":"user","content":"a","content":"b"}"#, Scope::Input, "messages[1].content", "duplicate_parameter"),
+        (
+            r#"{"role":"assistant","tool_calls":[{"function":{"name":"f","name":"g"}}]}"#,
+            Scope::Input,
+            "messages[1].tool_calls[0].function.name",
+            "duplicate_parameter",
+        ),
         (
             r#"{"role":"user","content":[{"type":"text","text":"a","text":"b"}]}"#,
             Scope::Input,

@@ -15,6 +15,7 @@ mod prompt;
 mod refusal;
 mod sampling;
 mod tool;
+mod twice;
 
 pub use body::{Body, Chat, Input};
 pub use embed::{Embed, Encoding};

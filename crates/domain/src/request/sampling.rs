@@ -141,7 +141,9 @@ fn bias(raw: &RawValue) -> Result<Vec<(u32, f32)>, Refusal> {
     for (token, raw) in bias {
         let name = format!("{NAME}.{token}");
         let value = field::number(&name, raw, -100.0..=100.0)? as f32;
-        let id = token.parse().map_err(|_| Refusal::invalid(name, "the key is not the id of a token"))?;
+        // In one spelling: two of one token would count twice.
+        let id = token.parse().ok().filter(|id: &u32| id.to_string() == token);
+        let id = id.ok_or_else(|| Refusal::invalid(name, "the key is not the id of a token"))?;
         tokens.push((id, value));
     }
     tokens.sort_unstable_by_key(|(token, _)| *token);

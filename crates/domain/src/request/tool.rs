@@ -1,5 +1,5 @@
 //! Functions that a model may call.
-use super::{Refusal, cut::Object, field};
+use super::{Refusal, cut::Object, field, twice};
 use serde_json::{Value, value::RawValue};
 
 /// A function, and the whole object as a chat template prints it.
@@ -32,6 +32,7 @@ pub fn read(raw: &RawValue) -> Result<Vec<Tool>, Refusal> {
 }
 
 fn tool(name: &str, raw: &RawValue) -> Result<Tool, Refusal> {
+    twice::refuse(&name, raw)?;
     let function = function(name, raw)?;
     let below = |field: &str| format!("{name}.function.{field}");
     let Object(fields) = field::object(&format!("{name}.function"), function)?;

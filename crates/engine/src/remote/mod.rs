@@ -9,6 +9,7 @@ mod pace;
 mod server;
 mod standing;
 mod stream;
+mod text;
 mod verdict;
 
 use crate::{

@@ -144,7 +144,7 @@ impl Server {
 
     async fn events(&self, mut response: reqwest::Response, endpoint: Endpoint) -> Tried {
         let (mut stream, mut bytes) = (Stream::default(), 0);
-        loop {
+        while !stream.is_done() {
             match response.chunk().await {
                 Ok(Some(chunk)) => {
                     bytes += chunk.len();

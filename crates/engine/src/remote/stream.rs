@@ -20,13 +20,20 @@ pub struct Stream {
 impl Stream {
     /// Takes what came; says how many events it held.
     pub fn feed(&mut self, bytes: &[u8]) -> usize {
+        // What was there before holds no line end.
+        let (mut from, mut events) = (self.half.len(), 0);
         self.half.extend_from_slice(bytes);
-        let mut events = 0;
-        while let Some(end) = self.half.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.half.drain(..=end).collect();
+        while let Some(end) = self.half[from..].iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.half.drain(..=from + end).collect();
             events += usize::from(self.line(line.trim_ascii()));
+            from = 0;
         }
         events
+    }
+
+    /// Nothing comes after it, whether or not the connection goes on.
+    pub const fn is_done(&self) -> bool {
+        self.is_done || self.error.is_some()
     }
 
     fn line(&mut self, line: &[u8]) -> bool {
@@ -149,11 +156,18 @@ fn add(into: &mut Value, more: Value) {
 
 fn element_into(into: &mut Vec<Value>, element: Value) {
     let index = element.get("index").and_then(Value::as_u64);
-    let known = index.and_then(|index| into.iter_mut().find(|known| known["index"] == index));
-    match known {
+    let known = index.and_then(|index| into.iter_mut().rfind(|known| known["index"] == index));
+    match known.filter(|known| !is_another(known, &element)) {
         Some(known) => add(known, element),
         None => into.push(element),
     }
+}
+
+/// Servers that number no calls stream each as the first one: a name and an id of its own tell it apart.
+fn is_another(known: &Value, element: &Value) -> bool {
+    let is_begun = element["function"]["name"].as_str().is_some_and(|name| !name.is_empty());
+    let ids = (known["id"].as_str(), element["id"].as_str());
+    is_begun && matches!(ids, (Some(known), Some(id)) if !id.is_empty() && known != id)
 }
 
 #[cfg(test)]
@@ -207,6 +221,28 @@ mod tests {
             body.unwrap()["choices"][0]["message"],
             json!({"role": "assistant", "content": null, "tool_calls": calls})
         );
+    }
+
+    /// As gateways of servers that number no calls stream them: each is the first.
+    #[test]
+    fn calls_of_one_number_and_other_ids_are_other_calls() {
+        let call = |id: &str, name: &str, arguments: &str| {
+            let call =
+                json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+            json!({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}).to_string()
+        };
+        let more = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"2}"}}]}}]}"#;
+        let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#;
+        let whole = |id: &str, name: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
+        let calls = |events: &[&str]| {
+            put_together(Endpoint::Chat, events).unwrap()["choices"][0]["message"]["tool_calls"].clone()
+        };
+        let (one, two) = (call("c1", "f", r#"{"a":1}"#), call("c2", "g", r#"{"b":"#));
+        let wanted = json!([whole("c1", "f", r#"{"a":1}"#), whole("c2", "g", r#"{"b":2}"#)]);
+        assert_eq!(calls(&[&one, &two, more, end, "[DONE]"]), wanted);
+        // And as others do: the same call, its id and name told again with each piece.
+        let (half, rest) = (call("c1", "f", "{"), call("c1", "", "}"));
+        assert_eq!(calls(&[&half, &rest, end, "[DONE]"]), json!([whole("c1", "f", "{}")]));
     }
 
     #[test]

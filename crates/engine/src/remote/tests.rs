@@ -37,6 +37,8 @@ enum Reply {
     GoodThenClose,
     Never,
     Events(Vec<&'static str>),
+    /// The same, and the connection goes on until the caller is gone.
+    Open(Vec<&'static str>),
 }
 
 impl Reply {
@@ -173,12 +175,19 @@ async fn say(socket: &mut impl Socket, reply: Reply) -> bool {
             let _ = socket.read(&mut [0; 1]).await;
             return false;
         }
-        Reply::Events(events) => {
-            let events: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-            (format!("HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{events}"), false)
+        Reply::Events(events) => (streamed(&events), false),
+        Reply::Open(events) => {
+            let _ = socket.write_all(streamed(&events).as_bytes()).await;
+            let _ = socket.read(&mut [0; 1]).await;
+            return false;
         }
     };
     socket.write_all(text.as_bytes()).await.is_ok() && goes_on
+}
+
+fn streamed(events: &[&str]) -> String {
+    let events: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    format!("HTTP/1.1 200 X\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n{events}")
 }
 
 fn spec(stands: &[&Arc<Stand>]) -> Openai {
@@ -362,6 +371,20 @@ async fn a_streamed_answer_is_whole_or_none() {
     let answer = engine(&spec).run(chat()).await.unwrap();
     assert!(answer.body.contains(r#""content":"Paris""#), "{}", answer.body);
     assert_eq!(server.calls(), 2, "the first ended too early");
+}
+
+/// Servers and gateways that let the connection stand: the answer was there, and would be too late.
+#[tokio::test]
+async fn a_stream_ends_with_its_last_event() {
+    let good = stand(|_, _| {
+        Reply::Open(vec![r#"{"choices":[{"index":0,"delta":{"content":"Paris"},"finish_reason":"stop"}]}"#, "[DONE]"])
+    });
+    let bad = stand(|_, _| Reply::Open(vec![r#"{"error":{"message":"no such field","code":400}}"#]));
+    for (server, is_good) in [(good.await, true), (bad.await, false)] {
+        let spec = Openai { stream: Stream::On, ..spec(&[&server]) };
+        let answer = engine(&spec).run(chat()).await.unwrap();
+        assert_eq!((answer.is_good(), server.calls()), (is_good, 1), "{}", answer.body);
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! What a server's response means. Pure.
+use super::text::one_line;
 use crate::{Answer, Usage, answer::Kind};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, json};
@@ -6,6 +7,8 @@ use std::time::Duration;
 
 /// Of a server's own words.
 const WORDS_MAX: usize = 200;
+/// In one answer, or its prompt.
+const TOKENS_MAX: u64 = u32::MAX as u64;
 /// A server that wants to be left alone for longer is asked sooner.
 const REST_MAX: Duration = Duration::from_secs(600);
 
@@ -78,7 +81,8 @@ impl Response<'_> {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Peek {
-    usage: Option<Counted>,
+    /// Of any form: an answer is one, whatever was counted.
+    usage: Value,
     error: Option<Value>,
     choices: Option<Vec<Choice>>,
     data: Option<IgnoredAny>,
@@ -88,25 +92,18 @@ struct Peek {
 #[serde(default)]
 struct Choice {
     error: Option<Value>,
+    /// Of any type: what it is not ours to judge is an end.
+    finish_reason: Option<Value>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Counted {
-    prompt_tokens: Option<u64>,
-    completion_tokens: Option<u64>,
-    prompt_tokens_details: Option<Details>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Details {
-    cached_tokens: Option<u64>,
-}
+/// How servers end an answer that they broke off: what is there of it is no answer. vLLM and SGLang abort what runs when they
+/// are paused, scaled down or stopped.
+const BROKEN_OFF: [&str; 3] = ["abort", "error", "insufficient_system_resource"];
 
 /// Gateways give errors of the servers behind them with a status of 200.
 fn good(response: Response<'_>) -> Verdict {
     let Response { status, body, .. } = response;
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let Ok(text) = std::str::from_utf8(body) else { return Verdict::Failed("an answer that is no text".into()) };
     let Ok(peek) = serde_json::from_str::<Peek>(text) else {
         return Verdict::Failed(format!("half an answer, or none that is JSON, of {} bytes", body.len()));
@@ -119,18 +116,28 @@ fn good(response: Response<'_>) -> Verdict {
     if choices.is_empty() && peek.data.is_none() {
         return Verdict::Failed(format!("an answer without choices ({status})"));
     }
-    if let Some(error) = choices.into_iter().find_map(|choice| choice.error) {
+    if let Some(error) = choices.iter().find_map(|choice| choice.error.as_ref()) {
         return Verdict::Failed(format!("a choice failed: {}", clipped(error["message"].as_str().unwrap_or_default())));
     }
-    Verdict::Answer(Answer::good(one_line(text), usage(peek.usage.unwrap_or_default())))
+    let mut reasons = choices.iter().filter_map(|choice| choice.finish_reason.as_ref()?.as_str());
+    if let Some(reason) = reasons.find(|reason| BROKEN_OFF.contains(reason)) {
+        return Verdict::Failed(format!("it broke an answer off (finish_reason '{reason}')"));
+    }
+    Verdict::Answer(Answer::good(one_line(text), usage(&peek.usage)))
 }
 
-fn usage(counted: Counted) -> Usage {
+fn usage(told: &Value) -> Usage {
     Usage {
-        prompt: counted.prompt_tokens.unwrap_or(0),
-        completion: counted.completion_tokens.unwrap_or(0),
-        cached: counted.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0),
+        prompt: count(&told["prompt_tokens"]),
+        completion: count(&told["completion_tokens"]),
+        cached: count(&told["prompt_tokens_details"]["cached_tokens"]),
     }
+}
+
+/// What cannot be a number of tokens is none: sums are made of it.
+fn count(told: &Value) -> u64 {
+    let whole = || told.as_f64().filter(|count| *count >= 0.0 && count.fract() == 0.0).map(|count| count as u64);
+    told.as_u64().or_else(whole).filter(|count| *count <= TOKENS_MAX).unwrap_or(0)
 }
 
 fn refusal(status: u16, body: &[u8], told: &Told) -> Answer {
@@ -207,24 +214,6 @@ fn seconds(text: &str) -> Option<Duration> {
     (seconds.is_finite() && seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(REST_MAX.as_secs_f64())))
 }
 
-/// JSON text on one line: what stands between its tokens goes where a line end is among it.
-fn one_line(text: &str) -> String {
-    let text = text.trim();
-    if !text.contains(['\n', '\r']) {
-        return text.to_owned();
-    }
-    let (mut line, mut quoted, mut escaped) = (String::with_capacity(text.len()), false, false);
-    for letter in text.chars() {
-        if !quoted && letter.is_ascii_whitespace() {
-            continue;
-        }
-        quoted ^= letter == '"' && !escaped;
-        escaped = quoted && letter == '\\' && !escaped;
-        line.push(letter);
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,6 +235,34 @@ mod tests {
         assert_eq!((good.body.as_str(), good.usage), (GOOD, Usage { prompt: 7, completion: 3, cached: 5 }));
         let vectors = answer(said(200, r#"{"data":[{"embedding":[0.10]}],"usage":null}"#));
         assert_eq!(vectors.body, r#"{"data":[{"embedding":[0.10]}],"usage":null}"#);
+    }
+
+    /// A good answer is not lost for it, and no sum runs over.
+    #[test]
+    fn what_cannot_have_been_counted_is_no_count() {
+        for (told, prompt, completion) in [
+            (r#"{"prompt_tokens":12.0,"completion_tokens":3e0}"#, 12, 3),
+            (r#"{"prompt_tokens":-1,"completion_tokens":1.5}"#, 0, 0),
+            (r#"{"prompt_tokens":"12","completion_tokens":[1]}"#, 0, 0),
+            (r#"{"prompt_tokens":18446744073709551615,"completion_tokens":1e300}"#, 0, 0),
+            (r#"{"prompt_tokens":4294967295,"completion_tokens":4294967296}"#, 4_294_967_295, 0),
+            (r#"{"prompt_tokens":1,"completion_tokens":2,"prompt_tokens_details":7}"#, 1, 2),
+            (r#""none""#, 0, 0),
+            ("[]", 0, 0),
+        ] {
+            let usage = answer(said(200, &format!(r#"{{"choices":[{{}}],"usage":{told}}}"#))).usage;
+            assert_eq!((usage.prompt, usage.completion, usage.cached), (prompt, completion, 0), "{told}");
+        }
+        assert_eq!(answer(said(200, &format!("\u{feff}{GOOD}"))).body, GOOD);
+    }
+
+    #[test]
+    fn an_end_of_any_other_kind_is_an_end() {
+        for reason in
+            ["null", r#""""#, r#""stop""#, r#""length""#, r#""tool_calls""#, r#""content_filter""#, r#""eos""#, "7"]
+        {
+            answer(said(200, &format!(r#"{{"choices":[{{"finish_reason":{reason}}}]}}"#)));
+        }
     }
 
     #[test]
@@ -325,6 +342,21 @@ mod tests {
                 "a choice failed: upstream",
             ),
             (499, "", "it answered with 499"),
+            (
+                200,
+                r#"{"choices":[{"message":{"content":"half a sen"},"finish_reason":"abort"}]}"#,
+                "it broke an answer off (finish_reason 'abort')",
+            ),
+            (
+                200,
+                r#"{"choices":[{"finish_reason":"stop"},{"finish_reason":"error"}]}"#,
+                "it broke an answer off (finish_reason 'error')",
+            ),
+            (
+                200,
+                r#"{"choices":[{"finish_reason":"insufficient_system_resource"}]}"#,
+                "it broke an answer off (finish_reason 'insufficient_system_resource')",
+            ),
             (524, "", "it answered with 524"),
             (
                 200,

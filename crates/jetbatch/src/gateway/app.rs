@@ -4,7 +4,7 @@ use super::{audit::Note, auth::Caller, early, error::Rejection, limits, state::A
 use crate::paths::UploadRef;
 use axum::{extract::FromRequestParts, http::request::Parts};
 use domain::{
-    JobId, Tenant,
+    JobId, Tenant, Timestamp,
     key::{Refused, Role},
     routes::Routes,
 };
@@ -102,6 +102,16 @@ impl App {
     pub async fn early(&self, job: JobId) -> Result<Option<StoredStatus>, Rejection> {
         let early = early::find(&self.state, job).await?.map(|stored| (stored, 0));
         Ok(self.own(early).map(|(stored, _)| stored))
+    }
+
+    /// When a job of the caller's was submitted; of one that was deleted by its first event, which stays.
+    pub async fn submitted(&self, job: JobId) -> Result<Option<Timestamp>, Rejection> {
+        let known = self.status_watch.index().submitted(self.tenant(), job);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let first = early::first(&self.state, job).await?.map(|stored| (stored, 0));
+        Ok(self.own(first).map(|(stored, _)| stored.status.submitted_at))
     }
 
     /// Whether a job's status was there and was deleted with the job.

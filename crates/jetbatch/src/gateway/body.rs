@@ -28,18 +28,22 @@ pub fn media(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// Upper and lower case are the same to HTTP.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").to_ascii_lowercase())
+}
+
 /// JSON bodies are small, and come as they are.
 pub fn plain(headers: &HeaderMap) -> Result<(), Rejection> {
-    match headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?")) {
+    match encoding(headers).as_deref() {
         None | Some("identity") => Ok(()),
         Some(_) => Err(Rejection::media("a Content-Encoding", "the body uncompressed").param("Content-Encoding")),
     }
 }
 
-/// A file may come compressed; it is kept as it was before that.
+/// A file may come compressed; it is kept as it was before that. Of many members each belongs to it.
 pub fn decoded(request: Request) -> Result<Request, Rejection> {
-    let encoding =
-        request.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").to_owned());
+    let encoding = encoding(request.headers());
     let reader = |body: Body| StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
     match encoding.as_deref() {
         None | Some("identity") => Ok(request),
@@ -49,7 +53,9 @@ pub fn decoded(request: Request) -> Result<Request, Rejection> {
             Body::from_stream(ReaderStream::with_capacity(decoder, limits::READ_BYTES_MAX))
         })),
         Some("zstd") => Ok(request.map(|plain| {
-            Body::from_stream(ReaderStream::with_capacity(ZstdDecoder::new(reader(plain)), limits::READ_BYTES_MAX))
+            let mut decoder = ZstdDecoder::new(reader(plain));
+            decoder.multiple_members(true);
+            Body::from_stream(ReaderStream::with_capacity(decoder, limits::READ_BYTES_MAX))
         })),
         Some(_) => Err(Rejection::media("this Content-Encoding", "gzip, zstd or none").param("Content-Encoding")),
     }
@@ -88,6 +94,8 @@ pub async fn whole<E: fmt::Display>(
 
 /// A mistake is told with the field, line and column it is at.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
+    // A mark, as some editors and shells put it first.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // serde would take an array for an object, its items for the fields in their order.
     if bytes.trim_ascii_start().starts_with(b"[") {
         return Err(Rejection::invalid("the body must be a JSON object, and this one is a list"));
@@ -135,6 +143,43 @@ mod tests {
             assert_eq!(parse::<Submission>(bad.as_bytes()).unwrap_err().code, code, "{bad}");
         }
         assert!(parse::<Submission>(b"\xff").is_err());
+    }
+
+    /// Of what `printf` can pack: one block as it is.
+    fn zstd(text: &str) -> Vec<u8> {
+        let (bytes, head) = (u8::try_from(text.len()).unwrap(), (text.len() as u32) << 3 | 1);
+        [b"\x28\xb5\x2f\xfd\x20", &[bytes][..], &head.to_le_bytes()[..3], text.as_bytes()].concat()
+    }
+
+    async fn unpacked(encoding: &str, body: Vec<u8>) -> Result<String, Rejection> {
+        let request = Request::builder().header("Content-Encoding", encoding).body(Body::from(body)).unwrap();
+        let bytes = whole(decoded(request)?.into_body().into_data_stream(), 1_000).await?.unwrap();
+        Ok(String::from_utf8(bytes.into()).unwrap())
+    }
+
+    /// Packers in parallel, and `cat`, write many frames; what stands behind the first is no less of the file.
+    #[tokio::test]
+    async fn a_packed_body_is_read_to_its_end() {
+        let skipped = b"\x50\x2a\x4d\x18\x02\0\0\0xx".to_vec();
+        let frames = [skipped.clone(), zstd("a\n"), skipped.clone(), zstd("b\n"), skipped].concat();
+        for (encoding, body, text) in [
+            ("zstd", [zstd("a\n"), zstd("b\n")].concat(), "a\nb\n"),
+            ("zstd", frames, "a\nb\n"),
+            ("ZSTD", zstd("a"), "a"),
+            ("Identity", b"a".to_vec(), "a"),
+        ] {
+            assert_eq!(unpacked(encoding, body.clone()).await.as_deref(), Ok(text), "{encoding} {body:?}");
+        }
+        let rest = [zstd("a\n"), b"and more".to_vec()].concat();
+        assert_eq!(unpacked("zstd", rest).await.unwrap_err().code, ErrorCode::IncompleteBody);
+        assert_eq!(unpacked("br", Vec::new()).await.unwrap_err().code, ErrorCode::UnsupportedMediaType);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_json() {
+        assert!(parse::<Submission>("\u{feff}{\"input\":\"x\"}".as_bytes()).is_ok());
+        assert!(parse::<Submission>("\u{feff}\u{feff}{}".as_bytes()).is_err());
+        assert!(parse::<Submission>("\u{feff}[]".as_bytes()).unwrap_err().message.contains("a list"));
     }
 
     #[tokio::test]

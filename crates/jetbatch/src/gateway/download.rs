@@ -63,8 +63,11 @@ pub fn file(app: &App, file: Option<&File>, headers: &HeaderMap) -> Answer {
 
 /// The file of a job that has ended: it does not change, so that a download can be resumed.
 fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Send + 'static) -> Answer {
-    let size = file.map_or(0, |file| file.bytes);
-    let (code, bytes) = match range::asked(headers, size) {
+    let (size, tag) = (file.map_or(0, |file| file.bytes), file.and_then(tag));
+    if range::has(headers, tag.as_ref()) {
+        return Ok((StatusCode::NOT_MODIFIED, tag.map(|tag| [(ETAG, tag)]), ()).into_response());
+    }
+    let (code, bytes) = match range::asked(headers, size, tag.as_ref()) {
         range::Asked::All => (StatusCode::OK, 0..size),
         range::Asked::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
         range::Asked::Beyond => return Ok(beyond(size)),
@@ -72,7 +75,7 @@ fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Se
     let mut response = code.into_response();
     let told = response.headers_mut();
     told.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if let Some(tag) = file.and_then(tag) {
+    if let Some(tag) = tag {
         told.insert(ETAG, tag);
     }
     told.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));

@@ -20,6 +20,13 @@ pub async fn find(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, Re
     Ok(told.map_err(|_| Rejection::unavailable("NATS does not answer"))??)
 }
 
+/// As its first event tells it, whether or not it is there still.
+pub async fn first(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, Rejection> {
+    let read = timeout(limits::STATUS_WITHIN, app.shared.bus.next_on(&Subject::JobEvent(job), 1)).await;
+    let first = read.map_err(|_| Rejection::unavailable("NATS does not answer"))??;
+    Ok(first.and_then(|first| begun(job, &first)))
+}
+
 async fn read(app: &AppState, job: JobId) -> Result<Option<StoredStatus>, ReadError> {
     let bus = &app.shared.bus;
     let waiting = bus.next_on(&Subject::SubmitJob(job), 1).await?;

@@ -2,7 +2,7 @@
 //! to 127.0.0.1 is no foreign one for its reader's browser; what gives it away is the name that it asks for.
 use super::error::Rejection;
 use api::ErrorCode;
-use axum::http::{HeaderMap, Uri, header::HOST};
+use axum::http::{HeaderMap, Uri, Version, header::HOST};
 use std::net::{IpAddr, SocketAddr};
 
 /// The names that a door answers to.
@@ -18,9 +18,17 @@ impl Names {
         Self { own }
     }
 
-    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
-        let Some(own) = &self.own else { return Ok(()) };
+    pub fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Rejection> {
         let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+        match headers.get_all(HOST).iter().count() {
+            0 if version >= Version::HTTP_11 && authority.is_none() => {
+                return Err(Rejection::invalid("it is missing").param("Host"));
+            }
+            0 | 1 => {}
+            // Two who look at it may look at different ones.
+            _ => return Err(Rejection::invalid("it is given twice").param("Host")),
+        }
+        let Some(own) = &self.own else { return Ok(()) };
         let asked = authority.or_else(|| headers.get(HOST).map(|host| host.as_bytes()));
         // Only a client of before HTTP/1.1 names none, and no browser is one.
         let Some(asked) = asked else { return Ok(()) };
@@ -58,7 +66,7 @@ mod tests {
         let names = Names::new(listen.parse().unwrap(), &["Box.Local:80".to_owned(), "10.0.0.7".to_owned()]);
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host.parse().unwrap());
-        names.check(&Uri::from_static("/jobs"), &headers).is_ok()
+        names.check(Version::HTTP_10, &Uri::from_static("/jobs"), &headers).is_ok()
     }
 
     #[test]
@@ -82,8 +90,19 @@ mod tests {
             assert!(!is_taken("[::1]:8800", host), "{host}");
             assert!(is_taken("0.0.0.0:8800", host), "{host}");
         }
+        let twice = HeaderMap::from_iter(["localhost", "evil.example"].map(|host| (HOST, host.parse().unwrap())));
+        for listen in ["127.0.0.1:1", "0.0.0.0:1"] {
+            let names = Names::new(listen.parse().unwrap(), &[]);
+            assert!(
+                names.check(Version::HTTP_10, &Uri::from_static("/jobs"), &twice).is_err(),
+                "{listen}: whom it was meant for"
+            );
+        }
         let names = Names::new("127.0.0.1:1".parse().unwrap(), &[]);
-        assert!(names.check(&Uri::from_static("http://evil.example/jobs"), &HeaderMap::new()).is_err());
-        assert!(names.check(&Uri::from_static("/jobs"), &HeaderMap::new()).is_ok());
+        assert!(
+            names.check(Version::HTTP_10, &Uri::from_static("http://evil.example/jobs"), &HeaderMap::new()).is_err()
+        );
+        assert!(names.check(Version::HTTP_10, &Uri::from_static("/jobs"), &HeaderMap::new()).is_ok());
+        assert!(names.check(Version::HTTP_11, &Uri::from_static("/jobs"), &HeaderMap::new()).is_err());
     }
 }

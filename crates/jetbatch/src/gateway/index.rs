@@ -173,11 +173,11 @@ impl Index {
         self.from = Some(*key);
     }
 
-    /// Of one tenant's jobs: others' are not there. None: there is no such job as the one to begin after.
-    pub fn page(&self, tenant: Tenant, query: &Query) -> Option<Page> {
+    /// Of one tenant's jobs: others' are not there. `gone`: when the job to begin after was submitted, where it is not there
+    /// any more. None: there is no such job.
+    pub fn page(&self, tenant: Tenant, query: &Query, gone: Option<Timestamp>) -> Option<Page> {
         let from = match query.after {
-            Some(job) if self.row(&job)?.tenant != tenant => return None,
-            Some(job) => Bound::Excluded(Reverse((*self.at.get(&job)?, job))),
+            Some(job) => Bound::Excluded(Reverse((self.submitted(tenant, job).or(gone)?, job))),
             None => Bound::Unbounded,
         };
         let rows = self
@@ -189,6 +189,12 @@ impl Index {
         rows.truncate(query.limit);
         let jobs = rows.into_iter().map(|(Reverse((_, job)), row)| (*job, row.kept.clone())).collect();
         Some(Page { jobs, has_more })
+    }
+
+    /// When a tenant's job was submitted.
+    pub fn submitted(&self, tenant: Tenant, job: JobId) -> Option<Timestamp> {
+        self.row(&job).filter(|row| row.tenant == tenant)?;
+        self.at.get(&job).copied()
     }
 
     /// How many jobs a tenant has.

@@ -11,7 +11,7 @@ fn put(index: &mut Index, n: u64, at: u64, state: &str, model: &str) {
 }
 
 fn ids(index: &Index, query: Query) -> (Vec<JobId>, bool) {
-    let page = index.page(Tenant::default(), &query).unwrap();
+    let page = index.page(Tenant::default(), &query, None).unwrap();
     (page.jobs.into_iter().map(|(job, _)| job).collect(), page.has_more)
 }
 
@@ -48,7 +48,11 @@ fn a_job_is_found_by_state_and_model() {
     index.remove(job(2));
     let query = Query { limit: 1, ..Query::default() };
     assert_eq!(ids(&index, query), (vec![job(3)], true));
-    assert_eq!(index.page(Tenant::default(), &Query { after: Some(job(2)), limit: 1, ..Query::default() }), None);
+    let after = Query { after: Some(job(2)), limit: 1, ..Query::default() };
+    assert_eq!(index.page(Tenant::default(), &after, None), None);
+    // Who deletes what a list showed goes on where he was.
+    let page = index.page(Tenant::default(), &after, Some(Timestamp::new(2))).unwrap();
+    assert_eq!(page.jobs.into_iter().map(|(job, _)| job).collect::<Vec<_>>(), [job(1)]);
 }
 
 /// A status of the `n`-th job, submitted in its order, at a version.
@@ -65,7 +69,7 @@ fn put_stored(index: &mut Index, (stored, rev): (StoredStatus, u64)) {
 
 /// What a list shows of all jobs, newest first; nothing of those that are not kept.
 fn shown(index: &Index) -> Vec<Option<u64>> {
-    let page = index.page(Tenant::default(), &Query { limit: 100, ..Query::default() }).unwrap();
+    let page = index.page(Tenant::default(), &Query { limit: 100, ..Query::default() }, None).unwrap();
     let attempts = |(job, kept): (JobId, Kept)| row::unpack(job, &kept?).map(|stored| stored.status.attempts);
     page.jobs.into_iter().map(attempts).collect()
 }
@@ -111,7 +115,7 @@ fn anothers_jobs_are_not_there() {
     let value = r#"{"v":1,"status":{"tenant":"blue","state":"completed","model":"a","submitted_at":2}}"#;
     index.put(job(2), value.as_bytes(), 1);
     let page = |tenant, after| {
-        let page = index.page(tenant, &Query { after, limit: 9, ..Query::default() })?;
+        let page = index.page(tenant, &Query { after, limit: 9, ..Query::default() }, None)?;
         Some(page.jobs.into_iter().map(|(job, _)| job).collect::<Vec<_>>())
     };
     assert_eq!((page(Tenant::default(), None), page(blue, None)), (Some(vec![job(1)]), Some(vec![job(2)])));

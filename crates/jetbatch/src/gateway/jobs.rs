@@ -52,7 +52,12 @@ pub async fn page(app: &App, query: &Query) -> Result<Page, Rejection> {
     }
     let complete = timeout(limits::STATUS_WITHIN, app.status_watch.completed()).await;
     complete.map_err(|_| Rejection::unavailable("the list of jobs is still being read; try again in a moment"))?;
-    let page = app.status_watch.index().page(app.tenant(), query);
+    let shown = |gone| app.status_watch.index().page(app.tenant(), query, gone);
+    let page = match (shown(None), query.after) {
+        // Who deletes what he was shown asks for what came after it.
+        (None, Some(job)) => app.submitted(job).await?.and_then(|at| shown(Some(at))),
+        (page, _) => page,
+    };
     let page = page.ok_or_else(|| Rejection::invalid("'after' names no job").param("after"))?;
     let next = page.jobs.last().map(|(job, _)| *job).filter(|_| page.has_more);
     let read = stream::iter(page.jobs).map(|(job, kept)| row(app, job, kept)).buffered(limits::PAGE_READS);

@@ -29,6 +29,8 @@ pub const QUOTES_MAX: usize = 2;
 pub const USAGE_WITHIN: Duration = Duration::from_secs(5);
 /// Uploads at once: each holds a few parts of the file.
 pub const UPLOADS_MAX: usize = 64;
+/// Deleted uploads whose place in the list of files is remembered.
+pub const GONE_MAX: usize = 1 << 16;
 /// Requests that wait for their answer at once: each is a job.
 pub const ASKS_MAX: usize = 256;
 /// Downloads at once: each holds up to three blocks.

@@ -15,7 +15,7 @@ use axum::{
         sse::{Event, KeepAlive},
     },
 };
-use domain::{JobId, key::Role};
+use domain::{JobId, Timestamp, key::Role};
 use futures::stream;
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,6 +29,8 @@ use tokio::{
 struct Feed {
     app: App,
     query: Query,
+    /// When the job was submitted that the page comes after: it may be gone by then.
+    after_at: Option<Timestamp>,
     tick: Interval,
     /// What was sent of each job on the page.
     sent: HashMap<JobId, Kept>,
@@ -46,11 +48,16 @@ pub async fn events(app: App, RawQuery(text): RawQuery) -> Answer {
     let place = app.event_place()?;
     let complete = timeout(limits::STATUS_WITHIN, app.status_watch.completed()).await;
     complete.map_err(|_| Rejection::unavailable("the list of jobs is still being read; try again in a moment"))?;
+    let after_at = match query.after {
+        Some(job) => app.submitted(job).await?,
+        None => None,
+    };
     let mut tick = interval(limits::LIVE_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (sent, order, ready) = Default::default();
     let (total, workers, pools, workers_at) = (usize::MAX, Vec::new(), Vec::new(), None);
-    let feed = Feed { app, query, tick, sent, order, total, workers, pools, workers_at, ready, _place: place };
+    let feed =
+        Feed { app, query, after_at, tick, sent, order, total, workers, pools, workers_at, ready, _place: place };
     let events = stream::unfold(feed, Feed::next);
     let alive = KeepAlive::new().interval(limits::KEEP_ALIVE);
     Ok(([(CACHE_CONTROL, "no-store")], Sse::new(events).keep_alive(alive)).into_response())
@@ -78,8 +85,8 @@ impl Feed {
     fn look_at_jobs(&mut self) {
         let (page, total) = {
             let index = self.app.status_watch.index();
-            // The job that the page came after may be gone.
-            (index.page(self.app.tenant(), &self.query).unwrap_or_default(), index.count(self.app.tenant()))
+            let page = index.page(self.app.tenant(), &self.query, self.after_at);
+            (page.unwrap_or_default(), index.count(self.app.tenant()))
         };
         let order: Vec<JobId> = page.jobs.iter().map(|(job, _)| *job).collect();
         let is_same = |(job, kept): &(JobId, Kept)| self.sent.get(job) == Some(kept);

@@ -65,7 +65,7 @@ fn context(headers: &HeaderMap) -> Option<String> {
 }
 
 fn admit(app: &AppState, request: &Request) -> Result<(), Rejection> {
-    app.names.check(request.uri(), request.headers())?;
+    app.names.check(request.version(), request.uri(), request.headers())?;
     if !is_text(request.uri().path()) {
         return Err(Rejection::invalid("the path is no text: its percent signs spell no UTF-8").param("id"));
     }

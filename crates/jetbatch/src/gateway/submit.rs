@@ -113,7 +113,11 @@ pub fn key(app: &App, headers: &HeaderMap) -> Result<Option<JobId>, Rejection> {
 }
 
 fn keyed(tenant: Tenant, headers: &HeaderMap) -> Result<Option<JobId>, Rejection> {
-    let Some(value) = headers.get(KEY) else { return Ok(None) };
+    let mut values = headers.get_all(KEY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Rejection::invalid("it is given twice").param(KEY));
+    }
     let key = value.to_str().ok().filter(|key| key.bytes().all(|b| b.is_ascii_graphic()));
     match key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())) {
         Some(key) => Ok(Some(JobId::keyed(tenant.as_str(), key))),
@@ -279,6 +283,9 @@ mod tests {
         for bad in [&b""[..], b"two words", "\u{fc}".as_bytes(), &[b'x'; KEY_BYTES_MAX + 1]] {
             assert_eq!(named(bad).unwrap_err().param.as_deref(), Some(KEY));
         }
+        let name = axum::http::HeaderName::from_static("idempotency-key");
+        let two = HeaderMap::from_iter(["a", "b"].map(|key| (name.clone(), key.parse().unwrap())));
+        assert!(keyed(Tenant::default(), &two).is_err(), "one of two keys");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod health;
 mod jobs;
 mod keys;
 mod limits;
+mod odd;
 mod openai;
 mod submit;
 mod upload;

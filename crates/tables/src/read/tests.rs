@@ -95,6 +95,19 @@ fn a_ragged_line_is_one_bad_row() {
 }
 
 #[test]
+fn quotes_that_are_closed_or_bare_are_no_fault() {
+    for whole in [
+        "id,text\n1,6\" pipe\n2,\"x\ny\"",
+        "id,text\n1,6\" pipe\n2,\"x\ny\"\n",
+        "id,text\n2,\"x\n\"\"y\"\n",
+        "id,text\n1,6\"",
+    ] {
+        let (_dir, path) = written("b.csv", whole.as_bytes());
+        assert!(rows(&path).iter().all(Result::is_ok), "{whole}");
+    }
+}
+
+#[test]
 fn an_open_quote_spoils_its_own_line_and_no_other() {
     let open = |name: &str, line: u64| Err(format!("{name}, line {line}: a quote is opened and not closed"));
     let row = |id: &str, text: &str| Ok(json!({"id": id, "text": text}));
@@ -185,7 +198,11 @@ fn what_is_packed_is_unpacked_and_what_breaks_off_is_told() {
     let mut bz = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
     bz.write_all(text.as_bytes()).unwrap();
     let zst = zstd::encode_all(text.as_bytes(), 1).unwrap();
-    for (name, bytes) in [("a.txt.gz", gz.clone()), ("a.txt.bz2", bz.finish().unwrap()), ("a.txt", zst)] {
+    // As pzstd writes it.
+    let skipped = [b"\x50\x2a\x4d\x18\x04\0\0\0abcd", &zst[..]].concat();
+    for (name, bytes) in
+        [("a.txt.gz", gz.clone()), ("a.txt.bz2", bz.finish().unwrap()), ("a.txt", zst), ("b.txt.zst", skipped)]
+    {
         let (_dir, path) = written(name, &bytes);
         assert_eq!(rows(&path).len(), 5_000, "{name}");
     }

@@ -50,14 +50,14 @@ struct Line<'a> {
     body: &'a RawValue,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Wants {
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct StreamOptions {
     include_usage: Option<bool>,
@@ -69,7 +69,7 @@ pub async fn ask(endpoint: Endpoint, app: App, request: Request) -> Answer {
     let _place = app.ask_place()?;
     let body::Json { value, fingerprint, place: _body } =
         body::json::<Box<RawValue>>(&app, &headers, request.into_body()).await?;
-    let wants: Wants = serde_json::from_str(value.get()).unwrap_or_default();
+    let wants = wants(&value)?;
     let body = unstreamed(&value)?;
     let submission = submission(endpoint, &body)?.check()?;
     check(&app.routes(), &submission)?;
@@ -113,6 +113,10 @@ fn submission(endpoint: Endpoint, body: &RawValue) -> Result<Submission, Rejecti
         webhook_url: Some(webhook::NONE.to_owned()),
         ..Submission::default()
     })
+}
+
+fn wants(body: &RawValue) -> Result<Wants, Rejection> {
+    body::parse(body.get().as_bytes())
 }
 
 /// The same body without what says how its answer comes: that is the door's, and the engine's is whole.
@@ -262,6 +266,29 @@ mod tests {
         let body: Box<RawValue> = serde_json::from_str(body).unwrap();
         assert_eq!(unstreamed(&body).unwrap().get(), r#"{"z":1.50,"a":"\u00e9","z":2}"#);
         assert!(unstreamed(&serde_json::from_str::<Box<RawValue>>("[]").unwrap()).is_err());
+    }
+
+    /// Whoever waits for a stream would get none, and not know why.
+    #[test]
+    fn what_says_how_an_answer_comes_is_read_as_all_else() {
+        let wants = |text: &str| wants(&serde_json::from_str::<Box<RawValue>>(text).unwrap());
+        let read =
+            wants(r#"{"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}"#).unwrap();
+        assert_eq!((read.stream, read.stream_options.unwrap().include_usage), (Some(true), Some(true)));
+        for plain in [r#"{"stream":null,"stream_options":null,"x":[1e400]}"#, "{}"] {
+            assert_eq!(wants(plain).unwrap().stream, None);
+        }
+        for (body, param) in [
+            (r#"{"stream":"true"}"#, Some("stream")),
+            (r#"{"stream":1}"#, Some("stream")),
+            (r#"{"stream":true,"stream_options":5}"#, Some("stream_options")),
+            (r#"{"stream_options":{"include_usage":"yes"}}"#, Some("stream_options.include_usage")),
+            (r#"{"stream":true,"stream":false}"#, None),
+            (r#"{"stream":true,"str\u0065am":true}"#, None),
+            ("7", None),
+        ] {
+            assert_eq!(wants(body).unwrap_err().param.as_deref(), param, "{body}");
+        }
     }
 
     #[tokio::test]

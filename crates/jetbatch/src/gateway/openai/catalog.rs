@@ -29,6 +29,8 @@ pub struct Catalog {
 pub struct Known {
     pub uploads: BTreeMap<Key, FileRecord>,
     at: HashMap<Uuid, Timestamp>,
+    /// When uploads were made that are deleted: who deletes what a list shows goes on behind it.
+    gone: HashMap<Uuid, Timestamp>,
     /// Of jobs.
     pub deleted: HashSet<FileId>,
 }
@@ -83,11 +85,20 @@ impl Known {
         self.uploads.insert(Reverse((record.created, id)), record);
     }
 
+    /// When an upload was made that is there, or was a short time ago.
+    pub fn made(&self, id: Uuid) -> Option<Timestamp> {
+        self.at.get(&id).or_else(|| self.gone.get(&id)).copied()
+    }
+
     fn remove(&mut self, id: FileId) {
         match id {
             FileId::Upload(upload) => {
                 if let Some(at) = self.at.remove(&upload) {
                     self.uploads.remove(&Reverse((at, upload)));
+                    if self.gone.len() >= limits::GONE_MAX {
+                        self.gone.clear();
+                    }
+                    self.gone.insert(upload, at);
                 }
             }
             FileId::Of(..) => drop(self.deleted.insert(id)),
@@ -169,5 +180,6 @@ mod tests {
         }
         known.take(&entry("no id".into(), Op::Put, "{}"));
         assert_eq!((known.uploads.len(), known.deleted.contains(&output)), (1, true));
+        assert_eq!([1, 2, 3].map(|n| known.made(Uuid::from_u128(n)).map(Timestamp::get)), [Some(10), Some(20), None]);
     }
 }

@@ -109,7 +109,11 @@ pub async fn many(app: App, RawQuery(text): RawQuery) -> Answer {
     }
     let complete = timeout(limits::STATUS_WITHIN, app.status_watch.completed()).await;
     complete.map_err(|_| Rejection::unavailable("the list of jobs is still being read; try again in a moment"))?;
-    let mut files = all(&app, &query)?;
+    let from = match query.after {
+        Some(after) => Some(place(&app, after).await?.ok_or_else(unknown)?),
+        None => None,
+    };
+    let mut files = all(&app, &query, from);
     let has_more = files.len() > query.limit;
     files.truncate(query.limit);
     Ok(Json(FilePage::new(files, has_more)).into_response())
@@ -164,8 +168,12 @@ fn made(app: &App, stored: &StoredStatus) -> Vec<File> {
 }
 
 fn of_record(id: Uuid, record: &FileRecord) -> File {
-    let purpose = record.purpose.parse().unwrap_or(Purpose::Batch);
-    File::new(FileId::Upload(id), record.bytes, &*record.filename, purpose, record.created).until(record.expires)
+    File::new(FileId::Upload(id), record.bytes, &*record.filename, purpose(record), record.created)
+        .until(record.expires)
+}
+
+fn purpose(record: &FileRecord) -> Purpose {
+    record.purpose.parse().unwrap_or(Purpose::Batch)
 }
 
 fn is_kept(record: &FileRecord) -> bool {
@@ -187,7 +195,8 @@ fn query(text: Option<&str>) -> Result<Query, Rejection> {
         match &*name {
             "purpose" => {
                 let purpose = Purpose::from_str(&value);
-                query.purpose = Some(purpose.map_err(|_| wrong("'purpose' must be batch or batch_output".to_owned()))?);
+                query.purpose =
+                    Some(purpose.map_err(|_| wrong("'purpose' must be batch, user_data or batch_output".to_owned()))?);
             }
             "after" => query.after = Some(value.parse().map_err(|_| wrong("'after' names no file".to_owned()))?),
             "limit" => {
@@ -206,21 +215,50 @@ fn query(text: Option<&str>) -> Result<Query, Rejection> {
     Ok(query)
 }
 
+fn unknown() -> Rejection {
+    Rejection::invalid("'after' names no file").param("after")
+}
+
+/// Where a file stands in the list, or stood before it was deleted.
+type Place = (Timestamp, Uuid);
+
+async fn place(app: &App, after: FileId) -> Result<Option<Place>, Rejection> {
+    let at = match after {
+        FileId::Upload(upload) => {
+            let made = app.catalog.known().made(upload);
+            match told(app, after).await? {
+                Told::Nothing => None,
+                Told::Record(record) => Some(record.created),
+                // By its id, where this door has not seen it.
+                Told::Deleted => made.or_else(|| begun(upload)),
+            }
+        }
+        FileId::Of(_, job) => app.submitted(job).await?,
+    };
+    Ok(at.map(|at| (at, owner(after))))
+}
+
+/// When an upload began.
+fn begun(upload: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = upload.get_timestamp()?.to_unix();
+    Some(Timestamp::new(seconds * 1_000 + u64::from(nanos) / 1_000_000))
+}
+
 /// One more than is asked for, where there are so many. A job's files stand where the job stands: by when it was
 /// submitted, its output before its errors.
-fn all(app: &App, query: &Query) -> Result<Vec<File>, Rejection> {
+fn all(app: &App, query: &Query, from: Option<Place>) -> Vec<File> {
     let known = app.catalog.known();
     let index = app.status_watch.index();
     let wants = |purpose| query.purpose.is_none_or(|wanted| wanted == purpose);
     let uploads = known
         .uploads
         .iter()
-        .filter(|(_, record)| record.tenant == app.tenant() && wants(Purpose::Batch) && is_kept(record));
+        .filter(|(_, record)| record.tenant == app.tenant() && wants(purpose(record)) && is_kept(record));
     let uploads = uploads.map(|(Reverse((at, id)), record)| (*at, *id, Entry::Upload(record)));
     let jobs = index.rows(app.tenant()).filter(|(_, _, state, _)| wants(Purpose::BatchOutput) && state.is_terminal());
     let jobs = jobs.map(|(at, job, _, kept)| (at, job.uuid(), Entry::Job(job, kept)));
-    let merged = Merged { uploads: uploads.peekable(), jobs: jobs.peekable() }.map(|(_, id, entry)| (id, entry));
-    let files = |(id, entry): (Uuid, Entry<'_>)| {
+    let merged = Merged { uploads: uploads.peekable(), jobs: jobs.peekable() }.map(|(at, id, entry)| ((at, id), entry));
+    let files = |((_, id), entry): (Place, Entry<'_>)| {
         let mut files = match entry {
             Entry::Upload(record) => vec![of_record(id, record)],
             Entry::Job(job, kept) => {
@@ -231,35 +269,45 @@ fn all(app: &App, query: &Query) -> Result<Vec<File>, Rejection> {
         files.retain(|file| !known.deleted.contains(&file.id) && wants(file.purpose));
         files
     };
-    let page = if query.oldest_first {
+    if query.oldest_first {
         let all: Vec<_> = merged.collect();
-        page(all.into_iter().rev(), query, files)
+        page(all.into_iter().rev(), query, from, files)
     } else {
-        page(merged, query, files)
-    };
-    page.ok_or_else(|| Rejection::invalid("'after' names no file").param("after"))
+        page(merged, query, from, files)
+    }
 }
 
 /// What stands before the page is passed over without a look at its files.
 fn page<E>(
-    entries: impl Iterator<Item = (Uuid, E)>,
+    entries: impl Iterator<Item = (Place, E)>,
     query: &Query,
-    files: impl Fn((Uuid, E)) -> Vec<File>,
-) -> Option<Vec<File>> {
-    let is_before = |id: &Uuid| query.after.is_some_and(|after| owner(after) != *id);
-    let mut entries = entries.skip_while(|(id, _)| is_before(id)).peekable();
-    if query.after.is_some() {
-        entries.peek()?;
-    }
-    let files = entries.enumerate().flat_map(|(number, entry)| {
+    from: Option<Place>,
+    files: impl Fn((Place, E)) -> Vec<File>,
+) -> Vec<File> {
+    let is_before =
+        |place: Place| from.is_some_and(|from| if query.oldest_first { place < from } else { place > from });
+    let entries = entries.skip_while(|(place, _)| is_before(*place));
+    let files = entries.flat_map(|entry| {
+        let is_first = from == Some(entry.0);
         let mut files = files(entry);
         if query.oldest_first {
             files.reverse();
         }
-        let after = files.iter().position(|file| number == 0 && query.after == Some(file.id));
-        files.split_off(after.map_or(0, |at| at + 1))
+        if let Some(after) = query.after.filter(|_| is_first).map(rank) {
+            files.retain(|file| if query.oldest_first { rank(file.id) < after } else { rank(file.id) > after });
+        }
+        files
     });
-    Some(files.take(query.limit + 1).collect())
+    files.take(query.limit + 1).collect()
+}
+
+/// The order of one job's files.
+const fn rank(id: FileId) -> u8 {
+    match id {
+        FileId::Upload(_) | FileId::Of(JobFile::Input, _) => 0,
+        FileId::Of(JobFile::Output, _) => 1,
+        FileId::Of(JobFile::Errors, _) => 2,
+    }
 }
 
 /// The upload, or the job, that a file is of.
@@ -334,29 +382,33 @@ mod tests {
         let id = |n: u128| FileId::Upload(Uuid::from_u128(n));
         let of = |file: JobFile, n: u128| FileId::Of(file, JobId::new(Uuid::from_u128(n)));
         // The third made two files.
-        let files = |(entry, ()): (Uuid, ())| {
+        let files = |((_, entry), ()): (Place, ())| {
             let made = match entry.as_u128() {
                 3 => vec![of(JobFile::Output, 3), of(JobFile::Errors, 3)],
                 n => vec![id(n)],
             };
             made.into_iter().map(|id| File::new(id, 1, "a", Purpose::Batch, Timestamp::new(1))).collect()
         };
+        let place = |n: u128| (Timestamp::new(n as u64 / 2), Uuid::from_u128(n));
         let ids = |after: Option<FileId>, oldest_first: bool| {
             let query = Query { purpose: None, after, limit: 2, oldest_first };
-            let newest = (1..=4).rev().map(|n| (Uuid::from_u128(n), ()));
+            let from = after.map(|after| place(owner(after).as_u128()));
+            let newest = (1..=4).rev().map(|n| (place(n), ()));
             let page = if oldest_first {
-                page(newest.collect::<Vec<_>>().into_iter().rev(), &query, files)
+                page(newest.collect::<Vec<_>>().into_iter().rev(), &query, from, files)
             } else {
-                page(newest, &query, files)
+                page(newest, &query, from, files)
             };
-            page.map(|page| page.into_iter().map(|file| file.id).collect::<Vec<_>>())
+            page.into_iter().map(|file| file.id).collect::<Vec<_>>()
         };
         let (output, errors) = (of(JobFile::Output, 3), of(JobFile::Errors, 3));
-        assert_eq!(ids(None, false), Some(vec![id(4), output, errors]));
-        assert_eq!(ids(Some(output), false), Some(vec![errors, id(2), id(1)]));
-        assert_eq!(ids(Some(id(2)), false), Some(vec![id(1)]));
-        assert_eq!(ids(Some(id(1)), true), Some(vec![id(2), errors, output]));
-        assert_eq!(ids(Some(errors), true), Some(vec![output, id(4)]));
-        assert_eq!((ids(Some(id(9)), false), ids(Some(id(9)), true)), (None, None));
+        assert_eq!(ids(None, false), [id(4), output, errors]);
+        assert_eq!(ids(Some(output), false), [errors, id(2), id(1)]);
+        assert_eq!(ids(Some(id(2)), false), [id(1)]);
+        assert_eq!(ids(Some(id(1)), true), [id(2), errors, output]);
+        assert_eq!(ids(Some(errors), true), [output, id(4)]);
+        // Of what is not there any more, its place.
+        assert_eq!((ids(Some(id(5)), false), ids(Some(id(0)), true)), (ids(None, false), ids(None, true)));
+        assert_eq!(ids(Some(of(JobFile::Errors, 2)), false), [id(1)]);
     }
 }

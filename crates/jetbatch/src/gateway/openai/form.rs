@@ -5,7 +5,8 @@ use super::super::{
     upload::{self, Upload},
 };
 use api::openai::{ExpiresAfter, Purpose};
-use axum::extract::Request;
+use axum::{extract::Request, http::header::CONTENT_DISPOSITION};
+use url::form_urlencoded;
 
 const FILENAME_CHARS_MAX: usize = 255;
 
@@ -32,7 +33,9 @@ impl Form {
         while let Some(field) = form.next().await? {
             match field.name().unwrap_or_default() {
                 "file" if file.is_none() => {
-                    let filename = filename(field.file_name());
+                    let head =
+                        field.headers().get(CONTENT_DISPOSITION).and_then(|head| str::from_utf8(head.as_bytes()).ok());
+                    let filename = filename(head.and_then(extended).as_deref().or(field.file_name()));
                     file = Some((filename, upload::receive_field(app, field, &unused).await?));
                 }
                 "file" => return Err(Rejection::invalid("'file' is given twice").param("file")),
@@ -99,6 +102,23 @@ pub fn filename(told: Option<&str>) -> String {
     if name.is_empty() || name == "." || name == ".." { "upload".to_owned() } else { name }
 }
 
+/// The `filename*` of a field's head: `UTF-8''` and the name, with percent signs.
+fn extended(head: &str) -> Option<String> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = head.split(|letter| {
+        quoted ^= letter == '"' && !escaped;
+        escaped = quoted && letter == '\\' && !escaped;
+        letter == ';' && !quoted
+    });
+    let mut named = parts.filter_map(|part| part.trim().split_once('='));
+    let (_, value) = named.find(|(name, _)| name.eq_ignore_ascii_case("filename*"))?;
+    let (charset, rest) = value.split_once('\'')?;
+    let (_, name) = rest.split_once('\'').filter(|_| charset.eq_ignore_ascii_case("utf-8"))?;
+    // As a form writes it, but for what has a meaning there.
+    let name = name.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
+    form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +136,23 @@ mod tests {
             assert_eq!(filename(Some(told)), name);
         }
         assert_eq!(filename(Some(&"x".repeat(999))).len(), FILENAME_CHARS_MAX);
+    }
+
+    /// As clients write names that are not ASCII; `filename` beside it is for those who do not know it.
+    #[test]
+    fn a_name_in_utf_8_is_read() {
+        for (head, name) in [
+            ("form-data; name=\"file\"; filename*=UTF-8''%E3%83%95.jsonl", Some("フ.jsonl")),
+            ("form-data; name=\"file\"; filename=\"=?utf-8?B?x?=\"; FileName*=utf-8'en'a%20b+c&d", Some("a b+c&d")),
+            ("form-data; filename=\"a; filename*=UTF-8''b\"; name=\"file\"", None),
+            ("form-data; filename=\"a\\\"; filename*=UTF-8''b\"", None),
+            ("form-data; filename*=ISO-8859-1''%E9", None),
+            ("form-data; filename*=UTF-8", None),
+            ("form-data; filename=\"a\"", None),
+        ] {
+            assert_eq!(extended(head).as_deref(), name, "{head}");
+        }
+        assert_eq!(filename(extended("x; filename*=UTF-8''..%2F..%2Fetc%2Fpasswd").as_deref()), "passwd");
     }
 
     #[test]
