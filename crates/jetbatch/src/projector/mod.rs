@@ -29,7 +29,7 @@ use crate::{
     shared::Shared,
 };
 use domain::JobId;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 use table::JobTable;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +79,7 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     // Whoever projects next shows them.
     JobTable::default().show(&shared.metrics);
     shared.metrics.stalled(0);
+    shared.metrics.needed(BTreeMap::new());
     shared.troubles.found(Vec::new());
     ended
 }

@@ -14,9 +14,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
+
+/// Of who asks and does not come to an end: no worker waits for him.
+const END_WITHIN: Duration = Duration::from_secs(2);
 
 /// How many pools' engines are still being loaded.
 #[derive(Clone, Default)]
@@ -42,7 +46,15 @@ pub async fn run(listener: TcpListener, shared: Shared, loading: Loading, stop: 
     let ready = move || async move { ready(loading.count()) };
     let app = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
     let app = app.route("/metrics", get(metrics)).with_state(shared);
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let late = async {
+        stop.cancelled().await;
+        sleep(END_WITHIN).await;
+    };
+    tokio::select! {
+        ended = serving.into_future() => ended,
+        () = late => Ok(()),
+    }
 }
 
 fn ready(loading: usize) -> (StatusCode, String) {
