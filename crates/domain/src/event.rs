@@ -52,6 +52,9 @@ impl Event {
         match self {
             // Who does not know of others believes one worker alone.
             Self::ChunkFailed(ChunkFailed { others: 1.., .. }) => 5,
+            // Who does not know of this code reads neither.
+            Self::JobPlanned(planned) if planned.warnings.iter().any(|warning| warning.code.is_of_window()) => 5,
+            Self::JobRejected(rejected) if rejected.errors.iter().any(|error| error.code.is_of_window()) => 5,
             Self::ChunkLost(_) | Self::ChunkFailed(ChunkFailed { trust: Some(_), .. }) => 2,
             Self::SegmentArchived(SegmentArchived { losses: 1.., .. })
             | Self::OutputWritten(OutputWritten { losses: 1.., .. }) => 2,
@@ -114,4 +117,22 @@ pub(crate) const fn is_false(flag: &bool) -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's own form
 pub(crate) const fn is_zero(count: &u32) -> bool {
     *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission;
+
+    #[test]
+    fn what_is_said_of_a_window_is_of_the_fifth_version() {
+        let at = Timestamp::new(1);
+        let planned = |warnings| {
+            let input = String::new();
+            Event::JobPlanned(Planned { at, input, requests: 1, segments: 1, bytes: 9, warnings }).version()
+        };
+        let rejected = |errors| Event::JobRejected(Rejected { at, errors, errors_total: 1 }).version();
+        assert_eq!((planned(vec![]), planned(vec![admission::warning("late", 1)])), (1, 5));
+        assert_eq!((rejected(vec![]), rejected(vec![admission::error("late")])), (1, 5));
+    }
 }

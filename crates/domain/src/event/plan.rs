@@ -53,6 +53,11 @@ pub enum Code {
 }
 
 impl Code {
+    /// Whether it says that time is short, and not that a request is wrong.
+    pub const fn is_of_window(self) -> bool {
+        matches!(self, Self::WindowTooShort)
+    }
+
     /// The code of a refusal.
     pub fn of(refusal: &Refusal) -> Self {
         match refusal.code {
