@@ -50,20 +50,16 @@ impl Event {
     /// The version it is written with.
     pub fn version(&self) -> u32 {
         match self {
+            Self::JobSubmitted(submitted) => submitted.version(),
+            Self::JobPlanned(planned) => planned.version(),
+            Self::JobRejected(rejected) if rejected.errors.iter().any(|error| error.code.is_of_window()) => 5,
             // Who does not know of others believes one worker alone.
             Self::ChunkFailed(ChunkFailed { others: 1.., .. }) => 5,
-            // Who does not know of this code reads neither.
-            Self::JobPlanned(planned) if planned.warnings.iter().any(|warning| warning.code.is_of_window()) => 5,
-            Self::JobRejected(rejected) if rejected.errors.iter().any(|error| error.code.is_of_window()) => 5,
             Self::ChunkLost(_) | Self::ChunkFailed(ChunkFailed { trust: Some(_), .. }) => 2,
             Self::SegmentArchived(SegmentArchived { losses: 1.., .. })
             | Self::OutputWritten(OutputWritten { losses: 1.., .. }) => 2,
-            // Who does not know of tenants shows it to all.
-            Self::JobSubmitted(submitted) if !submitted.is_common() => 4,
-            // Who does not know of an order cuts otherwise.
-            Self::JobSubmitted(submitted) if !submitted.packing.order.is_empty() => 2,
-            Self::JobClosing(Closing { late: true, .. } | Closing { reason: Some(_), .. })
-            | Self::JobEnded(Ended { abandoned: Some(_), .. }) => 3,
+            Self::JobClosing(Closing { late: true, .. } | Closing { reason: Some(_), .. }) => 3,
+            Self::JobEnded(Ended { abandoned: Some(why), .. }) => why.version(),
             _ => 1,
         }
     }
@@ -122,17 +118,51 @@ pub(crate) const fn is_zero(count: &u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission;
+    use crate::{admission, pack::Packing, retry::Policies, warning::Warning};
+
+    const AT: Timestamp = Timestamp::new(1);
+
+    fn planned(warnings: Vec<Warning>) -> Planned {
+        Planned { at: AT, input: String::new(), requests: 1, segments: 1, bytes: 9, warnings }
+    }
+
+    fn submitted(tenant: &str) -> Submitted {
+        Submitted {
+            at: AT,
+            fingerprint: String::new(),
+            input: Input::Inline,
+            model: None,
+            endpoint: None,
+            window_ms: 1,
+            metadata: Default::default(),
+            priority: Priority::Normal,
+            trace: None,
+            packing: Packing::default(),
+            policies: Policies::default(),
+            strict: false,
+            tenant: tenant.parse().unwrap(),
+            pools: vec![],
+            webhook_url: None,
+        }
+    }
 
     #[test]
     fn what_is_said_of_a_window_is_of_the_fifth_version() {
-        let at = Timestamp::new(1);
-        let planned = |warnings| {
-            let input = String::new();
-            Event::JobPlanned(Planned { at, input, requests: 1, segments: 1, bytes: 9, warnings }).version()
-        };
-        let rejected = |errors| Event::JobRejected(Rejected { at, errors, errors_total: 1 }).version();
-        assert_eq!((planned(vec![]), planned(vec![admission::warning("late", 1)])), (1, 5));
+        let plan = |warnings| Event::JobPlanned(planned(warnings)).version();
+        let rejected = |errors| Event::JobRejected(Rejected { at: AT, errors, errors_total: 1 }).version();
+        assert_eq!((plan(vec![]), plan(vec![admission::warning("late", 1)])), (1, 5));
         assert_eq!((rejected(vec![]), rejected(vec![admission::error("late")])), (1, 5));
+    }
+
+    #[test]
+    fn what_is_left_of_a_job_is_of_the_version_of_what_it_was() {
+        let ended = |tenant: &str, warnings: Vec<Warning>| {
+            let (submitted, planned, usage) = (submitted(tenant), Some(planned(warnings)), Usage::default());
+            let remains = Remains { submitted, planned, usage };
+            Event::JobEnded(Ended::abandoned(AT, Abandoned::Unlogged(Box::new(remains)))).version()
+        };
+        assert_eq!((ended("default", vec![]), ended("blue", vec![])), (3, 4));
+        assert_eq!(ended("blue", vec![admission::warning("late", 1)]), 5);
+        assert_eq!(Event::JobEnded(Ended::abandoned(AT, Abandoned::Unwritten)).version(), 3);
     }
 }

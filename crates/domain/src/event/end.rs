@@ -98,6 +98,17 @@ impl Ended {
 }
 
 impl Abandoned {
+    /// With what it holds.
+    pub(super) fn version(&self) -> u32 {
+        match self {
+            Self::Unwritten => 3,
+            Self::Unlogged(remains) => {
+                let planned = remains.planned.as_ref().map_or(1, Planned::version);
+                remains.submitted.version().max(planned).max(3)
+            }
+        }
+    }
+
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Unwritten => "it was cancelled while its answers could not be written, and ended without its files",

@@ -85,6 +85,13 @@ pub struct Planned {
     pub warnings: Vec<Warning>,
 }
 
+impl Planned {
+    /// Who does not know of a code cannot read what has it.
+    pub(super) fn version(&self) -> u32 {
+        if self.warnings.iter().any(|warning| warning.code.is_of_window()) { 5 } else { 1 }
+    }
+}
+
 /// A slice of the input in file order and how it is cut into chunks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SegmentPlan {

@@ -51,6 +51,16 @@ pub struct Submitted {
 }
 
 impl Submitted {
+    pub(super) fn version(&self) -> u32 {
+        match () {
+            // Who does not know of tenants shows it to all.
+            () if !self.is_common() => 4,
+            // Who does not know of an order cuts otherwise.
+            () if !self.packing.order.is_empty() => 2,
+            () => 1,
+        }
+    }
+
     /// Whether it is as all jobs were before there were tenants.
     pub fn is_common(&self) -> bool {
         self.tenant.is_default() && self.pools.is_empty()
