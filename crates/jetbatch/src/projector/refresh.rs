@@ -6,12 +6,12 @@ use super::{
 };
 use crate::clock;
 use domain::{
-    Job, JobId, Timestamp,
+    Job, JobId, Pool, Timestamp,
     alarm::Seen,
     eta::{Eta, Sla},
     status::{self, Live, State},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 /// How often it is computed anew.
 pub const REFRESH: Duration = Duration::from_secs(1);
@@ -87,14 +87,19 @@ impl Projector {
         }
         let metrics = &self.shared.metrics;
         self.table.show(metrics);
-        metrics.needed(self.foresight.needed(&self.log, now));
+        metrics.needed(at_least_one(self.foresight.needed(&self.log, now), self.owing()));
         self.foresight.scores().iter().for_each(|score| metrics.forecast(score));
+    }
+
+    /// Pools that work is owed to, as often as there are jobs.
+    fn owing(&self) -> impl Iterator<Item = &Pool> {
+        let owed = self.table.iter().flat_map(|(_, entry)| entry.owed.iter());
+        owed.filter(|(_, requests)| *requests > 0).map(|(pool, _)| pool)
     }
 
     fn forecast(&mut self) {
         let now = clock::now();
-        let owed = self.table.iter().flat_map(|(_, entry)| entry.owed.iter().map(|(pool, _)| pool));
-        let workers = self.stalls.workers(owed, now);
+        let workers = self.stalls.workers(self.owing(), now);
         let readings = self.foresight.read(&self.log, &workers, now);
         self.table.iter_mut().for_each(|(_, entry)| {
             (entry.eta, entry.moved, entry.reading) = (None, None, None);
@@ -110,5 +115,30 @@ impl Projector {
                 entry.eta = Some(Eta::now(now));
             }
         }
+    }
+}
+
+/// Where there is work there is to be a worker: of a pool that was never seen at work nobody knows how many, and one that has
+/// none is never seen.
+fn at_least_one<'a>(mut needed: BTreeMap<Pool, u64>, owing: impl Iterator<Item = &'a Pool>) -> BTreeMap<Pool, u64> {
+    for pool in owing {
+        match needed.get_mut(pool) {
+            Some(workers) => *workers = (*workers).max(1),
+            None => drop(needed.insert(pool.clone(), 1)),
+        }
+    }
+    needed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_with_work_needs_a_worker() {
+        let [new, late, busy, idle] = ["new", "late", "busy", "idle"].map(|name| name.parse::<Pool>().unwrap());
+        let known = [(late.clone(), 0), (busy.clone(), 7), (idle.clone(), 0)].into();
+        let needed = at_least_one(known, [&new, &late, &busy, &busy].into_iter());
+        assert_eq!(needed, [(new, 1), (late, 1), (busy, 7), (idle, 0)].into());
     }
 }
