@@ -198,7 +198,8 @@ pub struct Asked {
 /// What it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// None: more than [`ROWS_MAX`].
+    /// None: more than [`ROWS_MAX`]. It must be said, though: an answer that tells an error has no rows either.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub rows: Option<Vec<Row>>,
 }
 

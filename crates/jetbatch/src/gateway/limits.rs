@@ -25,8 +25,6 @@ pub const JSON_WITHIN: Duration = Duration::from_secs(60);
 pub const JSON_KIB_MAX: u32 = 32 << 10;
 /// Quotes at once: each validates an input.
 pub const QUOTES_MAX: usize = 2;
-/// A projector tells usage by then.
-pub const USAGE_WITHIN: Duration = Duration::from_secs(5);
 /// Uploads at once: each holds a few parts of the file.
 pub const UPLOADS_MAX: usize = 64;
 /// Requests that wait for their answer at once: each is a job.
