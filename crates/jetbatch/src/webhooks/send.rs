@@ -28,6 +28,8 @@ use wire::{Hook, stream::HOOKS};
 const WAIT: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 64;
 const BYTES: usize = 1 << 20;
+/// Before what cannot be read is looked at again.
+const UNREAD: Duration = Duration::from_secs(60);
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Less than the room takes to stop.
 const END_WITHIN: Duration = Duration::from_secs(4);
@@ -99,18 +101,29 @@ impl Sender {
     }
 
     fn take(&mut self, delivery: Delivery) {
-        let Some((hook, target)) = read(&delivery) else {
-            tracing::warn!(subject = delivery.subject, "what waits there is no webhook; it is dropped");
-            self.answer(delivery.ack());
-            return;
-        };
-        let (place, now) = (Place::of(&target), clock::now());
+        let now = clock::now();
+        let Some((hook, target)) = read(&delivery) else { return self.pass(delivery, now) };
+        let place = Place::of(&target);
         let turn = Turn::of(self.standings.of(&place), self.flying.to(&place), queued(&delivery), now, self.pace);
         match turn.beside(self.flying.of(hook.tenant)) {
             Turn::Send => self.send(delivery, hook, target, place),
             Turn::Wait(ms) => self.answer(delivery.nak(Some(Duration::from_millis(ms)))),
             Turn::Drop(why) => self.give_up(delivery, &hook, &target, why),
         }
+    }
+
+    /// What cannot be read may be a newer head's: one of its version may lead soon.
+    fn pass(&mut self, delivery: Delivery, now: Timestamp) {
+        let subject = &delivery.subject;
+        if now.since(queued(&delivery)) < self.pace.retry_ms {
+            tracing::warn!(
+                subject,
+                "what waits there is no webhook that this version knows; it stays until webhooks.retry_s is over"
+            );
+            return self.answer(delivery.nak(Some(UNREAD)));
+        }
+        tracing::warn!(subject, "what waits there is no webhook; it is dropped");
+        self.answer(delivery.ack());
     }
 
     fn send(&mut self, delivery: Delivery, hook: Hook, target: Target, place: Place) {
