@@ -1,6 +1,10 @@
 //! The door of a process with workers (`worker.listen`): for probes and for Prometheus, where no gateway runs beside it. It asks
 //! for no key and tells nothing of jobs.
-use crate::{metrics::OPEN_METRICS, shared::Shared};
+use crate::{
+    gateway::{self, Doors},
+    metrics::OPEN_METRICS,
+    shared::Shared,
+};
 use axum::{
     Router,
     extract::State,
@@ -14,13 +18,12 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
-use tokio::{net::TcpListener, time::sleep};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Of who asks and does not come to an end: no worker waits for him.
-const END_WITHIN: Duration = Duration::from_secs(2);
+/// Of who asks.
+const CONNECTIONS_MAX: usize = 64;
 
 /// How many pools' engines are still being loaded.
 #[derive(Clone, Default)]
@@ -46,15 +49,9 @@ pub async fn run(listener: TcpListener, shared: Shared, loading: Loading, stop: 
     let ready = move || async move { ready(loading.count()) };
     let app = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
     let app = app.route("/metrics", get(metrics)).with_state(shared);
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    let late = async {
-        stop.cancelled().await;
-        sleep(END_WITHIN).await;
-    };
-    tokio::select! {
-        ended = serving.into_future() => ended,
-        () = late => Ok(()),
-    }
+    let doors = Doors { connections: CONNECTIONS_MAX, all: app.clone(), probes: app };
+    gateway::serve(listener, doors, stop).await;
+    Ok(())
 }
 
 fn ready(loading: usize) -> (StatusCode, String) {
