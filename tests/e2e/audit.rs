@@ -9,7 +9,7 @@ use testkit::{
     process::{Start, binary},
     wait_for,
 };
-use wire::{Message, Subject};
+use wire::{Ask, Asks, Message, Subject};
 
 /// What, by whose key, from where, and to what.
 fn brief(done: &Value) -> (String, String, String, String) {
@@ -68,6 +68,17 @@ async fn who_did_what_is_recorded() {
         assert!(all.iter().any(|done| is(&done)), "{what} {from}: {all:?}");
     }
     assert!(all.iter().all(|(what, ..)| what != "cancel"), "{all:?}");
+    // Past the doors for a tenant: into the stream, and to the service.
+    let (of_blue, body) = ("blue".parse().unwrap(), json!({"requests": [{"custom_id": "a", "body": {}}]}).to_string());
+    stand.log().await.publish(Message::new(Subject::SubmitOf(of_blue), body.clone())).await;
+    let asks = Asks(Some(of_blue), Ask::Submit).to_string();
+    stand.nats.client().await.request(asks, body.into()).await.unwrap();
+    let both = || async {
+        let all = page(&red, "?tenant=blue").await;
+        let past = all.iter().filter(|done| done["what"] == "submit" && done["from"] == "nats" && done["by"].is_null());
+        (past.count() == 2).then_some(())
+    };
+    wait_for("what blue did on NATS to be recorded", LONG, both).await;
     assert_eq!(blue.get("/audit").await.status, 403);
     assert_eq!(red.get("/audit?since=soon").await.status, 400);
 

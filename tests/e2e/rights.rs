@@ -82,7 +82,7 @@ impl Jobs {
         // The worker waits for what only a head may create.
         let mut worker = serve("worker", &gpu());
         worker.line("streams are left to the heads", LONG).await;
-        let mut head = serve("gateway,intake,scheduler,archiver,projector", &Login::Head);
+        let mut head = serve("gateway,intake,scheduler,archiver,projector,webhooks", &Login::Head);
         head.line("jetbatch is up", LONG).await;
         worker.line("worker ready", LONG).await;
         Self { dir, nats, head, worker }

@@ -1,7 +1,7 @@
 //! A job's end is told to the URL that it, or its tenant, names: signed, once, and again until it is taken.
 use crate::{
-    support::{Ask, Http, LONG, Plan, Stand, answer, echoes, jsonl, subjects},
-    tenants::{AUTH, keys},
+    support::{Ask, Http, LONG, Plan, answer, echoes, jsonl, subjects},
+    tenants::{AUTH, door},
 };
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -205,14 +205,6 @@ async fn a_tenant_has_a_url_and_a_secret_of_its_own() {
     assert!(all.len() == 2 && all[0].is_of(of_blue) && all[1].is_of(wrong), "{all:?}");
     assert_eq!([all[0].topic(), all[1].topic()], ["batch.completed", "batch.failed"]);
     assert!(all.iter().all(|got| got.is_signed_with(BLUE) && !got.is_signed_with(SECRET)), "{all:?}");
-}
-
-/// A door with a key that it knows by now.
-async fn door(stand: &Stand, args: &[&str]) -> Http {
-    let secret = keys(stand, &[&["create"], args].concat(), 0).await.stdout().trim().to_owned();
-    let door = Http::keyed(&stand.http.base, &secret);
-    wait_for("the key to be known", LONG, || async { (door.get("/whoami").await.status == 200).then_some(()) }).await;
-    door
 }
 
 #[tokio::test]

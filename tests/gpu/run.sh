@@ -102,7 +102,7 @@ TOML
         python3 -c 'import json,sys
 for n, line in enumerate(sys.stdin):
     line = json.loads(line); line["custom_id"] += f"#{n}"; print(json.dumps(line))' >"$scratch/kill.jsonl"
-    "$jetbatch" serve --config "$scratch/kill.toml" --roles gateway,intake,scheduler,archiver,projector 2>"$out/head.log" &
+    "$jetbatch" serve --config "$scratch/kill.toml" --roles gateway,intake,scheduler,archiver,projector,webhooks 2>"$out/head.log" &
     until curl -sf localhost:8899/readyz >/dev/null; do sleep 0.2; done
     "$jetbatch" serve --config "$scratch/kill.toml" --roles worker 2>"$out/worker-1.log" &
     victim=$!

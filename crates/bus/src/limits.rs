@@ -19,9 +19,9 @@ pub const QUICK_BYTES_MAX: usize = 64 << 10;
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// One try to read one message.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
-/// Between two tries, before jitter.
 /// How far a replica may be behind its leader, beyond what is worth waiting for.
 pub const REPLICA_LAG: Duration = Duration::from_secs(3);
+/// Between two tries, before jitter.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// Long enough for an election (5 to 6 s were measured) and for a server to recover its streams.
 pub const RETRY_SECONDS_DEFAULT: u64 = 45;

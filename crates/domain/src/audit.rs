@@ -116,9 +116,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What was done past the doors, by whom nobody can say.
-    pub const fn by_nats(what: What, at: Timestamp) -> Self {
-        Self { at, what, tenant: Tenant::DEFAULT, by: None, from: Origin::Nats, job: None, on: None }
+    /// What was done past the doors, for a tenant; by whom, nobody can say.
+    pub const fn by_nats(what: What, tenant: Tenant, at: Timestamp) -> Self {
+        Self { at, what, tenant, by: None, from: Origin::Nats, job: None, on: None }
     }
 }
 
@@ -136,7 +136,10 @@ mod tests {
         let entry: Entry = serde_json::from_str(json).unwrap();
         assert_eq!(serde_json::to_string(&entry).unwrap(), json);
         let least = r#"{"at":1000,"what":"submit","tenant":"default","from":"nats"}"#;
-        assert_eq!(serde_json::to_string(&Entry::by_nats(What::Submit, Timestamp::new(1_000))).unwrap(), least);
+        assert_eq!(
+            serde_json::to_string(&Entry::by_nats(What::Submit, Tenant::DEFAULT, Timestamp::new(1_000))).unwrap(),
+            least
+        );
         assert_eq!(serde_json::from_str::<Entry>(least).unwrap().from, Origin::Nats);
         assert!(serde_json::from_str::<Entry>(&least.replace("nats", "mars")).is_err());
     }

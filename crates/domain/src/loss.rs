@@ -59,17 +59,6 @@ impl Told {
     }
 }
 
-impl std::ops::SubAssign for Tally {
-    fn sub_assign(&mut self, other: Self) {
-        self.completed = self.completed.saturating_sub(other.completed);
-        self.failed = self.failed.saturating_sub(other.failed);
-        self.unanswered = self.unanswered.saturating_sub(other.unanswered);
-        self.usage.prompt = self.usage.prompt.saturating_sub(other.usage.prompt);
-        self.usage.completion = self.usage.completion.saturating_sub(other.usage.completion);
-        self.usage.cached = self.usage.cached.saturating_sub(other.usage.cached);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

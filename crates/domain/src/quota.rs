@@ -274,12 +274,6 @@ impl Tokens {
         }
         Err(Exceeded { limit: Limit::RequestsPerS, most, now: most, wait_s: Limit::RequestsPerS.wait_s() })
     }
-
-    /// Whether it is as one that nobody took from.
-    pub fn is_full(&self, limits: &Limits, now: Timestamp) -> bool {
-        let rate = limits.most(Limit::RequestsPerS) as f64;
-        self.left + rate * now.since(self.at) as f64 / 1_000.0 >= rate
-    }
 }
 
 #[cfg(test)]
@@ -331,7 +325,6 @@ mod tests {
         assert_eq!([1_500, 1_500].map(&mut taken), [true, false], "a half second gives one");
         assert_eq!([9_000, 9_000, 9_000].map(&mut taken), [true, true, false], "no more than a second's are kept");
         assert!(!taken(2_000), "a clock that is set back gives none");
-        assert!(tokens.is_full(&limits, Timestamp::new(20_000)));
     }
 
     #[test]

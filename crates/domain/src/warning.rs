@@ -24,8 +24,8 @@ pub struct Warning {
 
 impl Warning {
     /// Whether its requests will be answered with an error; else only their time is short.
-    pub fn is_of_requests(&self) -> bool {
-        self.code != Code::WindowTooShort
+    pub const fn is_of_requests(&self) -> bool {
+        !self.code.is_of_window()
     }
 
     /// As an error of a file that is to have none.

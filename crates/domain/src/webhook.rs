@@ -2,7 +2,7 @@
 mod pace;
 mod target;
 
-pub use pace::{AT_ONCE_MAX, Dropped, Pace, Standing, Turn, Verdict};
+pub use pace::{AT_ONCE_MAX, Dropped, Pace, Standing, TENANT_MAX, Turn, Verdict};
 pub use target::{Fault, Rule, Target, is_public};
 
 use crate::{

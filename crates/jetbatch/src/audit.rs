@@ -1,7 +1,7 @@
 //! Records of who did what, in AUDIT.
-use crate::bus::{Bus, ReadError};
+use crate::bus::{Bus, Delivery, ReadError};
 use domain::{
-    JobId, Tenant,
+    JobId, Tenant, Timestamp,
     audit::{Entry, What},
     command::CommandKind,
 };
@@ -13,9 +13,26 @@ pub async fn tell(bus: &Bus, entry: &Entry, id: impl std::fmt::Display) {
     let Entry { tenant, what, job, .. } = *entry;
     let json = serde_json::to_vec(entry).expect("a record is plain JSON");
     let message = Message::new(Subject::Audit { tenant, what, job }, json).id(format!("audit:{id}"));
-    if let Err(error) = bus.publish(message).await {
+    // A full stream must hold nobody up: what is deleted makes room.
+    if let Err(error) = bus.offer(message).await {
         let (by, on) = (entry.by.as_ref().map(|by| by.key), entry.on.as_deref());
         tracing::error!(%error, %tenant, what = what.as_str(), ?job, ?by, from = %entry.from, on, "a record is not stored");
+    }
+}
+
+/// The same of what a message brought about that came past the doors. What came by them, they record.
+pub async fn past(bus: &Bus, delivery: &Delivery, what: What, job: JobId) {
+    let Some(tenant) = teller(&delivery.subject) else { return };
+    let entry = Entry { job: Some(job), ..Entry::by_nats(what, tenant, Timestamp::new(delivery.stored_ms)) };
+    tell(bus, &entry, format!("past:{}", delivery.seq)).await;
+}
+
+/// Whose a message is, as far as NATS saw to it. None: a door's.
+fn teller(subject: &str) -> Option<Tenant> {
+    match subject.parse().ok()? {
+        Subject::Submit | Subject::Control => Some(Tenant::DEFAULT),
+        Subject::SubmitOf(tenant) | Subject::ControlOf(tenant) => Some(tenant),
+        _ => None,
     }
 }
 
@@ -63,4 +80,24 @@ pub async fn read(bus: &Bus, query: &Query) -> Result<(Vec<(u64, Entry)>, bool),
         found.extend(serde_json::from_slice(&raw.payload).ok().map(|entry| (raw.seq, entry)));
     }
     Ok((found, false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_past_the_doors_is_whose_its_subject_says() {
+        let (job, blue) = (JobId::keyed("blue", "k"), "blue".parse().unwrap());
+        for (subject, tenant) in [
+            (Subject::Submit, Some(Tenant::DEFAULT)),
+            (Subject::Control, Some(Tenant::DEFAULT)),
+            (Subject::SubmitOf(blue), Some(blue)),
+            (Subject::ControlOf(blue), Some(blue)),
+            (Subject::SubmitJob(job), None),
+            (Subject::ControlJob(job), None),
+        ] {
+            assert_eq!(teller(&subject.to_string()), tenant, "{subject}");
+        }
+    }
 }

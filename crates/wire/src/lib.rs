@@ -39,7 +39,7 @@ pub use quote::Quotes;
 pub use results::Results;
 pub use rights::{Login, Rights};
 pub use status::{SlaAlert, StoredStatus};
-pub use subject::{Ask, Asks, Filter, Orders, Subject, bucket, stream};
+pub use subject::{Ask, Asks, Filter, Orders, Subject, bucket, is_own, stream};
 pub use trouble::{Told, TroubleAlert};
 pub use usage::Usages;
 pub use work::Work;

@@ -129,6 +129,15 @@ impl Ask {
     }
 }
 
+/// Whether a subject is one of jetbatch's, in a stream or in none: what is answered there is heard as if it were meant.
+pub fn is_own(subject: &str) -> bool {
+    const FIRST: [&str; 13] = [
+        "jobs", "tenant", "event", "work", "result", "input", "alert", "dead", "hook", "audit", "worker", "forecast",
+        "usage",
+    ];
+    subject.split('.').next().is_some_and(|first| FIRST.contains(&first))
+}
+
 impl fmt::Display for Asks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tenant = self.0.as_ref().map_or("*", Tenant::as_str);
@@ -410,6 +419,7 @@ mod tests {
             Subject::Audit { tenant: Tenant::default(), what: What::Submit, job: Some(job) },
             Subject::Audit { tenant: Tenant::default(), what: What::SetLimits, job: None },
         ] {
+            assert!(is_own(&subject.to_string()), "{subject}");
             assert_eq!(subject.to_string().parse(), Ok(subject));
         }
     }
@@ -432,6 +442,14 @@ mod tests {
         for bad in ["tenant.blue.ask.submit", "tenant.Blue.ask.status", "tenant.blue.ask.status.x", "tenant", ""] {
             assert!(all.tenant(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_is_jetbatchs_own_and_an_inbox_is_not() {
+        let orders = Orders("tiny".parse().unwrap(), WorkerName::of("w1")).to_string();
+        let asked = [orders, crate::Quotes.to_string(), crate::Usages.to_string(), Asks(None, Ask::Submit).to_string()];
+        assert!(asked.iter().all(|subject| is_own(subject)), "{asked:?}");
+        assert!(!is_own("_INBOX.abc") && !is_own("_INBOX_submitter-blue.x.1") && !is_own(""));
     }
 
     #[test]

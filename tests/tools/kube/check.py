@@ -15,6 +15,7 @@ import yaml
 
 VERSIONS = ["1.27", "1.37"]
 CRDS = json.loads((Path(__file__).parent / "crds.json").read_text())
+ROLES = {"gateway", "intake", "scheduler", "worker", "archiver", "projector", "webhooks"}
 # What a pod may take from its environment that the chart does not make.
 STORE = ("JETBATCH__STORE__", "AWS_", "GOOGLE_", "AZURE_")
 
@@ -78,6 +79,13 @@ def check_scaling(things):
                 assert (metric["name"], metric["selector"]["matchLabels"]) == ("jetbatch_workers_needed", {"pool": pool})
 
 
+def check_roles(things):
+    """Every role is somebody's: one that no pod has is never done."""
+    args = [deployment["spec"]["template"]["spec"]["containers"][0]["args"] for deployment in pods(things)]
+    roles = {role for words in args for role in words[words.index("--roles") + 1].split(",")}
+    assert roles == ROLES, f"the pods have {sorted(roles)}"
+
+
 def check_pod(deployment, things):
     name, pod = deployment["metadata"]["name"], deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -118,6 +126,7 @@ def check(path):
         assert len(thing["metadata"]["name"]) <= 63, thing["metadata"]["name"]
     check_selectors(things)
     check_scaling(things)
+    check_roles(things)
     for deployment in pods(things):
         check_pod(deployment, things)
     kinds = sorted({kind for kind, _ in names})

@@ -17,6 +17,15 @@ pub struct Ahead {
     pub needed: Option<u64>,
 }
 
+impl Ahead {
+    /// Workers that there are to be: one at least where there is work. Of a pool that was never seen at work nobody knows how
+    /// many, and one that has none is never seen.
+    pub fn workers(&self) -> Option<u64> {
+        let least = u64::from(self.requests > 0);
+        self.needed.map(|needed| needed.max(least)).or((least > 0).then_some(least))
+    }
+}
+
 /// How many workers keep the deadlines of `items` with nine chances in ten, where the earliest goes first: by each, what is
 /// to be done by then must be. `deadline` is of one worker's clock here, milliseconds. Whose time is too short for one more
 /// chunk (`run_ms`), nobody can help.
@@ -75,6 +84,13 @@ mod tests {
         let sure = item((9_000.0, 10_000.0));
         assert_eq!(needed(&[sure], RUN_MS), 1);
         assert_eq!(needed(&[Item { var: 4e6, ..sure }], RUN_MS), 2, "9 s and 1.28 times 2 s");
+    }
+
+    #[test]
+    fn a_pool_with_work_needs_a_worker() {
+        let workers = |requests, needed| Ahead { pool: "tiny".parse().unwrap(), requests, needed }.workers();
+        assert_eq!([workers(5, None), workers(5, Some(0)), workers(5, Some(7))], [Some(1), Some(1), Some(7)]);
+        assert_eq!([workers(0, Some(0)), workers(0, None)], [Some(0), None]);
     }
 
     fn jobs() -> impl Strategy<Value = Vec<(f64, f64)>> {

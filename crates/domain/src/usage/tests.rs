@@ -155,3 +155,11 @@ fn a_ledger_is_bounded_and_reads_as_it_is_kept() {
         "that is too much to say at once"
     );
 }
+
+#[test]
+fn an_error_is_no_answer() {
+    let read = |text: &str| serde_json::from_str::<Told>(text).ok();
+    assert_eq!(read(r#"{"error":"the log is read no more"}"#), None);
+    assert_eq!(read(r#"{"rows":null}"#), Some(Told { rows: None }));
+    assert_eq!(read(r#"{"rows":[]}"#), Some(Told { rows: Some(Vec::new()) }));
+}

@@ -6,6 +6,10 @@ use strum::IntoStaticStr;
 
 /// Hooks on their way to one URL that answers well.
 pub const AT_ONCE_MAX: usize = 8;
+/// Hooks of one tenant on their way: URLs of its that hang leave room for others'.
+pub const TENANT_MAX: usize = 32;
+/// A URL that has rested so long and was not called since is forgotten, as the bucket forgets it.
+const FORGOTTEN_MS: u64 = 7 * 86_400_000;
 const LONGEST_MS: u64 = 3_600_000;
 /// Before a hook that only waits for others looks again.
 const TURN_MS: u64 = 1_000;
@@ -61,6 +65,11 @@ impl Standing {
         let rest = if is_off { pace.retry_ms } else { pace.wait_ms(lasted) };
         Self { host: host.to_owned(), since, failures, rests_until: now.plus(rest), is_off }
     }
+
+    /// Whether nobody named it for long.
+    pub fn is_forgotten(&self, now: Timestamp) -> bool {
+        now.since(self.rests_until) >= FORGOTTEN_MS
+    }
 }
 
 /// Why a hook is given up.
@@ -103,6 +112,14 @@ impl Turn {
             rest => Self::Wait(rest),
         }
     }
+
+    /// The same where so many of its tenant's are on their way, to whatever URLs.
+    pub const fn beside(self, of_tenant: usize) -> Self {
+        match self {
+            Self::Send if of_tenant >= TENANT_MAX => Self::Wait(TURN_MS),
+            other => other,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +151,21 @@ mod tests {
         assert_eq!((turn(0, 5_000), turn(1, 5_000)), (Turn::Send, Turn::Wait(TURN_MS)));
         assert_eq!(Turn::of(None, AT_ONCE_MAX - 1, at(0), at(0), PACE), Turn::Send);
         assert_eq!(Turn::of(None, AT_ONCE_MAX, at(0), at(0), PACE), Turn::Wait(TURN_MS));
+    }
+
+    #[test]
+    fn a_tenants_many_urls_leave_room_for_others() {
+        let turn = |of_tenant| Turn::of(None, 0, at(0), at(0), PACE).beside(of_tenant);
+        assert_eq!((turn(TENANT_MAX - 1), turn(TENANT_MAX)), (Turn::Send, Turn::Wait(TURN_MS)));
+        let over = Turn::of(None, 0, at(0), at(PACE.retry_ms), PACE).beside(TENANT_MAX);
+        assert_eq!(over, Turn::Drop(Dropped::GivenUp));
+    }
+
+    #[test]
+    fn a_url_that_nobody_names_is_forgotten() {
+        let gone = Standing::failed(None, "a.b", true, at(0), PACE);
+        let later = |ms| gone.is_forgotten(at(PACE.retry_ms + ms));
+        assert!(!later(FORGOTTEN_MS - 1) && later(FORGOTTEN_MS));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
 };
 use clap::{Args, Subcommand};
 use domain::{
-    JobId,
+    JobId, Tenant,
     audit::{Entry, What},
     trouble::Kind,
 };
@@ -96,7 +96,7 @@ impl Link {
 
     /// Records what was done past the doors.
     pub async fn record(&self, what: What, on: impl ToString) {
-        let entry = Entry { on: Some(on.to_string()), ..Entry::by_nats(what, clock::now()) };
+        let entry = Entry { on: Some(on.to_string()), ..Entry::by_nats(what, Tenant::DEFAULT, clock::now()) };
         audit::tell(&self.bus, &entry, uuid::Uuid::now_v7()).await;
     }
 

@@ -13,7 +13,6 @@ use crate::{
 };
 use domain::{
     Event, JobId, Tenant, Timestamp,
-    audit::Entry,
     command::{CommandKind, JobCommand},
     decide::Denied,
 };
@@ -90,12 +89,9 @@ enum End {
     Again(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// What came past the doors is recorded here: they record the rest.
 async fn record(shared: &Shared, delivery: &Delivery, command: &JobCommand, end: &End) {
-    if matches!(end, End::Done) && delivery.subject.parse() == Ok(Subject::Control) {
-        let what = audit::what(command.kind);
-        let entry = Entry { job: Some(command.job), ..Entry::by_nats(what, Timestamp::new(delivery.stored_ms)) };
-        audit::tell(&shared.bus, &entry, format!("control:{}", delivery.seq)).await;
+    if matches!(end, End::Done) {
+        audit::past(&shared.bus, delivery, audit::what(command.kind), command.job).await;
     }
 }
 
@@ -156,15 +152,16 @@ fn read(delivery: &Delivery) -> Result<JobCommand, String> {
     payload::read(delivery.header(envelope::CONTENT_TYPE), &delivery.payload)
 }
 
-/// Whether a command may be given. A door has looked whose the job is; who publishes past the doors is of the tenant in
-/// his subject, or of `default`, and other tenants' jobs are not there for him. A job that nobody knows is looked for as any is.
+/// Whether there is such a job for who asks. A door has looked whose it is; who publishes past the doors is of the tenant in
+/// his subject, or of `default`, and other tenants' jobs are not there for him. Nor is one that nobody knows yet: whose it
+/// will be, its first event says.
 async fn may(shared: &Shared, delivery: &Delivery, command: &JobCommand) -> Result<bool, unlogged::Error> {
     let asks = match delivery.subject.parse() {
         Ok(Subject::ControlJob(job)) if job == command.job => return Ok(true),
         Ok(Subject::ControlOf(tenant)) => tenant,
         Ok(_) | Err(_) => Tenant::default(),
     };
-    Ok(tenant(shared, command.job).await?.is_none_or(|tenant| tenant == asks))
+    Ok(tenant(shared, command.job).await? == Some(asks))
 }
 
 /// Whose a job is, as its first event says, or what is left of its status.

@@ -56,6 +56,18 @@ impl Note {
     pub fn on(&self, on: impl ToString) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).on = Some(on.to_string());
     }
+
+    fn submitted(&self) -> Option<JobId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).job
+    }
+}
+
+/// Records what was done for a tenant that asked on NATS: to a job, or to the one that it submitted, if it did.
+pub async fn asked(app: &App, what: What, job: Option<JobId>) {
+    if let Some(job) = job.or_else(|| app.note.submitted()) {
+        let entry = Entry { job: Some(job), ..Entry::by_nats(what, app.tenant(), clock::now()) };
+        audit::tell(&app.shared.bus, &entry, Uuid::now_v7()).await;
+    }
 }
 
 /// A record that is made when its request is answered; and where its client goes away before, of what was done until then.
@@ -81,7 +93,7 @@ impl Record {
 
     /// Stores it, where the request did what it asked for.
     pub async fn close(mut self, status: StatusCode) {
-        if !status.is_success() && self.submitted().is_none() {
+        if !status.is_success() && self.note.submitted().is_none() {
             self.entry = None;
         }
         if let Some(entry) = self.take() {
@@ -90,10 +102,6 @@ impl Record {
             let told = tokio::spawn(async move { audit::tell(&bus, &entry, id).await });
             drop(told.await);
         }
-    }
-
-    fn submitted(&self) -> Option<JobId> {
-        self.note.0.lock().unwrap_or_else(PoisonError::into_inner).job
     }
 
     /// What was done; a submission that came to no job did nothing.
@@ -108,7 +116,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if self.entry.is_some()
-            && self.submitted().is_some()
+            && self.note.submitted().is_some()
             && let (Some(entry), Ok(runtime)) = (self.take(), tokio::runtime::Handle::try_current())
         {
             let (bus, id) = (self.app.shared.bus.clone(), self.id);

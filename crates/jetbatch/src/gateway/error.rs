@@ -167,7 +167,7 @@ impl From<StoreError> for Rejection {
 }
 
 /// A message may hold what was sent, and that may be long.
-fn cut(mut message: String) -> String {
+pub(super) fn cut(mut message: String) -> String {
     if let Some((at, _)) = message.char_indices().nth(MESSAGE_CHARS_MAX) {
         message.truncate(at);
         message.push_str("...");

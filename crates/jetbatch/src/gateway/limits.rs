@@ -25,19 +25,17 @@ pub const JSON_WITHIN: Duration = Duration::from_secs(60);
 pub const JSON_KIB_MAX: u32 = 32 << 10;
 /// Quotes at once: each validates an input.
 pub const QUOTES_MAX: usize = 2;
-/// A projector tells usage by then.
-pub const USAGE_WITHIN: Duration = Duration::from_secs(5);
 /// Uploads at once: each holds a few parts of the file.
 pub const UPLOADS_MAX: usize = 64;
 /// Deleted uploads whose place in the list of files is remembered.
 pub const GONE_MAX: usize = 1 << 16;
 /// Requests that wait for their answer at once: each is a job.
 pub const ASKS_MAX: usize = 256;
-/// Downloads at once: each holds up to three blocks.
 /// Requests over NATS that are answered at once.
 pub const MICRO_MAX: usize = 64;
 /// Before the service on NATS is offered again, where it could not be.
 pub const MICRO_PAUSE: Duration = Duration::from_secs(1);
+/// Downloads at once: each holds up to three blocks.
 pub const DOWNLOADS_MAX: usize = 64;
 pub const DOWNLOAD_BLOCK_BYTES: u64 = 1 << 20;
 /// A form field beside the file.

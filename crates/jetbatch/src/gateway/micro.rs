@@ -2,14 +2,15 @@
 //! is stands in its subject, and NATS sees to it who may publish there. The handlers are those of HTTP.
 use super::{
     app::App,
+    audit,
     auth::Caller,
     commands,
-    error::{Answer, Rejection},
+    error::{Answer, Rejection, cut},
     jobs, limits, quote, resubmit,
     state::AppState,
     submit,
 };
-use crate::payload;
+use crate::{audit as recorded, payload};
 use api::{IDEMPOTENCY_KEY, JSON, schema};
 use async_nats::{
     Message,
@@ -23,6 +24,7 @@ use axum::{
 use bytes::Bytes;
 use domain::{
     JobId,
+    audit::What,
     command::{CommandKind, JobCommand},
 };
 use futures::{StreamExt, stream::SelectAll};
@@ -34,7 +36,7 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use wire::{Ask, Asks, Subject, envelope};
+use wire::{Ask, Asks, envelope};
 
 const NAME: &str = "jetbatch";
 const MESSAGE_ID: &str = "Nats-Msg-Id";
@@ -84,13 +86,13 @@ async fn respond(app: Arc<AppState>, ask: Ask, request: Request, place: Result<O
 
 /// Whether an answer there would be a message of our own, or to NATS itself: who asks must not speak with our rights.
 fn is_taken(reply: &str) -> bool {
-    reply.starts_with('$') || reply.parse::<Subject>().is_ok()
+    reply.starts_with('$') || wire::is_own(reply)
 }
 
 /// On one line, as a header is.
 fn words(refused: Rejection) -> String {
     let param = refused.param.map(|param| format!(" ({param})")).unwrap_or_default();
-    let text = format!("{}{param}", refused.message);
+    let text = format!("{}{param}", cut(refused.message));
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
@@ -98,7 +100,7 @@ async fn answer(state: Arc<AppState>, ask: Ask, message: &Message) -> Result<Byt
     let tenant = Asks(None, ask).tenant(&message.subject).map_err(|error| Rejection::invalid(error.to_string()))?;
     let app = App::of(state, Caller::Tenant(tenant));
     let response = match ask {
-        Ask::Submit => submit::create(app, posted(message)?).await,
+        Ask::Submit => submit(app, message).await,
         Ask::Quote => quote::quote(app, None, posted(message)?).await,
         Ask::Status => jobs::one(app, Path(job(&message.payload)?)).await,
         Ask::Control => control(app, message).await,
@@ -136,14 +138,24 @@ fn job(payload: &[u8]) -> Result<String, Rejection> {
         .map_err(|error| Rejection::invalid(format!("the body is not what is expected: {error}")))
 }
 
+/// Recorded, where it came to a job, whatever is answered.
+async fn submit(app: App, message: &Message) -> Answer {
+    let said = submit::create(app.clone(), posted(message)?).await;
+    audit::asked(&app, What::Submit, None).await;
+    said
+}
+
 async fn control(app: App, message: &Message) -> Answer {
     let kind = message.headers.as_ref().and_then(|headers| headers.get(envelope::CONTENT_TYPE));
     let read = payload::read(kind.map(|kind| kind.as_str()), &message.payload);
     let command: JobCommand = read.map_err(|why| Rejection::invalid(format!("the command is {why}")))?;
-    match command.kind {
-        CommandKind::Retry => resubmit::retry(&app, command.job).await,
-        _ => commands::carry_out(&app, command).await.map(commands::told),
-    }
+    let (what, job) = (recorded::what(command.kind), command.job);
+    let said = match command.kind {
+        CommandKind::Retry => resubmit::retry(&app, job).await?,
+        _ => commands::carry_out(&app, command).await.map(commands::told)?,
+    };
+    audit::asked(&app, what, Some(job)).await;
+    Ok(said)
 }
 
 /// What an endpoint takes and gives, as JSON Schemas.
@@ -206,7 +218,7 @@ mod tests {
 
     #[test]
     fn no_answer_is_a_message_of_our_own() {
-        for reply in ["jobs.submit", "tenant.blue.jobs.control", "$KV.keys.a", "$JS.API.INFO"] {
+        for reply in ["jobs.submit", "tenant.blue.ask.control", "worker.tiny.w1", "$KV.keys.a", "$JS.API.INFO"] {
             assert!(is_taken(reply), "{reply}");
         }
         assert!(!is_taken("_INBOX_submitter-blue.x.1") && !is_taken("_INBOX.abc"));
@@ -216,5 +228,6 @@ mod tests {
     fn a_refusal_is_one_line() {
         let refused = Rejection::invalid("two\nlines").param("body");
         assert_eq!(words(refused), "two lines (body)");
+        assert!(words(Rejection::invalid("x".repeat(1 << 20))).len() < 2_000, "a header is no place for what was sent");
     }
 }

@@ -1,5 +1,6 @@
-//! The HTTP door, and the service on NATS that answers alike. It turns requests into messages on `jobs.submit.<job>` and `jobs.control.<job>`, and shows jobs from the bucket
-//! `status` and files from the store. It never reads the event log, and never writes a status.
+//! The HTTP door, and the service on NATS that answers alike. It turns requests into messages on `jobs.submit.<job>` and
+//! `jobs.control.<job>`, and shows jobs from the bucket `status` and files from the store. It never reads the event log, and
+//! never writes a status.
 mod ahead;
 mod app;
 mod audit;
@@ -49,6 +50,7 @@ mod write_timeout;
 use crate::{keys as store, quota as limited, shared::Shared};
 use auth::Demand;
 use nix::sys::resource::{Resource, getrlimit};
+pub use server::{Doors, serve};
 use state::AppState;
 use std::{convert::Infallible, sync::Arc};
 use tokio::net::TcpListener;
@@ -62,14 +64,14 @@ pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken)
     let connections = limits::connections(descriptors());
     let app = Arc::new(AppState::new(shared, connections, stop.clone()));
     let watch = app.status_watch.run(app.status.clone(), stop.clone());
-    let doors = server::Doors { connections, all: routes::routes(app.clone()), probes: routes::probes(app.clone()) };
+    let doors = Doors { connections, all: routes::routes(app.clone()), probes: routes::probes(app.clone()) };
     let catalog = app.catalog.run(app.files.clone(), stop.clone());
     let gate = app.gate.run(&app.shared, &app.status_watch, stop.clone());
     let ring = app.keys.run(store::bucket(&app.shared.bus), stop.clone());
     let rules = app.quota.rules.run(limited::bucket(&app.shared.bus), stop.clone());
     let first = stop.run_until_cancelled(tell_first(&app));
     let micro = micro::run(&app, stop.clone());
-    tokio::join!(watch, catalog, gate, ring, rules, first, micro, server::serve(listener, doors, stop.clone()));
+    tokio::join!(watch, catalog, gate, ring, rules, first, micro, serve(listener, doors, stop.clone()));
     Ok(())
 }
 

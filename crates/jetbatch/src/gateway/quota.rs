@@ -43,16 +43,26 @@ struct Taken {
 #[derive(Default)]
 struct Stored {
     listed: u64,
+    /// When that list was begun.
     at: Option<Instant>,
-    /// Kept since that list was begun.
-    since: u64,
+    /// All that was ever kept here, and so much of it before the list was begun.
+    kept: u64,
+    before: u64,
     /// Of uploads that are under way.
     underway: u64,
 }
 
 impl Stored {
     const fn bytes(&self) -> u64 {
-        self.listed.saturating_add(self.since).saturating_add(self.underway)
+        self.listed.saturating_add(self.kept.saturating_sub(self.before)).saturating_add(self.underway)
+    }
+
+    /// What was kept while it was listed may be in the list, too: it is counted twice until the next list. Of lists that
+    /// were made beside each other the one that was begun last counts.
+    fn list(&mut self, listed: u64, began: Instant, before: u64) {
+        if self.at.is_none_or(|at| at <= began) {
+            (self.listed, self.at, self.before) = (listed, Some(began), before);
+        }
     }
 }
 
@@ -126,12 +136,9 @@ impl Quota {
     }
 
     async fn look(&self, store: &Store, tenant: Tenant) -> Result<(), StoreError> {
-        let (began, before) = (Instant::now(), self.lock().entry(tenant).or_default().stored.since);
+        let (began, before) = (Instant::now(), self.lock().entry(tenant).or_default().stored.kept);
         let listed = listed(store, tenant).await?;
-        let mut tenants = self.lock();
-        let stored = &mut tenants.entry(tenant).or_default().stored;
-        // What was kept meanwhile may be in the list, too: it is counted twice until the next look.
-        (stored.listed, stored.at, stored.since) = (listed, Some(began), stored.since.saturating_sub(before));
+        self.lock().entry(tenant).or_default().stored.list(listed, began, before);
         Ok(())
     }
 
@@ -218,7 +225,7 @@ impl UploadPlace {
     pub fn keep(self) {
         let mut tenants = self.claim.quota.lock();
         let stored = &mut tenants.entry(self.claim.tenant).or_default().stored;
-        stored.since = stored.since.saturating_add(self.claim.bytes);
+        stored.kept = stored.kept.saturating_add(self.claim.bytes);
     }
 }
 
@@ -257,5 +264,24 @@ impl App {
         }
         let claim = self.quota.upload(tenant, limits).map_err(|exceeded| self.limited(exceeded))?;
         Ok(UploadPlace { app: self.clone(), claim, _place: self.any_upload_place()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn lists_that_are_made_beside_each_other_lose_no_upload() {
+        let (mut stored, first) = (Stored { kept: 7, ..Stored::default() }, Instant::now());
+        let second = first + Duration::from_millis(1);
+        stored.kept += 5;
+        stored.list(0, second, 7);
+        assert_eq!(stored.bytes(), 5, "it is not in the list, and not before it");
+        stored.list(90, first, 7);
+        assert_eq!(stored.bytes(), 5, "an older list says nothing new");
+        stored.list(12, second, 12);
+        assert_eq!(stored.bytes(), 12);
     }
 }

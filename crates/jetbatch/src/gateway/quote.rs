@@ -158,13 +158,13 @@ async fn visible(app: &App, all: Vec<Endangered>) -> Result<Vec<Endangered>, Rej
 }
 
 /// Says no to a submission whose window will not hold, where one of its pools refuses such jobs. What else is wrong with it,
-/// or is not known, is found out when it is taken.
+/// or is not known, or not now, because others are looked at, is found out when it is taken.
 pub async fn admit(app: &App, submission: &Checked) -> Result<(), Rejection> {
     let config = &app.shared.config;
     if config.admission(config.pools.keys()) != Admission::Refuse {
         return Ok(());
     }
-    let _place = app.quote_place()?;
+    let Ok(_place) = app.quote_place() else { return Ok(()) };
     let terms = Terms::of(submission, app.caller().pools(), config);
     let (window_ms, priority) = (submission.window_ms(), submission.priority.unwrap_or_default());
     let mut loads = Loads(Asked::new(priority, window_ms).of(app.tenant()));

@@ -175,9 +175,10 @@ pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Ta
         let why = format!("job {id} was submitted under this key or id before, and was deleted; use a new one");
         return Err(Rejection::conflict(why).param(KEY));
     }
-    quote::admit(app, &offer.submission).await?;
     let requests = offer.submission.requests.as_ref().map_or(0, |requests| requests.len() as u64);
+    // A limit before the forecast, which reads the whole input.
     let place = app.let_in(id, requests)?;
+    quote::admit(app, &offer.submission).await?;
     offer.submission.sign(id, offer.fingerprint.clone());
     let deadline = clock::now().plus(offer.submission.window_ms());
     let span = span(id);

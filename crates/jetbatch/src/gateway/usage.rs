@@ -3,9 +3,8 @@ use super::{
     app::App,
     error::{Answer, Rejection},
     fields::clipped,
-    limits,
 };
-use crate::clock;
+use crate::{ask, clock};
 use api::{ErrorCode, UsageDays};
 use axum::{Json, extract::RawQuery, response::IntoResponse};
 use domain::{
@@ -14,9 +13,7 @@ use domain::{
     key::Role,
     usage::{Asked, Day, NoDay, ROWS_MAX, Told},
 };
-use tokio::time::timeout;
 use url::form_urlencoded;
-use wire::Usages;
 
 /// Of all tenants.
 const ALL: &str = "*";
@@ -61,13 +58,7 @@ async fn ask(app: &App, asked: &Asked) -> Result<Told, Rejection> {
             "nobody tells usage now: no projector answers, or it is still reading the log; try again in a moment",
         )
     };
-    let payload = serde_json::to_vec(asked).expect("what is asked is plain JSON");
-    let request = app.shared.bus.client().request(Usages.to_string(), payload.into());
-    let reply = timeout(limits::USAGE_WITHIN, request).await.map_err(|_| silent())?.map_err(|_| silent())?;
-    serde_json::from_slice(&reply.payload).map_err(|error| {
-        tracing::warn!(%error, "the projector's answer cannot be read; it may be of another version");
-        silent()
-    })
+    ask::used(&app.shared.bus, asked).await.ok_or_else(silent)
 }
 
 #[cfg(test)]

@@ -97,13 +97,19 @@ fn differing(ours: &BTreeMap<String, String>, others: &[Digest]) -> Option<Strin
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-/// By name: what a job is made of follows from these.
+/// By name: what a job is made of, whether it is taken, and whose turn it is, follow from these.
 fn digest(config: &Config) -> BTreeMap<String, String> {
     let pools: Vec<_> = config.pools.iter().map(|(name, pool)| (name, &pool.models)).collect();
+    let admission: Vec<_> = config.pools.iter().map(|(name, pool)| (name, pool.admission)).collect();
+    // A tenant that weighs as all do need not be named everywhere.
+    let weights = config.tenants.iter().map(|(tenant, own)| (tenant, own.weight.to_string()));
+    let weights: Vec<_> = weights.filter(|(_, weight)| weight != "1").collect();
     let hash = |text: String| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned();
     BTreeMap::from([
         ("pools".to_owned(), hash(format!("{pools:?} {:?}", config.default_pool))),
         ("packing (chunk_requests)".to_owned(), hash(format!("{:?}", config.packing()))),
+        ("admission".to_owned(), hash(format!("{admission:?}"))),
+        ("tenants (weight)".to_owned(), hash(format!("{weights:?}"))),
         ("store.url".to_owned(), hash(config.store.url.clone())),
     ])
 }
@@ -124,7 +130,12 @@ mod tests {
         let same = held("same", &format!("[http]\njson_bytes_max = 9\n{POOL}"));
         let store = held("b", &format!("[store]\nurl = 'x'\n{POOL}"));
         let pools = held("a", "[pools.a]\nmodels = ['m']\nchunk_requests = 7\n[pools.a.engine]\nkind = 'echo'\n");
-        assert_eq!(differing(&ours.settings, &[ours.clone(), same]), None);
+        let named = held("named", &format!("{POOL}[tenants.blue]\n"));
+        assert_eq!(differing(&ours.settings, &[ours.clone(), same, named]), None);
+        let heavy = held("c", &format!("{POOL}[tenants.blue]\nweight = 2.0\n"));
+        let strict = held("d", &format!("[pools.a]\nadmission = 'refuse'\n{POOL}"));
+        let told = differing(&ours.settings, &[heavy, strict]).unwrap();
+        assert_eq!(told, "head c has other tenants (weight) than this one; head d has other admission than this one");
         let told = differing(&ours.settings, &[store, pools]).unwrap();
         let want =
             "head a has other packing (chunk_requests), pools than this one; head b has other store.url than this one";

@@ -12,8 +12,8 @@ use crate::{
     telemetry,
 };
 use domain::{
-    Job, JobId, Timestamp,
-    audit::{Entry, What},
+    Job, JobId,
+    audit::What,
     command::Command,
     decide::Denied,
     event::{Code, Input, LineError, Submitted},
@@ -24,7 +24,6 @@ use domain::{
 };
 use store::StoreError;
 use tracing::{Instrument, Span};
-use wire::Subject;
 
 /// What may pass: the submission is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -97,20 +96,12 @@ async fn begin(
     let (input, denied) = input(shared, &incoming);
     let submitted = incoming.begin(input, trace.or_else(telemetry::context), &shared.config);
     let Some(known) = submit(shared, incoming.id, submitted, delivery).await? else { return Ok(None) };
-    record(shared, incoming.id, delivery).await;
+    audit::past(&shared.bus, delivery, What::Submit, incoming.id).await;
     let asked = match denied {
         Some(error) => Asked::Refused(error),
         None => Asked::Input(incoming.submission.ok().and_then(|submission| submission.into_inner().requests)),
     };
     Ok(Some((known, asked)))
-}
-
-/// What came past the doors is recorded here: they record the rest.
-async fn record(shared: &Shared, job: JobId, delivery: &Delivery) {
-    if delivery.subject.parse() == Ok(Subject::Submit) {
-        let entry = Entry { job: Some(job), ..Entry::by_nats(What::Submit, Timestamp::new(delivery.stored_ms)) };
-        audit::tell(&shared.bus, &entry, format!("submit:{}", delivery.seq)).await;
-    }
 }
 
 /// Where the input lies, or why there is none. A message that is no submission becomes a failed job, so that its sender

@@ -201,7 +201,7 @@ impl Metrics {
     /// Pools that are not told of are no longer known.
     pub fn needed(&self, ahead: &[Ahead]) {
         self.needed.clear();
-        for (pool, workers) in ahead.iter().filter_map(|one| Some((&one.pool, one.needed?))) {
+        for (pool, workers) in ahead.iter().filter_map(|one| Some((&one.pool, one.workers()?))) {
             self.needed.get_or_create(&label(pool)).set(signed(workers));
         }
     }

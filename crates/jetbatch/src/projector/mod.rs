@@ -79,6 +79,7 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     // Whoever projects next shows them.
     JobTable::default().show(&shared.metrics);
     shared.metrics.stalled(0);
+    shared.metrics.needed(&[]);
     shared.troubles.found(Vec::new());
     ended
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::clock;
 use domain::{
-    Job, JobId, Timestamp,
+    Job, JobId, Pool, Timestamp,
     alarm::Seen,
     eta::{Eta, Sla},
     status::{self, Live, State},
@@ -91,10 +91,15 @@ impl Projector {
         self.foresight.scores().iter().for_each(|score| metrics.forecast(score));
     }
 
+    /// Pools that work is owed to, as often as there are jobs.
+    fn owing(&self) -> impl Iterator<Item = &Pool> {
+        let owed = self.table.iter().flat_map(|(_, entry)| entry.owed.iter());
+        owed.filter(|(_, requests)| *requests > 0).map(|(pool, _)| pool)
+    }
+
     fn forecast(&mut self) {
         let now = clock::now();
-        let owed = self.table.iter().flat_map(|(_, entry)| entry.owed.iter().map(|(pool, _)| pool));
-        let workers = self.stalls.workers(owed, now);
+        let workers = self.stalls.workers(self.owing(), now);
         let readings = self.foresight.read(&self.log, &workers, now);
         self.table.iter_mut().for_each(|(_, entry)| {
             (entry.eta, entry.moved, entry.reading) = (None, None, None);

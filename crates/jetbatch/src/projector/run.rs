@@ -128,6 +128,8 @@ impl Projector {
         let mut missing = projector.resume(&versions).await?;
         projector.foresight.weigh(projector.shared.config.weights());
         projector.catch_up(last, &versions, &mut missing).await?;
+        // What ended before: whoever projected then has counted it.
+        drop(projector.foresight.scores());
         if missing.any() {
             projector.restore();
         }

@@ -1,6 +1,10 @@
 //! The door of a process with workers (`worker.listen`): for probes and for Prometheus, where no gateway runs beside it. It asks
 //! for no key and tells nothing of jobs.
-use crate::{metrics::OPEN_METRICS, shared::Shared};
+use crate::{
+    gateway::{self, Doors},
+    metrics::OPEN_METRICS,
+    shared::Shared,
+};
 use axum::{
     Router,
     extract::State,
@@ -17,6 +21,9 @@ use std::{
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// Of who asks.
+const CONNECTIONS_MAX: usize = 64;
 
 /// How many pools' engines are still being loaded.
 #[derive(Clone, Default)]
@@ -42,7 +49,9 @@ pub async fn run(listener: TcpListener, shared: Shared, loading: Loading, stop: 
     let ready = move || async move { ready(loading.count()) };
     let app = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
     let app = app.route("/metrics", get(metrics)).with_state(shared);
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    let doors = Doors { connections: CONNECTIONS_MAX, all: app.clone(), probes: app };
+    gateway::serve(listener, doors, stop).await;
+    Ok(())
 }
 
 fn ready(loading: usize) -> (StatusCode, String) {

@@ -81,4 +81,19 @@ mod tests {
             assert!(bad.parse::<Roles>().is_err(), "{bad}");
         }
     }
+
+    /// Where workers stand apart, the heads have every other role: one that no head has is never done.
+    #[test]
+    fn what_is_deployed_has_every_role() {
+        let heads = Role::ALL.iter().filter(|role| **role != Role::Worker).map(|role| role.as_str());
+        let heads = heads.collect::<Vec<_>>().join(",");
+        for text in [
+            include_str!("../../../../deploy/systemd/jetbatch-head.service"),
+            include_str!("../../../../deploy/helm/jetbatch/templates/heads.yaml"),
+            include_str!("../../../../deploy/compose.yaml"),
+            include_str!("../../../../config/cluster.toml"),
+        ] {
+            assert!(text.lines().any(|line| line.contains(&heads)), "{heads}: {text}");
+        }
+    }
 }

@@ -37,6 +37,9 @@ pub async fn start(config: Config, roles: Roles) -> Result<Running, Error> {
         return Err(Error::NoPools);
     }
     super::rlimit::raise();
+    if roles.has(Role::Webhooks) {
+        webhooks::check(&config).map_err(|e| Error::Room { role: Role::Webhooks, source: e.into() })?;
+    }
     let (server, nats) = nats(&config).await?;
     let config = Config { nats, ..config };
     // The address is taken before anything is promised to anyone.

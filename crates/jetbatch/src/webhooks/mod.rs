@@ -1,15 +1,21 @@
 //! Webhooks: reads what EVENTS and ALERTS tell of jobs, puts each hook into HOOKS, and sends what lies there, signed, until
 //! it is taken or given up. A hook's id follows from what it tells, so one that is sent twice is known by it.
+mod flying;
 mod post;
 mod secrets;
 mod send;
 mod standings;
 mod tell;
 
-use crate::{bus::PullError, shared::Shared};
+use crate::{bus::PullError, config::Config, shared::Shared};
+use domain::trouble::{Kind, Scope};
+use std::time::Duration;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 const CONSUMER: &str = "webhooks";
+/// Less than a room is given to stop, and than one whose lease is lost.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,13 +27,33 @@ pub enum Error {
     Client(#[from] reqwest::Error),
 }
 
-/// Until `stop`.
+/// Whether all that is to sign is there: better said at the start than by whichever head leads next.
+pub fn check(config: &Config) -> Result<(), Error> {
+    secrets::Secrets::open(config).map(drop).map_err(Error::from)
+}
+
+/// Until `stop`, and a moment longer for what is on its way.
 pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
-    let sender = send::Sender::open(&shared).await?;
+    let given_up = async {
+        stop.cancelled().await;
+        sleep(END_WITHIN).await;
+    };
+    let ended = tokio::select! {
+        ended = work(&shared, &stop) => ended,
+        () = given_up => Ok(()),
+    };
+    // Whoever leads next tells them.
+    shared.metrics.webhooks_off(0);
+    shared.troubles.clear(&Scope::Installation, Kind::Webhooks);
+    ended
+}
+
+async fn work(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
+    let sender = send::Sender::open(shared).await?;
     tokio::try_join!(
-        tell::run(&shared, tell::Source::Events, &stop),
-        tell::run(&shared, tell::Source::Alerts, &stop),
-        sender.run(&stop),
+        tell::run(shared, tell::Source::Events, stop),
+        tell::run(shared, tell::Source::Alerts, stop),
+        sender.run(stop),
     )
     .map(drop)
 }

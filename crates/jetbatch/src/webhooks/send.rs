@@ -2,6 +2,7 @@
 //! held against its URL, and one that is switched off is told: in the log, as a trouble and by a metric.
 use super::{
     CONSUMER, Error,
+    flying::Flying,
     post::Poster,
     secrets::Secrets,
     standings::{Place, Standings},
@@ -14,9 +15,9 @@ use crate::{
 use domain::{
     Timestamp,
     trouble::{Kind, Scope, Trouble},
-    webhook::{Dropped, Pace, Target, Turn, Verdict},
+    webhook::{Dropped, Pace, TENANT_MAX, Target, Turn, Verdict},
 };
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
@@ -27,17 +28,21 @@ use wire::{Hook, stream::HOOKS};
 const WAIT: Duration = Duration::from_secs(20);
 const AT_ONCE: usize = 64;
 const BYTES: usize = 1 << 20;
+/// Before what cannot be read is looked at again.
+const UNREAD: Duration = Duration::from_secs(60);
 const TELL_EVERY: Duration = Duration::from_secs(5);
-/// Less than a room is given to stop.
+/// Less than the room takes to stop.
 const END_WITHIN: Duration = Duration::from_secs(4);
+
+const _: () = assert!(TENANT_MAX < AT_ONCE);
+const _: () = assert!(END_WITHIN.as_secs() < super::END_WITHIN.as_secs());
 
 pub struct Sender {
     shared: Shared,
     poster: Poster,
     secrets: Arc<Secrets>,
     standings: Standings,
-    /// On their way, by URL.
-    flying: HashMap<Place, usize>,
+    flying: Flying,
     tasks: JoinSet<Done>,
     pace: Pace,
 }
@@ -62,7 +67,7 @@ impl Sender {
             poster: Poster::open(settings.rule())?,
             secrets: Arc::new(Secrets::open(&shared.config)?),
             standings: Standings::open(&shared.bus).await,
-            flying: HashMap::new(),
+            flying: Flying::default(),
             tasks: JoinSet::new(),
             pace: settings.pace(),
             shared: shared.clone(),
@@ -96,22 +101,33 @@ impl Sender {
     }
 
     fn take(&mut self, delivery: Delivery) {
-        let Some((hook, target)) = read(&delivery) else {
-            tracing::warn!(subject = delivery.subject, "what waits there is no webhook; it is dropped");
-            self.answer(delivery.ack());
-            return;
-        };
-        let (place, now) = (Place::of(&target), clock::now());
-        let flying = self.flying.get(&place).copied().unwrap_or_default();
-        match Turn::of(self.standings.of(&place), flying, queued(&delivery), now, self.pace) {
+        let now = clock::now();
+        let Some((hook, target)) = read(&delivery) else { return self.pass(delivery, now) };
+        let place = Place::of(&target);
+        let turn = Turn::of(self.standings.of(&place), self.flying.to(&place), queued(&delivery), now, self.pace);
+        match turn.beside(self.flying.of(hook.tenant)) {
             Turn::Send => self.send(delivery, hook, target, place),
             Turn::Wait(ms) => self.answer(delivery.nak(Some(Duration::from_millis(ms)))),
             Turn::Drop(why) => self.give_up(delivery, &hook, &target, why),
         }
     }
 
+    /// What cannot be read may be a newer head's: one of its version may lead soon.
+    fn pass(&mut self, delivery: Delivery, now: Timestamp) {
+        let subject = &delivery.subject;
+        if now.since(queued(&delivery)) < self.pace.retry_ms {
+            tracing::warn!(
+                subject,
+                "what waits there is no webhook that this version knows; it stays until webhooks.retry_s is over"
+            );
+            return self.answer(delivery.nak(Some(UNREAD)));
+        }
+        tracing::warn!(subject, "what waits there is no webhook; it is dropped");
+        self.answer(delivery.ack());
+    }
+
     fn send(&mut self, delivery: Delivery, hook: Hook, target: Target, place: Place) {
-        *self.flying.entry(place).or_default() += 1;
+        self.flying.start(place, hook.tenant);
         let (poster, secrets) = (self.poster.clone(), self.secrets.clone());
         let beat = Duration::from_secs(self.shared.config.nats.ack_wait_s.max(3)) / 3;
         self.tasks.spawn(async move {
@@ -140,7 +156,7 @@ impl Sender {
     async fn sent(&mut self, sent: Sent) {
         let Sent { delivery, hook, target, verdict } = sent;
         let (place, now) = (Place::of(&target), clock::now());
-        self.land(&place);
+        self.flying.land(&place, hook.tenant);
         let (job, webhook, topic, host) = (hook.job, hook.id, hook.topic.as_str(), target.host());
         if verdict == Verdict::Taken {
             tracing::info!(%job, %webhook, topic, host, "webhook");
@@ -161,16 +177,6 @@ impl Sender {
         self.answer(delivery.nak(Some(Duration::from_millis(wait))));
     }
 
-    fn land(&mut self, place: &Place) {
-        let flying = self.flying.get_mut(place).map(|flying| {
-            *flying -= 1;
-            *flying
-        });
-        if flying == Some(0) {
-            self.flying.remove(place);
-        }
-    }
-
     fn give_up(&mut self, delivery: Delivery, hook: &Hook, target: &Target, why: Dropped) {
         let (job, webhook, topic) = (hook.job, hook.id, hook.topic.as_str());
         tracing::warn!(%job, %webhook, topic, host = target.host(), why = why.as_str(), "a webhook is given up");
@@ -183,7 +189,8 @@ impl Sender {
     }
 
     /// Says how many URLs are switched off, again while it lasts. Their hosts are in the log: they may be a tenant's secret.
-    fn tell(&self) {
+    fn tell(&mut self) {
+        self.standings.forget(clock::now());
         let off = self.standings.off();
         self.shared.metrics.webhooks_off(off);
         if off == 0 {

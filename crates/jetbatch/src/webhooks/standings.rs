@@ -37,6 +37,11 @@ impl Standings {
         self.known.get(place)
     }
 
+    /// What the bucket has forgotten.
+    pub fn forget(&mut self, now: Timestamp) {
+        self.known.retain(|_, standing| !standing.is_forgotten(now));
+    }
+
     /// URLs that are switched off.
     pub fn off(&self) -> usize {
         self.known.values().filter(|standing| standing.is_off).count()

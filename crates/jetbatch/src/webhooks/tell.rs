@@ -2,7 +2,8 @@
 use super::{CONSUMER, Error};
 use crate::{
     bus::{Delivery, PublishError, ReadError},
-    clock, log,
+    clock,
+    log::{self, LogError},
     shared::Shared,
 };
 use domain::{
@@ -14,7 +15,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::{
-    Hook, Message, SlaAlert, Subject, envelope,
+    Hook, Message, SlaAlert, Subject,
+    envelope::{self, DecodeError},
     stream::{ALERTS, EVENTS},
 };
 
@@ -22,6 +24,8 @@ const WAIT: Duration = Duration::from_secs(20);
 const PULL_MAX: usize = 64;
 const PULL_BYTES: usize = 4 << 20;
 const AGAIN: Duration = Duration::from_secs(5);
+/// Of what a newer jetbatch can read, which may lead by then.
+const LATER: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Source {
@@ -36,6 +40,19 @@ enum Failed {
     Read(#[from] ReadError),
     #[error("the hook could not be stored")]
     Publish(#[from] PublishError),
+    #[error("an event cannot be read here")]
+    Event(#[from] DecodeError),
+    #[error("the job's first event cannot be read here")]
+    First(#[from] LogError),
+}
+
+impl Failed {
+    const fn wait(&self) -> Duration {
+        match self {
+            Self::Read(_) | Self::Publish(_) => AGAIN,
+            Self::Event(_) | Self::First(_) => LATER,
+        }
+    }
 }
 
 /// Until `stop`.
@@ -57,23 +74,30 @@ pub async fn run(shared: &Shared, source: Source, stop: &CancellationToken) -> R
 
 /// The hook first, then the ack: a crash in between makes it again, under the same id.
 async fn tell(shared: Shared, source: Source, delivery: Delivery) {
-    let given = match source {
-        Source::Events => of_event(&delivery),
-        Source::Alerts => of_alert(&delivery),
-    };
-    let done = match given.filter(|_| is_news(&shared, &delivery)) {
-        Some(given) => put(&shared, given).await,
-        None => Ok(()),
-    };
-    let answered = match done {
+    let answered = match make(&shared, source, &delivery).await {
         Ok(()) => delivery.ack().await,
         Err(error) => {
+            let wait = error.wait();
             tracing::warn!(error = &error as &dyn std::error::Error, "a webhook could not be made; it is tried again");
-            delivery.nak(Some(AGAIN)).await
+            delivery.nak(Some(wait)).await
         }
     };
     if let Err(error) = answered {
         tracing::debug!(%error, "an event for webhooks comes again, and does no harm");
+    }
+}
+
+async fn make(shared: &Shared, source: Source, delivery: &Delivery) -> Result<(), Failed> {
+    if !is_news(shared, delivery) {
+        return Ok(());
+    }
+    let given = match source {
+        Source::Events => of_event(delivery)?,
+        Source::Alerts => of_alert(delivery),
+    };
+    match given {
+        Some(given) => put(shared, given).await,
+        None => Ok(()),
     }
 }
 
@@ -85,11 +109,10 @@ struct Given {
     more: Map<String, Value>,
 }
 
-fn of_event(delivery: &Delivery) -> Option<Given> {
-    let Ok(Subject::JobEvent(job)) = delivery.subject.parse() else { return None };
-    let event = envelope::read_event(delivery.header(envelope::VERSION), &delivery.payload).ok()?;
-    let (topic, at) = Topic::of_event(&event)?;
-    Some(Given { job, topic, at, more: Map::new() })
+fn of_event(delivery: &Delivery) -> Result<Option<Given>, DecodeError> {
+    let Ok(Subject::JobEvent(job)) = delivery.subject.parse() else { return Ok(None) };
+    let event = envelope::read_event(delivery.header(envelope::VERSION), &delivery.payload)?;
+    Ok(Topic::of_event(&event).map(|(topic, at)| Given { job, topic, at, more: Map::new() }))
 }
 
 fn of_alert(delivery: &Delivery) -> Option<Given> {
@@ -133,8 +156,9 @@ async fn put(shared: &Shared, given: Given) -> Result<(), Failed> {
 /// Whose a job is, and the URL that it names itself.
 async fn asked(shared: &Shared, job: JobId) -> Result<Option<(Tenant, Option<String>)>, Failed> {
     let first = shared.bus.next_on(&Subject::JobEvent(job), 1).await?;
-    Ok(match first.as_ref().map(log::decode) {
-        Some(Ok((_, Event::JobSubmitted(submitted)))) => Some((submitted.tenant, submitted.webhook_url)),
-        _ => None,
+    Ok(match first.as_ref().map(log::decode).transpose()? {
+        Some((_, Event::JobSubmitted(submitted))) => Some((submitted.tenant, submitted.webhook_url)),
+        // The log was cut above its beginning.
+        Some(_) | None => None,
     })
 }

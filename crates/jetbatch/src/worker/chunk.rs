@@ -16,7 +16,7 @@ use crate::{
 use bytes::Bytes;
 use domain::{
     Pool, Timestamp, WorkerName,
-    event::{FaultClass, Tally, Usage},
+    event::{FaultClass, Tally, Trust, Usage},
     limits::DELIVERIES_MAX,
 };
 use engine::{Answer, Engine, Fault, Key, answer::Kind};
@@ -343,6 +343,9 @@ impl Runner {
             _ if class.is_doubtful() => (self.name.clone(), self.health.fell(work).await),
             _ => (self.name.clone(), 0),
         };
+        // It may have been found to be bad meanwhile.
+        let is_bad = class.is_doubtful() && self.health.trust() == Trust::Untrusted;
+        let trust = if is_bad { Trust::Untrusted } else { trust };
         report::failed(&self.shared.bus, work, &worker, Failure { class, reason, trust, others }).await
     }
 

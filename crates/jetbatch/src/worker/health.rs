@@ -157,12 +157,12 @@ impl Health {
     /// A chunk failed here, and the engine was asked what that says. Gives the workers that could have had it, where the
     /// failure speaks against it.
     pub async fn fell(&self, work: &Work) -> u32 {
-        if self.unclear.load(Ordering::Relaxed) || self.hands_back() {
+        if self.unclear.load(Ordering::Relaxed) {
             return 0;
         }
         let (others, is_trusted) = (self.others.count().await, self.trust() == Trust::Trusted);
-        if others == 0 {
-            return 0;
+        if others == 0 || self.hands_back() {
+            return if is_trusted { others } else { 0 };
         }
         // With others beside it, it may have been one of those.
         let is_single = self.record().takes() == Takes::One && self.out.load(Ordering::Relaxed) == 1;

@@ -27,10 +27,10 @@ impl Others {
         Self { bucket, pool: pool.clone(), own: Heartbeat::key(pool, worker), known: Mutex::default() }
     }
 
-    /// Workers that could have taken what failed here. What cannot be read is as it was.
+    /// Workers that could have taken what failed here. What cannot be read is as it was; before, somebody may be there.
     pub async fn count(&self) -> u32 {
         let mut known = self.known.lock().await;
-        let before = known.map_or(0, |(_, count)| count);
+        let before = known.map_or(1, |(_, count)| count);
         if let Some((at, count)) = *known
             && at.elapsed() < if count == 0 { NOBODY_AGE_MAX } else { AGE_MAX }
         {

@@ -184,7 +184,7 @@ spec:
       imagePullSecrets: {{- toYaml . | nindent 8 }}
       {{- end }}
       # Each room has 10 s to stop.
-      terminationGracePeriodSeconds: 60
+      terminationGracePeriodSeconds: 75
       topologySpreadConstraints:
         - maxSkew: 1
           topologyKey: kubernetes.io/hostname

@@ -162,8 +162,13 @@ function troubles(job) {
     const words = job.risk.certain ? "It will miss its deadline" : "It may miss its deadline";
     shown.push(h("section", { class: "card warned", role: "alert" }, h("h2", {}, words), h("p", {}, job.risk.why), h("p", { class: "soft" }, `since ${moment(Date.parse(job.risk.since))}`)));
   }
-  if (job.warnings.length) {
-    const lines = job.warnings.map((warning) => h("li", {}, `${many(warning.count, "request")}, the first in line ${warning.line}: ${warning.message}`));
+  const [short, wrong] = [true, false].map((is) => job.warnings.filter((warning) => (warning.code === "window_too_short") === is));
+  if (short.length) {
+    const lines = short.map((warning) => h("li", {}, warning.message));
+    shown.push(h("section", { class: "card warned" }, h("h2", {}, "Its window"), h("ul", {}, lines)));
+  }
+  if (wrong.length) {
+    const lines = wrong.map((warning) => h("li", {}, `${many(warning.count, "request")}, the first in line ${warning.line}: ${warning.message}`));
     shown.push(h("section", { class: "card warned" }, h("h2", {}, "Answered with an error, as the input is"), h("ul", {}, lines)));
   }
   return shown;
