@@ -128,7 +128,8 @@ fn a_sample_of_request_lines_is_joined_with_the_same_lines() {
         format!("{{\"custom_id\":\"r{n}\",\"body\":{{\"messages\":[{{\"role\":\"user\",\"content\":\"t{n}\"}}]}}}}\n")
     };
     fs::write(&path, (0..500).map(line).collect::<String>()).unwrap();
-    let asked = Asked::new(files(&[path.clone()]), &Spec::default(), Said::default(), Pick::Sample(20)).unwrap();
+    let asked =
+        Asked::new(files(std::slice::from_ref(&path)), &Spec::default(), Said::default(), Pick::Sample(20)).unwrap();
     let good: String = asked
         .requests()
         .unwrap()
