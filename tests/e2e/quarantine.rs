@@ -104,6 +104,8 @@ async fn a_broken_pool_waits_and_goes_on_when_it_is_mended() {
     let status = stalled(&stand, id, "every worker of pool 'tiny' fails with whatever it is asked").await;
     assert!(status["stalled"]["cause"].as_str().unwrap().contains("all fails, as configured"), "{status}");
     assert_eq!((completed(&status), dead(&stand).await), (0, 0), "{status}");
+    let ready = stand.http.get("/readyz").await;
+    assert!(ready.status == 200 && ready.body["troubles"][0].as_str().unwrap().contains("pool 'tiny'"), "{ready:?}");
     fs::remove_file(&broken).unwrap();
     let status = stand.answered(id, &asks).await;
     assert_eq!((dead(&stand).await, &status["stalled"]), (0, &Value::Null));

@@ -8,6 +8,9 @@ pub struct Ready {
     pub status: Readiness,
     /// What is missing.
     pub reasons: Vec<String>,
+    /// What keeps work from going on though the door is ready: of pools, with cause and mend; twenty at most.
+    #[serde(default)]
+    pub troubles: Vec<String>,
     /// Where NATS is, without its login.
     pub nats: Option<String>,
 }
@@ -20,9 +23,9 @@ pub enum Readiness {
 }
 
 impl Ready {
-    pub fn new(reasons: Vec<String>, nats: Option<String>) -> Self {
+    pub fn new(reasons: Vec<String>) -> Self {
         let status = if reasons.is_empty() { Readiness::Ready } else { Readiness::NotReady };
-        Self { status, reasons, nats }
+        Self { status, reasons, troubles: Vec::new(), nats: None }
     }
 }
 

@@ -215,11 +215,14 @@ fn retention(facts: &Facts) -> Vec<Finding> {
 fn differences(facts: &Facts) -> Vec<Finding> {
     let is_log = |what: &str| facts.log.as_deref() == Some(what);
     let findings = facts.differences.iter().map(|difference| {
-        let severity = match difference {
-            Difference::Missing { what } | Difference::Taken { what, .. } if is_log(what) => Danger,
-            Difference::Missing { .. } | Difference::Taken { .. } | Difference::Differs { .. } => Warning,
+        let undescribed = "The server does not hold the stream or consumer as its file describes it.";
+        let (severity, why) = match difference {
+            Difference::Taken { .. } => {
+                (Danger, "What is published there is acknowledged by a stream that jetbatch never reads.")
+            }
+            Difference::Missing { what } if is_log(what) => (Danger, undescribed),
+            Difference::Missing { .. } | Difference::Differs { .. } => (Warning, undescribed),
         };
-        let why = "The server does not hold the stream or consumer as its file describes it.";
         Finding::new(severity, difference.to_string(), why, &mend(facts, difference))
     });
     findings.collect()

@@ -36,7 +36,7 @@ fn a_sound_set_up_has_no_findings() {
 #[test]
 fn each_danger_is_found_alone() {
     type Spoil = fn(&mut Facts);
-    let cases: [(Spoil, Severity, &str); 17] = [
+    let cases: [(Spoil, Severity, &str); 18] = [
         (|f| f.streams[1].is_shrunk = true, Note, "SUBMIT is smaller"),
         (|f| f.version = crate::version::parse("2.14.5"), Danger, "2.14.5"),
         (|f| f.sync = Some(DiskSync::Every { seconds: 120 }), Warning, "120 s"),
@@ -54,6 +54,7 @@ fn each_danger_is_found_alone() {
         (|f| f.streams[2].max_age_s = Some(86_400), Danger, "RESULTS drops"),
         (|f| f.differences.push(Difference::Missing { what: "EVENTS".into() }), Danger, "EVENTS"),
         (|f| f.differences.push(Difference::Missing { what: "SUBMIT".into() }), Warning, "SUBMIT"),
+        (|f| f.differences.push(taken()), Danger, "belongs to stream 'ORDERS'"),
     ];
     for (change, severity, text) in cases {
         let found = spoil(change);
@@ -84,7 +85,7 @@ fn one_server_that_syncs_rarely_is_a_danger() {
 fn apply_is_advised_only_for_what_it_mends() {
     let field = |name: &str| crate::Field { name: name.into(), file: "file".into(), server: "memory".into() };
     let differs = |what: &str, name: &str| Difference::Differs { what: what.into(), fields: vec![field(name)] };
-    let taken = Difference::Taken { what: "SUBMIT".into(), subject: "orders".into(), by: "ORDERS".into() };
+    let taken = taken();
     for (difference, advised, named) in [
         (Difference::Missing { what: "SUBMIT".into() }, "Run jetbatch streams apply.", ""),
         (differs("EVENTS", "max_age"), "Run jetbatch streams apply.", ""),
@@ -96,4 +97,9 @@ fn apply_is_advised_only_for_what_it_mends() {
         let finding = &judge(&facts)[0];
         assert!(finding.mend.contains(advised) && finding.mend.contains(named), "{finding}");
     }
+}
+
+/// A stream of another program has a subject of ours.
+fn taken() -> Difference {
+    Difference::Taken { what: "SUBMIT".into(), subject: "orders".into(), by: "ORDERS".into() }
 }

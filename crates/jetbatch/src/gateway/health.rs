@@ -13,7 +13,7 @@ use axum::{
 };
 use domain::trouble::{Scope, Trouble};
 use futures::future::join_all;
-use std::{fmt, future::Future, sync::Arc};
+use std::{collections::BTreeSet, fmt, future::Future, sync::Arc, time::Duration};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -24,6 +24,9 @@ use wire::stream;
 #[derive(Default)]
 pub struct Health(Mutex<Option<(Instant, Vec<String>)>>);
 
+/// What is not told again meanwhile is over.
+const TOLD_WITHIN: Duration = Duration::from_secs(35);
+const TROUBLES_MAX: usize = 20;
 const STREAMS: [Stream; 4] = [stream::SUBMIT, stream::EVENTS, stream::WORK, stream::RESULTS];
 
 /// `GET /healthz`: who can answer is alive.
@@ -42,13 +45,13 @@ pub async fn ready(State(app): State<Arc<AppState>>, extensions: Extensions) -> 
             reasons
         }
     };
-    let nats = app.shared.config.nats.url.as_deref().map(redact);
     let ready = match extensions.get::<Caller>() {
-        Some(_) => Ready::new(reasons, nats),
-        // A probe needs to know no more, and a stranger is told no more.
-        None => {
-            Ready::new(reasons.first().map(|_| "a key shows what is missing".to_owned()).into_iter().collect(), None)
+        Some(_) => {
+            let nats = app.shared.config.nats.url.as_deref().map(redact);
+            Ready { nats, troubles: troubles(&app), ..Ready::new(reasons) }
         }
+        // A probe needs to know no more, and a stranger is told no more.
+        None => Ready::new(reasons.first().map(|_| "a key shows what is missing".to_owned()).into_iter().collect()),
     };
     let code = match ready.status {
         Readiness::Ready => StatusCode::OK,
@@ -71,6 +74,14 @@ async fn look(app: &AppState) -> Vec<String> {
     let troubles = app.shared.troubles.of(&Scope::Installation);
     let troubles = troubles.iter().filter(|trouble| trouble.what.stops()).map(words);
     streams.into_iter().flatten().chain(store).chain(list).chain(troubles).collect()
+}
+
+/// What all heads tell of pools.
+fn troubles(app: &AppState) -> Vec<String> {
+    let told = app.troubles.within(TOLD_WITHIN).into_iter().map(|(_, told)| told);
+    let of_pools = told.filter(|told| matches!(told.scope, Scope::Pool(_)));
+    let words: BTreeSet<String> = of_pools.map(|told| format!("{}: {}", told.scope, words(&told.trouble))).collect();
+    words.into_iter().take(TROUBLES_MAX).collect()
 }
 
 fn words(trouble: &Trouble) -> String {

@@ -20,14 +20,16 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use wire::{Heartbeat, StoredStatus, bucket};
+use wire::{Heartbeat, StoredStatus, Told, bucket};
 
 pub struct AppState {
     pub shared: Shared,
     pub status_watch: Arc<StatusWatch>,
     pub status: Bucket,
     pub workers: Mirror<Heartbeat>,
-    /// What they have before them.
+    /// What all heads tell of work that cannot go on.
+    pub troubles: Mirror<Told>,
+    /// What pools have before them.
     pub pools: Pools,
     pub health: Health,
     pub stop: CancellationToken,
@@ -55,6 +57,7 @@ impl AppState {
         let status = shared.bus.bucket(bucket::STATUS);
         let files = shared.bus.bucket(bucket::FILES);
         let workers = Mirror::follow(shared.bus.bucket(bucket::WORKERS));
+        let troubles = Mirror::follow(shared.bus.bucket(bucket::TROUBLES));
         let pools = Pools::follow(&shared.bus);
         let names = Names::new(shared.config.http.listen, &shared.config.http.hosts);
         let demand = shared.config.http.demand();
@@ -64,6 +67,7 @@ impl AppState {
             status,
             files,
             workers,
+            troubles,
             pools,
             stop,
             names,
