@@ -199,7 +199,10 @@ async fn a_worker_that_is_started_again_knows_what_it_was_told() {
     let mut stand = Plan::echo("", SLOTS).workers(1).start().await;
     stand.workers_ready().await;
     for (order, then) in [("drain", "sound"), ("quarantine", "set_aside"), ("trust", "sound")] {
-        assert_eq!(answer(stand.http.post(&format!("/workers/w1/{order}"))).await.status, 200);
+        // It beats before it listens.
+        let path = format!("/workers/w1/{order}");
+        let tell = || async { (answer(stand.http.post(&path)).await.status == 200).then_some(()) };
+        wait_for("it to hear", LONG, tell).await;
         stand.workers.pop().unwrap().kill9().await;
         stand.add_worker();
         stand.workers_ready().await;
