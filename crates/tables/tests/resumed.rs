@@ -210,21 +210,3 @@ fn a_table_that_does_not_say_what_it_answers_is_told() {
     let error = Gather::new(stand.dir.path()).unwrap().table(&stand.path("in.csv")).unwrap_err().to_string();
     assert!(error.contains("in.csv has no column `request_hash`"), "{error}");
 }
-
-/// `cargo test --release -p jetbatch-tables --test resumed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn a_million_rows_are_sorted_in_seconds() {
-    let mut stand = Stand::new();
-    let texts: Vec<String> =
-        (0..1_000_000).map(|n| format!("Is review number {n} a good one? {}", "word ".repeat(20))).collect();
-    stand.input(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-    stand.run(&[], "out.parquet");
-    let changed: Vec<String> =
-        (0..1_000_000).map(|n| if n % 100 == 7 { format!("new {n}") } else { texts[n].clone() }).collect();
-    stand.input(&changed.iter().map(String::as_str).collect::<Vec<_>>());
-    let since = std::time::Instant::now();
-    let sorted = stand.run(&["out.parquet"], "again.parquet");
-    println!("{sorted:?} in {:?}", since.elapsed());
-    assert_eq!((sorted.taken, sorted.asked), (990_000, 10_000));
-}
