@@ -203,10 +203,13 @@ async fn a_worker_that_is_started_again_knows_what_it_was_told() {
         let path = format!("/workers/w1/{order}");
         let tell = || async { (answer(stand.http.post(&path)).await.status == 200).then_some(()) };
         wait_for("it to hear", LONG, tell).await;
+        let before = worker(&stand, "w1").await.unwrap()["started_at"].clone();
         stand.workers.pop().unwrap().kill9().await;
         stand.add_worker();
-        stand.workers_ready().await;
-        in_state(&stand, "w1", then).await;
+        // What the process before it told of itself says nothing.
+        let anew = || async { worker(&stand, "w1").await.filter(|worker| worker["started_at"] != before) };
+        let started = wait_for("it to beat again", LONG, anew).await;
+        assert_eq!(started["state"], then, "{started}");
     }
 }
 
