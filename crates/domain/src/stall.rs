@@ -141,6 +141,9 @@ impl Still<'_> {
             let mend = "start a head with the role scheduler, or see why the lease is not taken";
             return Some(Stall::of_job(Trouble::new(Kind::Queue, "no head leads as scheduler", mend, self.since)));
         }
+        if let Some(retry) = self.retry(pool, world.now) {
+            return Some(Stall::of_job(retry));
+        }
         let allowed = allowed(view);
         // Nobody knows yet how long a chunk takes here. It is not long as long as tokens come.
         let moves = view.longest_ms == 0 && world.now.since(view.moved) < STILL_MS;
@@ -167,28 +170,39 @@ impl Still<'_> {
     }
 
     fn chunk(&self, pool: &Pool) -> Trouble {
-        let cause = match self.first(pool) {
+        let cause = match self.owed(pool).next() {
             None => format!("chunks of pool '{pool}' are owed, and no worker answers them"),
-            Some((id, 0)) => format!("chunk {id} of pool '{pool}' is owed, and no worker answers it"),
-            Some((id, tries)) => format!("chunk {id} of pool '{pool}' failed {tries} times, and is tried again"),
+            Some((id, 0, _)) => format!("chunk {id} of pool '{pool}' is owed, and no worker answers it"),
+            Some((id, tries, _)) => format!("chunk {id} of pool '{pool}' failed {tries} times, and is tried again"),
         };
         let mend = "see the workers' logs; a chunk whose worker is lost is sent again by itself";
         Trouble::new(Kind::Chunk, cause, mend, self.since)
     }
 
-    fn first(&self, pool: &Pool) -> Option<(ChunkId, u32)> {
+    /// Where all that is owed failed, and waits to be tried again.
+    fn retry(&self, pool: &Pool, now: Timestamp) -> Option<Trouble> {
+        if self.owed(pool).any(|(_, _, not_before)| not_before <= now) {
+            return None;
+        }
+        let (id, tries, _) = self.owed(pool).min_by_key(|(_, _, not_before)| *not_before)?;
+        let cause = format!("chunk {id} of pool '{pool}' failed {tries} times, and waits to be tried again");
+        let mend = format!("see why it failed (jetbatch why {}); no order is needed", self.job.id);
+        Some(Trouble::new(Kind::Chunk, cause, mend, self.since))
+    }
+
+    /// The pool's chunks that are owed: each with its failures, and when it is tried again.
+    fn owed<'j>(&'j self, pool: &'j Pool) -> impl Iterator<Item = (ChunkId, u32, Timestamp)> + 'j {
         let open = self.job.open.values().filter(|segment| segment.left > 0);
         let chunks = open.flat_map(|segment| {
             let plans = segment.chunks.iter().zip(&segment.plan.chunks).zip(0..);
             plans.map(move |((chunk, plan), index)| (segment, chunk, plan, index))
         });
-        let mut owed = chunks.filter_map(|(segment, chunk, plan, index)| match chunk {
-            Chunk::Owed { failures, .. } if segment.plan.pools[usize::from(plan.pool)] == *pool => {
-                Some((ChunkId::new(segment.plan.segment, index), failures.tries))
+        chunks.filter_map(move |(segment, chunk, plan, index)| match chunk {
+            Chunk::Owed { failures, not_before } if segment.plan.pools[usize::from(plan.pool)] == *pool => {
+                Some((ChunkId::new(segment.plan.segment, index), failures.tries, *not_before))
             }
             Chunk::Owed { .. } | Chunk::Done | Chunk::Split | Chunk::GivenUp(_) | Chunk::Unanswered => None,
-        });
-        owed.next()
+        })
     }
 
     fn results(&self, world: &World) -> Option<Trouble> {

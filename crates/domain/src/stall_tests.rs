@@ -136,21 +136,16 @@ fn validation_and_archiving_are_watched_and_take_turns() {
     assert_eq!(find(&job, &world(), &[]), None, "a large output takes its time");
 }
 
+fn failed(attempt: u32, at: Timestamp) -> Event {
+    let (worker, reason, chunk) = (String::new(), String::new(), ChunkId::new(0, 0));
+    let class = FaultClass::Internal;
+    Event::ChunkFailed(ChunkFailed { at, chunk, attempt, worker, class, reason, trust: None, others: 0 })
+}
+
 #[test]
 fn a_failed_attempt_is_no_progress_and_is_named() {
     let (mut job, before) = (running(), Progress::of(&running()));
-    let chunk = ChunkId::new(0, 0);
-    let (worker, reason) = (String::new(), String::new());
-    job.evolve(&Event::ChunkFailed(ChunkFailed {
-        at: NOW,
-        chunk,
-        attempt: 1,
-        worker,
-        class: FaultClass::Internal,
-        reason,
-        trust: None,
-        others: 0,
-    }));
+    job.evolve(&failed(1, LONG_AGO));
     assert_eq!(Progress::of(&job), before);
     let owed = Owed::of(&job);
     let still = Still { job: &job, owed: &owed, since: LONG_AGO };
@@ -158,4 +153,19 @@ fn a_failed_attempt_is_no_progress_and_is_named() {
     assert_eq!(look(NOW), None, "its turn has only come");
     let found = look(LONG_AGO).unwrap();
     assert!(found.trouble.cause.contains("failed 1 times"), "{}", found.trouble.cause);
+}
+
+/// Idle workers are no fault of the scheduler's then.
+#[test]
+fn a_job_that_waits_to_be_tried_again_says_so() {
+    let mut job = running();
+    job.evolve(&failed(1, NOW));
+    let owed = Owed::of(&job);
+    let still = Still { job: &job, owed: &owed, since: LONG_AGO };
+    let idle = with(|_, view| view.is_busy = false);
+    let found = stall(&still, &idle, &BTreeMap::new()).unwrap();
+    assert_eq!((found.pool, found.trouble.what), (None, Kind::Chunk));
+    assert!(found.trouble.cause.ends_with("failed 1 times, and waits to be tried again"), "{}", found.trouble.cause);
+    let later = World { now: NOW.plus(1_000), ..idle };
+    assert_eq!(find(&job, &later, &[]), Some((Kind::Queue, true)), "it could be tried by now");
 }

@@ -60,10 +60,11 @@ pub async fn run(
     runner.health.inherit(runner.tenure.known().await).await;
     let tasks = TaskTracker::new();
     let beating = CancellationToken::new();
+    let orders = orders::listen(&runner).await;
+    let _orders = AbortOnDropHandle::new(tokio::spawn(orders::obey(runner.clone(), orders)));
     let beats = tokio::spawn(beat::run(runner.clone(), beating.clone()));
     let probes = tokio::spawn(probe(runner.clone(), beating.clone()));
     let _sizes = AbortOnDropHandle::new(tokio::spawn(resize(runner.engine.clone(), slots.clone())));
-    let _orders = AbortOnDropHandle::new(tokio::spawn(orders::obey(runner.clone())));
     let pulled = pull(&mut puller, &runner, &slots, &tasks, &stop, &abandon).await;
     runner.draining.store(true, Ordering::Relaxed);
     // What its last pull brought goes back at once.

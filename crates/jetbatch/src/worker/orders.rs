@@ -1,6 +1,6 @@
 //! What an operator tells the worker itself: a request, answered with what it is then. A worker that is away hears nothing.
 use super::{beat, chunk::Runner};
-use async_nats::Message;
+use async_nats::{Message, Subscriber};
 use domain::WorkerName;
 use futures::StreamExt;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -8,19 +8,25 @@ use wire::{Ordered, Orders};
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-pub async fn obey(runner: Arc<Runner>) -> Infallible {
+/// Before the worker says that it is there: whoever reads so may tell it something.
+pub async fn listen(runner: &Runner) -> Option<Subscriber> {
     let subject = Orders(runner.pool.clone(), WorkerName::of(&runner.name)).to_string();
+    let heard = runner.shared.bus.client().subscribe(subject).await;
+    heard.inspect_err(|error| tracing::debug!(%error, "orders cannot be heard; trying again")).ok()
+}
+
+pub async fn obey(runner: Arc<Runner>, mut orders: Option<Subscriber>) -> Infallible {
     loop {
-        match runner.shared.bus.client().subscribe(subject.clone()).await {
-            Ok(mut orders) => {
-                while let Some(message) = orders.next().await {
-                    answer(&runner, message).await;
-                }
-            }
-            Err(error) => tracing::debug!(%error, "orders cannot be heard; trying again"),
+        while let Some(message) = next(&mut orders).await {
+            answer(&runner, message).await;
         }
         tokio::time::sleep(PAUSE).await;
+        orders = listen(&runner).await;
     }
+}
+
+async fn next(orders: &mut Option<Subscriber>) -> Option<Message> {
+    orders.as_mut()?.next().await
 }
 
 async fn answer(runner: &Runner, message: Message) {
