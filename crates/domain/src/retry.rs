@@ -204,7 +204,13 @@ impl Policies {
         let is_last = failed.witness.is_none() && says == Says::More;
         let policy =
             if is_last { Policy { longest_ms: policy.longest_ms.min(SPARED_LONGEST_MS), ..policy } } else { policy };
-        let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), failures.tries);
+        // Each kind of failure has pauses that grow by themselves: what was not the chunk's fault makes it wait no longer.
+        let nth = match (policy.counts, counts) {
+            (true, true) => failures.counted,
+            (true, false) => failures.seen.again(),
+            (false, _) => failures.tries,
+        };
+        let delay_ms = policy.delay_ms(seed(failed.job, failed.chunk, failures.tries), nth);
         let splits = counts && policy.split_from > 0 && failures.counted >= policy.split_from;
         match policy.action {
             Action::Answer => Verdict::GiveUp,
@@ -266,6 +272,27 @@ mod tests {
     fn chunks_that_failed_together_come_back_apart() {
         let delays: std::collections::HashSet<_> = (0..50).map(|n| delay(FaultClass::Overloaded, n, 5)).collect();
         assert!(delays.len() > 40, "{}", delays.len());
+    }
+
+    /// It failed often on workers that were bad. Now good ones are asked, and each is asked soon.
+    #[test]
+    fn what_speaks_against_nobody_makes_no_other_pause_longer() {
+        let policies = Policies::default();
+        let fails = |before, spared, worker| {
+            let failed = Failed { spared, witness: Witness::of(worker, 2), ..failed(0, 1, before) };
+            match policies.judge(FaultClass::Internal, failed) {
+                Verdict::Retry { failures, delay_ms } => (failures, delay_ms),
+                other => panic!("{other:?}"),
+            }
+        };
+        let mut failures = Failures::default();
+        for _ in 0..20 {
+            (failures, _) = fails(failures, true, "bad");
+        }
+        let (failures, first) = fails(failures, false, "a");
+        let (failures, again) = fails(failures, false, "a");
+        let (_, second) = fails(failures, false, "b");
+        assert!(first <= 500 && again <= 500 && second <= 1_000, "{first}, {again}, {second}");
     }
 
     #[test]

@@ -55,6 +55,11 @@ impl Witnesses {
         *self == Self::default()
     }
 
+    /// Failures that said nothing new.
+    pub const fn again(&self) -> u32 {
+        self.again
+    }
+
     pub fn hear(self, witness: Option<Witness>) -> (Self, Says) {
         match witness {
             Some(witness) => self.named(witness),
