@@ -118,7 +118,7 @@ pub(crate) const fn is_zero(count: &u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{admission, pack::Packing, retry::Policies, warning::Warning};
+    use crate::{admission, warning::Warning};
 
     const AT: Timestamp = Timestamp::new(1);
 
@@ -127,23 +127,7 @@ mod tests {
     }
 
     fn submitted(tenant: &str) -> Submitted {
-        Submitted {
-            at: AT,
-            fingerprint: String::new(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms: 1,
-            metadata: Default::default(),
-            priority: Priority::Normal,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: tenant.parse().unwrap(),
-            pools: vec![],
-            webhook_url: None,
-        }
+        Submitted { tenant: tenant.parse().unwrap(), ..Submitted::new(AT, Input::Inline, 1) }
     }
 
     #[test]

@@ -147,11 +147,9 @@ mod tests {
     use crate::{
         JobId, Timestamp,
         event::{
-            At, Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority,
-            SegmentArchived, SegmentPlan, Submitted, Tally,
+            At, Cause, ChunkDone, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, SegmentArchived,
+            SegmentPlan, Submitted, Tally,
         },
-        pack::Packing,
-        retry::Policies,
     };
 
     const NOW: Timestamp = Timestamp::new(1_000_000);
@@ -165,23 +163,7 @@ mod tests {
     }
 
     fn submitted() -> Event {
-        Event::JobSubmitted(Submitted {
-            at: NOW,
-            fingerprint: String::new(),
-            input: Input::Stored("in".into()),
-            model: None,
-            endpoint: None,
-            window_ms: 100_000,
-            metadata: BTreeMap::new(),
-            priority: Priority::Normal,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: crate::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
-        })
+        Event::JobSubmitted(Submitted::new(NOW, Input::Stored("in".into()), 100_000))
     }
 
     fn plan(segment: u32, chunks: &[(u16, u32)]) -> Event {

@@ -80,8 +80,6 @@ mod tests {
     use crate::{
         Event, Timestamp,
         event::{DeadlineMoved, Input, Priority, PriorityChanged, Submitted},
-        pack::Packing,
-        retry::Policies,
     };
 
     fn counts(completed: u64, failed: u64, unanswered: u64) -> Counts {
@@ -108,21 +106,10 @@ mod tests {
 
     fn job(pairs: usize) -> Job {
         let submitted = Submitted {
-            at: Timestamp::new(1_000),
             fingerprint: "f".into(),
-            input: Input::Inline,
             model: Some("tiny".into()),
-            endpoint: None,
-            window_ms: 3_600_000,
             metadata: (0..pairs).map(|n| (format!("k{n}"), "v".to_owned())).collect(),
-            priority: Priority::Normal,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: crate::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
+            ..Submitted::new(Timestamp::new(1_000), Input::Inline, 3_600_000)
         };
         Job::begin(JobId::keyed("default", "k"), &Event::JobSubmitted(submitted)).unwrap()
     }

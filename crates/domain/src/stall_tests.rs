@@ -1,9 +1,7 @@
 use super::*;
 use crate::{
     Event, JobId,
-    event::{At, Cause, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, Priority, SegmentPlan, Submitted},
-    pack::Packing,
-    retry::Policies,
+    event::{At, Cause, ChunkFailed, ChunkPlan, Closing, FaultClass, Input, Planned, SegmentPlan, Submitted},
 };
 
 const NOW: Timestamp = Timestamp::new(1_000_000);
@@ -14,23 +12,7 @@ fn pool() -> Pool {
 }
 
 fn submitted() -> Event {
-    Event::JobSubmitted(Submitted {
-        at: LONG_AGO,
-        fingerprint: String::new(),
-        input: Input::Stored("in".into()),
-        model: None,
-        endpoint: None,
-        window_ms: 1_000_000,
-        metadata: BTreeMap::new(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-        tenant: crate::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
-    })
+    Event::JobSubmitted(Submitted::new(LONG_AGO, Input::Stored("in".into()), 1_000_000))
 }
 
 fn validating() -> Job {

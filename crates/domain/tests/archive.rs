@@ -20,23 +20,7 @@ fn moment(ms: u64) -> Moment {
 }
 
 fn submitted() -> Event {
-    Event::JobSubmitted(Submitted {
-        at: AT,
-        fingerprint: "f".into(),
-        input: Input::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: 60_000,
-        metadata: Default::default(),
-        priority: Default::default(),
-        trace: None,
-        packing: Default::default(),
-        policies: Default::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
-    })
+    Event::JobSubmitted(Submitted { fingerprint: "f".into(), ..Submitted::new(AT, Input::Inline, 60_000) })
 }
 
 fn plan(segment: u32, bytes: u64) -> Event {

@@ -7,8 +7,6 @@ use domain::{
     decide::{Denied, bury, decide},
     event::*,
     job::Chunk,
-    pack::Packing,
-    retry::Policies,
     status::{State, Status},
 };
 
@@ -16,21 +14,11 @@ const AT: Timestamp = Timestamp::new(5_000);
 
 fn submitted() -> Submitted {
     Submitted {
-        at: Timestamp::new(1_000),
         fingerprint: "f".into(),
-        input: Input::Inline,
         model: Some("tiny".into()),
-        endpoint: None,
-        window_ms: 60_000,
         metadata: [("team".to_owned(), "a".to_owned())].into(),
         priority: Priority::High,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
+        ..Submitted::new(Timestamp::new(1_000), Input::Inline, 60_000)
     }
 }
 

@@ -3,8 +3,6 @@
 use domain::{
     ChunkId, Event, Job, JobId, Pool, Tenant, Timestamp,
     event::*,
-    pack::Packing,
-    retry::Policies,
     schedule::{Effect, Folded, Held, Input as Told, Jobs, Moment, Now, SMALL, Scheduler, Send, Weights},
 };
 use proptest::prelude::*;
@@ -75,23 +73,7 @@ impl World {
 
     fn submit(&mut self, name: &str, priority: Priority, window_ms: u64, chunks: &[u32]) -> JobId {
         let (id, at) = (JobId::keyed("fair", &self.log.len().to_string()), Timestamp::new(self.ms));
-        let submitted = Submitted {
-            at,
-            fingerprint: String::new(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms,
-            metadata: BTreeMap::new(),
-            priority,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: tenant(name),
-            pools: vec![],
-            webhook_url: None,
-        };
+        let submitted = Submitted { priority, tenant: tenant(name), ..Submitted::new(at, Input::Inline, window_ms) };
         self.fold(id, Event::JobSubmitted(submitted));
         let requests = chunks.iter().sum();
         let starts = chunks.iter().scan(0, |from, n| Some(std::mem::replace(from, *from + n)));

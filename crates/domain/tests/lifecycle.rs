@@ -1,8 +1,7 @@
 //! The table of a job's life is what the code does, and what docs/lifecycle.md draws.
 #![allow(clippy::unwrap_used)]
 use domain::{
-    ChunkId, Event, Job, JobId, Timestamp, command::Command, decide::decide, event::*, job::Chunk, pack::Packing,
-    retry::Policies, status::State,
+    ChunkId, Event, Job, JobId, Timestamp, command::Command, decide::decide, event::*, job::Chunk, status::State,
 };
 use std::collections::BTreeSet;
 
@@ -14,23 +13,8 @@ use table::{Cue, TABLE};
 const AT: Timestamp = Timestamp::new(2_000);
 
 fn validating() -> Job {
-    let submitted = Submitted {
-        at: Timestamp::new(1_000),
-        fingerprint: "f".into(),
-        input: Input::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: 60_000,
-        metadata: Default::default(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
-    };
+    let submitted =
+        Submitted { fingerprint: "f".into(), ..Submitted::new(Timestamp::new(1_000), Input::Inline, 60_000) };
     Job::begin(JobId::keyed("default", "job"), &Event::JobSubmitted(submitted)).unwrap()
 }
 

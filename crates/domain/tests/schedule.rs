@@ -4,7 +4,6 @@ use domain::{
     ChunkId, Event, Job, JobId, Pool, Timestamp,
     command::Command,
     event::*,
-    pack::Packing,
     retry::{Override, Policies},
     schedule::{self, Crew, Effect, Folded, Held, Jobs, Moment, Now, Scheduler, Send},
 };
@@ -45,21 +44,9 @@ fn case_of(chunks: u32, each: u32, ahead_s: f64) -> Case {
     let id = JobId::keyed("default", "job");
     let once = Override { max: Some(1), split_from: Some(1), ..Override::default() };
     let submitted = Submitted {
-        at: Timestamp::new(0),
         fingerprint: "f".into(),
-        input: Input::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: HOUR,
-        metadata: Default::default(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
         policies: Policies::new([(FaultClass::Internal, once.over(FaultClass::Internal.policy()))].into()),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
+        ..Submitted::new(Timestamp::new(0), Input::Inline, HOUR)
     };
     let mut job = Job::begin(id, &Event::JobSubmitted(submitted)).unwrap();
     let chunks =

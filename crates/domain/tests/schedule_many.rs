@@ -5,8 +5,6 @@ use domain::{
     ChunkId, Event, Job, JobId, Pool, Timestamp,
     event::*,
     job::Phase,
-    pack::Packing,
-    retry::Policies,
     schedule::{self, Crew, Effect, Folded, Held, Input as Told, Jobs, Moment, Now, Scheduler, order},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -90,21 +88,9 @@ impl Case {
         let id = JobId::keyed("default", &self.seq.to_string());
         let at = Timestamp::new(self.ms);
         let submitted = Submitted {
-            at,
             fingerprint: "f".into(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms: WINDOW_MS + self.random.pick(WINDOW_MS),
-            metadata: BTreeMap::new(),
             priority: [Priority::Low, Priority::Normal, Priority::High][self.random.pick(3) as usize],
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: domain::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
+            ..Submitted::new(at, Input::Inline, WINDOW_MS + self.random.pick(WINDOW_MS))
         };
         self.fold(id, &Event::JobSubmitted(submitted));
         let (segments, pool) = (1 + self.random.pick(2) as u32, pool(self.random.pick(2)));

@@ -34,21 +34,13 @@ impl Teller {
 
     fn submitted(&self, job: &str) -> Submitted {
         Submitted {
-            at: self.at(),
             fingerprint: format!("hash of {job}"),
-            input: Input::Stored(format!("uploads/{job}.jsonl")),
             model: Some("tiny".into()),
             endpoint: Some("/v1/chat/completions".into()),
-            window_ms: 86_400_000,
             metadata: BTreeMap::from([("name".to_owned(), job.to_owned())]),
-            priority: Priority::Normal,
             trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
             packing: Packing { chunk_requests: [(pool(), 4)].into(), ..Packing::default() },
-            policies: Default::default(),
-            strict: false,
-            tenant: domain::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
+            ..Submitted::new(self.at(), Input::Stored(format!("uploads/{job}.jsonl")), 86_400_000)
         }
     }
 

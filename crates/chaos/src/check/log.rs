@@ -2,7 +2,7 @@
 use super::Complaints;
 use domain::{
     ChunkId, Event, Job, JobId,
-    event::Cause,
+    event::{Cause, Closing},
     schedule,
     stall::Progress,
     status::{Counts, State, Status},
@@ -241,13 +241,14 @@ impl Story {
 }
 
 /// A job can be submitted, planned, closed and ended once.
+/// A late cancel may follow on one that came with the job's last answer, or on the deadline.
 fn is_once(event: &Event) -> bool {
     matches!(
         event,
         Event::JobSubmitted(_)
             | Event::JobPlanned(_)
             | Event::JobRejected(_)
-            | Event::JobClosing(_)
+            | Event::JobClosing(Closing { late: false, .. })
             | Event::JobEnded(_)
     )
 }
@@ -257,28 +258,11 @@ pub mod tests {
     use super::*;
     use domain::{
         Timestamp,
-        event::{ChunkDone, Closing, Ended, Input, Outcome, Submitted, Tally},
-        pack::Packing,
+        event::{ChunkDone, Ended, Input, Outcome, Submitted, Tally},
     };
 
     fn submitted() -> Event {
-        Event::JobSubmitted(Submitted {
-            at: Timestamp::new(1),
-            fingerprint: String::new(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms: 1_000,
-            metadata: Default::default(),
-            priority: Default::default(),
-            trace: None,
-            packing: Packing::default(),
-            policies: Default::default(),
-            strict: false,
-            tenant: domain::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
-        })
+        Event::JobSubmitted(Submitted::new(Timestamp::new(1), Input::Inline, 1_000))
     }
 
     fn done(started: u64) -> Event {
@@ -321,6 +305,13 @@ pub mod tests {
         assert_eq!(log(&[submitted(), closing(), ended()]).complaints.count, 0);
         assert!(log(&[submitted(), closing(), ended(), ended()]).complaints.count > 0);
         assert!(log(&[submitted(), submitted()]).complaints.count > 0);
+    }
+
+    #[test]
+    fn a_late_cancel_is_no_second_end() {
+        let late = Closing { at: Timestamp::new(150), cause: Cause::Cancelled, late: true, reason: None };
+        assert_eq!(log(&[submitted(), closing(), Event::JobClosing(late), ended()]).complaints.count, 0);
+        assert!(log(&[submitted(), closing(), closing(), ended()]).complaints.count > 0);
     }
 
     #[test]

@@ -51,6 +51,27 @@ pub struct Submitted {
 }
 
 impl Submitted {
+    /// With defaults for all that a submission may leave out.
+    pub fn new(at: Timestamp, input: Input, window_ms: u64) -> Self {
+        Self {
+            at,
+            fingerprint: String::new(),
+            input,
+            model: None,
+            endpoint: None,
+            window_ms,
+            metadata: BTreeMap::new(),
+            priority: Priority::default(),
+            trace: None,
+            packing: Packing::default(),
+            policies: Policies::default(),
+            strict: false,
+            tenant: Tenant::default(),
+            pools: Vec::new(),
+            webhook_url: None,
+        }
+    }
+
     pub(super) fn version(&self) -> u32 {
         match () {
             // Who does not know of tenants shows it to all.

@@ -5,8 +5,6 @@ use crate::{
     eta::Eta,
     event::{ChunkPlan, Input, Planned, Priority, SegmentPlan, Submitted},
     load::{Kind, Load},
-    pack::Packing,
-    retry::Policies,
     schedule::Jobs,
 };
 use serde::{Deserialize, Serialize};
@@ -108,23 +106,7 @@ impl Asked {
     }
 
     fn submitted(&self, now: Timestamp) -> Submitted {
-        Submitted {
-            at: now,
-            tenant: self.tenant,
-            pools: vec![],
-            webhook_url: None,
-            fingerprint: String::new(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms: self.window_ms,
-            metadata: BTreeMap::new(),
-            priority: self.priority,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-        }
+        Submitted { tenant: self.tenant, priority: self.priority, ..Submitted::new(now, Input::Inline, self.window_ms) }
     }
 
     fn tail(&self) -> SegmentPlan {

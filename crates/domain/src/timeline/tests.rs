@@ -2,9 +2,8 @@
 use super::*;
 use crate::{
     ChunkId,
-    event::{At, Cause, Closing, Ended, Input, Outcome, OutputWritten, Planned, Priority, Submitted, Tally, Trust},
+    event::{At, Cause, Closing, Ended, Input, Outcome, OutputWritten, Planned, Submitted, Tally, Trust},
     pack::{Packer, Packing},
-    retry::Policies,
 };
 use proptest::prelude::*;
 
@@ -72,23 +71,7 @@ impl Story {
 }
 
 fn submitted(window_ms: u64) -> Submitted {
-    Submitted {
-        tenant: crate::Tenant::default(),
-        pools: vec![],
-        webhook_url: None,
-        at: at(0),
-        fingerprint: "f".into(),
-        input: Input::Inline,
-        model: None,
-        endpoint: None,
-        window_ms,
-        metadata: Default::default(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-    }
+    Submitted { fingerprint: "f".into(), ..Submitted::new(at(0), Input::Inline, window_ms) }
 }
 
 fn done(index: u32, attempt: u32, delivered: u32, from: u64, until: u64) -> Event {

@@ -1,9 +1,7 @@
 use super::*;
 use crate::{
     ChunkId, Event, JobId,
-    event::{ChunkDone, ChunkLost, ChunkPlan, Input, Planned, Priority, SegmentPlan, Submitted, Tally, Usage},
-    pack::Packing,
-    retry::Policies,
+    event::{ChunkDone, ChunkLost, ChunkPlan, Input, Planned, SegmentPlan, Submitted, Tally, Usage},
 };
 
 const DAY: u64 = super::DAY_MS;
@@ -25,21 +23,9 @@ fn a_day_is_written_as_a_date() {
 
 fn submitted(tenant: &str) -> Event {
     Event::JobSubmitted(Submitted {
-        at: Timestamp::new(1),
         fingerprint: "f".into(),
-        input: Input::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: 1_000,
-        metadata: Default::default(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
         tenant: tenant.parse().unwrap(),
-        pools: Vec::new(),
-        webhook_url: None,
+        ..Submitted::new(Timestamp::new(1), Input::Inline, 1_000)
     })
 }
 

@@ -13,7 +13,7 @@ use domain::{
     event::*,
     job::{Chunk, Phase},
     pack::{Packer, Packing},
-    retry::{Failures, Policies},
+    retry::Failures,
     schedule::{self, Capacity, Crew},
     status::{State, Status},
     warning::Warning,
@@ -31,23 +31,7 @@ fn pool() -> Pool {
 }
 
 fn submitted() -> Submitted {
-    Submitted {
-        at: Timestamp::new(1_000),
-        fingerprint: "f".into(),
-        input: Input::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: HOUR,
-        metadata: Default::default(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
-    }
+    Submitted { fingerprint: "f".into(), ..Submitted::new(Timestamp::new(1_000), Input::Inline, HOUR) }
 }
 
 /// `requests` requests, two to a chunk, six to a segment.

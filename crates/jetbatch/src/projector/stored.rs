@@ -189,8 +189,6 @@ mod tests {
         Event, Job,
         eta::Eta,
         event::{Input, Priority, Submitted},
-        pack::Packing,
-        retry::Policies,
     };
     use std::collections::BTreeMap;
     use wire::StoredStatus;
@@ -220,21 +218,11 @@ mod tests {
 
     fn folded() -> Folded {
         let submitted = Submitted {
-            at: Timestamp::new(5_000),
             fingerprint: "f".into(),
-            input: Input::Inline,
             model: Some("tiny".into()),
-            endpoint: None,
-            window_ms: 1_000,
             metadata: BTreeMap::from([("k".into(), "v".into())]),
             priority: Priority::High,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: domain::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
+            ..Submitted::new(Timestamp::new(5_000), Input::Inline, 1_000)
         };
         let job = Job::begin(JobId::keyed("t", "a"), &Event::JobSubmitted(submitted)).unwrap();
         Folded { job, lifecycle_seq: 7, seq: 7 }

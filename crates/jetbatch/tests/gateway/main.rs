@@ -16,8 +16,6 @@ use domain::{
     Event, JobId, Tenant, Timestamp,
     command::JobCommand,
     event::{At, Input, Priority, Submitted, Usage},
-    pack::Packing,
-    retry::Policies,
     status::{Counts, Live, State, Status},
     submission::Submission,
     trouble::{Kind, Scope, Trouble},
@@ -122,21 +120,8 @@ impl Stand {
 
     async fn begin_with(&self, id: JobId, set: impl FnOnce(&mut Submitted)) {
         let mut submitted = Submitted {
-            at: Timestamp::new(1_700_000_000_000),
             fingerprint: "f".into(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms: 1_000,
-            metadata: BTreeMap::new(),
-            priority: Priority::Normal,
-            trace: None,
-            packing: Packing::default(),
-            policies: Policies::default(),
-            strict: false,
-            tenant: domain::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
+            ..Submitted::new(Timestamp::new(1_700_000_000_000), Input::Inline, 1_000)
         };
         set(&mut submitted);
         let event = envelope::event(id, &Event::JobSubmitted(submitted), None);

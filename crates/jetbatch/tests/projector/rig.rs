@@ -2,10 +2,9 @@
 use domain::{
     ChunkId, Event, JobId, Pool, Timestamp,
     event::{
-        ChunkDone, ChunkPlan, Ended, Input, Outcome, OutputWritten, Planned, Priority, SegmentArchived, SegmentPlan,
-        Submitted, Tally, Usage,
+        ChunkDone, ChunkPlan, Ended, Input, Outcome, OutputWritten, Planned, SegmentArchived, SegmentPlan, Submitted,
+        Tally, Usage,
     },
-    pack::Packing,
 };
 use jetbatch::streams::DECLARED;
 use jetbatch::{
@@ -170,21 +169,10 @@ pub fn submitted() -> Event {
 
 pub fn within(window_ms: u64) -> Event {
     Event::JobSubmitted(Submitted {
-        at: clock::now(),
         fingerprint: "f".into(),
-        input: Input::Stored("in".into()),
         model: Some("tiny".into()),
-        endpoint: None,
-        window_ms,
         metadata: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Default::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
+        ..Submitted::new(clock::now(), Input::Stored("in".into()), window_ms)
     })
 }
 

@@ -8,7 +8,6 @@ use domain::{
     foresight::{Asked, Due, Foresight, Quoted, Reading},
     load::Ask,
     pack::{Packer, Packing},
-    retry::Policies,
     schedule::{Crew, Effect, Folded, Input, Jobs, Moment, Now, Scheduler},
 };
 use std::collections::{BTreeMap, HashMap};
@@ -195,23 +194,7 @@ pub fn fold(book: &mut Book, foresight: &mut Foresight, id: JobId, event: &Event
 }
 
 fn submitted(spec: &Spec, now: u64) -> Submitted {
-    Submitted {
-        at: Timestamp::new(now),
-        fingerprint: String::new(),
-        input: Source::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: spec.window_ms,
-        metadata: BTreeMap::new(),
-        priority: spec.priority,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
-    }
+    Submitted { priority: spec.priority, ..Submitted::new(Timestamp::new(now), Source::Inline, spec.window_ms) }
 }
 
 fn packing(pool: &Pool) -> Packing {

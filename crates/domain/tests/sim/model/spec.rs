@@ -55,21 +55,11 @@ impl Spec {
         let window_ms = [hour, 600_000, 60_000, 5_000][env.pick(windows)];
         let priority = [Priority::Normal, Priority::High, Priority::Low][env.pick(3)];
         let submitted = Submitted {
-            at: env.at(),
             fingerprint: "f".into(),
-            input: Input::Inline,
-            model: None,
-            endpoint: None,
-            window_ms,
-            metadata: BTreeMap::new(),
             priority,
-            trace: None,
             packing,
             policies: policies(env),
-            strict: false,
-            tenant: domain::Tenant::default(),
-            pools: Vec::new(),
-            webhook_url: None,
+            ..Submitted::new(env.at(), Input::Inline, window_ms)
         };
         let bad = env.strikes(12);
         Self { id: JobId::keyed("default", &number.to_string()), natures, submitted, plans, bad }

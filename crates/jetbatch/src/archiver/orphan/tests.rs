@@ -3,7 +3,6 @@ use crate::paths;
 use domain::{
     Event,
     event::{At, Input, Planned, Rejected, SegmentPlan, Submitted},
-    pack::Packing,
 };
 use std::collections::HashMap;
 
@@ -32,23 +31,7 @@ fn named(n: u128) -> Input {
 }
 
 fn submitted(input: Input) -> Event {
-    Event::JobSubmitted(Submitted {
-        at: Timestamp::new(1),
-        fingerprint: String::new(),
-        input,
-        model: None,
-        endpoint: None,
-        window_ms: 1_000,
-        metadata: Default::default(),
-        priority: Default::default(),
-        trace: None,
-        packing: Packing::default(),
-        policies: Default::default(),
-        strict: false,
-        tenant: domain::Tenant::default(),
-        pools: Vec::new(),
-        webhook_url: None,
-    })
+    Event::JobSubmitted(Submitted::new(Timestamp::new(1), input, 1_000))
 }
 
 fn deleted() -> Event {

@@ -2,13 +2,12 @@
 use domain::{
     ChunkId, Event, Job, JobId, Pool, Tenant, Timestamp,
     event::{
-        ChunkDone, Ended, Input as Source, Outcome, OutputWritten, Planned, Priority, SegmentArchived, SegmentPlan,
-        Submitted, Tally, Usage,
+        ChunkDone, Ended, Input as Source, Outcome, OutputWritten, Planned, SegmentArchived, SegmentPlan, Submitted,
+        Tally, Usage,
     },
     foresight::{Due, Foresight},
     load::Ask,
     pack::{Packer, Packing},
-    retry::Policies,
     schedule::{Effect, Folded, Input, Jobs, Moment, Now, Scheduler},
 };
 use std::collections::BTreeMap;
@@ -155,23 +154,7 @@ impl Crowd {
 }
 
 fn submitted(now: u64, tenant: Tenant) -> Submitted {
-    Submitted {
-        at: Timestamp::new(now),
-        fingerprint: String::new(),
-        input: Source::Inline,
-        model: None,
-        endpoint: None,
-        window_ms: WINDOW_MS,
-        metadata: BTreeMap::new(),
-        priority: Priority::Normal,
-        trace: None,
-        packing: Packing::default(),
-        policies: Policies::default(),
-        strict: false,
-        tenant,
-        pools: Vec::new(),
-        webhook_url: None,
-    }
+    Submitted { tenant, ..Submitted::new(Timestamp::new(now), Source::Inline, WINDOW_MS) }
 }
 
 const fn moment(now: u64) -> Now {
