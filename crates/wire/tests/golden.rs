@@ -120,6 +120,7 @@ fn work() -> Work {
         model: Some("tiny".into()),
         alone: false,
         retried: vec![],
+        quiet: false,
         runs: vec![(0, 2)],
         first: 30_000,
         lines: "{}\n{}\n".into(),
