@@ -138,9 +138,7 @@ async fn a_huge_job_is_a_trace_that_can_be_read() {
     let Some(binary) = binary("a_huge_job_is_a_trace_that_can_be_read") else { return };
     let client = client();
     let (mut jaeger, ports) = up(&binary, &client).await;
-    let find = || async {
-        answer(client.get(format!("http://127.0.0.1:{}/api/traces/{TRACE}", ports[2]))).await.body
-    };
+    let find = || async { answer(client.get(format!("http://127.0.0.1:{}/api/traces/{TRACE}", ports[2]))).await.body };
     let telemetry = format!(
         "[telemetry]\notlp_endpoint = 'http://127.0.0.1:{}'\n[pools.tiny]\nchunk_requests = 2\n[pools.tiny.engine]\nkind = 'echo'\nslots = 8\n\
          echo = {{ delay_ms = 20, hang_while = 'hang', fail_containing = 'boom' }}",
@@ -207,7 +205,9 @@ fn assert_size(found: &Value) {
     assert!((shown..shown + 40).contains(&sent), "{sent} of {CHUNKS} chunks");
     // Who was killed took with it what was not sent yet.
     assert!((shown - 60..shown + 80).contains(&count("run chunk")), "{} runs", count("run chunk"));
-    assert_eq!((count("job"), count("process submission"), count("archive segment")), (1, 1, 1));
+    assert_eq!((count("job"), count("process submission")), (1, 1));
+    // The one of the only segment, and that of the job's files.
+    assert!((1..=2).contains(&count("archive segment")), "{}", count("archive segment"));
     assert_eq!(tag(named(found, "job")[0], "jetbatch.requests"), &json!(2 * CHUNKS));
     assert!(spans(found).len() <= SPANS_MAX, "{} spans", spans(found).len());
     let bytes = found.to_string().len();
@@ -216,15 +216,17 @@ fn assert_size(found: &Value) {
 
 /// A chunk's next attempt is linked to the one that failed, and the next delivery to that of the killed worker.
 fn assert_links(found: &Value) {
-    let failed = |span: &&&Value, why: &str| tag(span, "otel.status_description") == why;
-    let runs = named(found, "run chunk");
-    let ids = |why| runs.iter().filter(|span| failed(span, why)).map(|span| span["spanID"].as_str().unwrap());
+    let ids = |why: &str| {
+        let failed = named(found, "run chunk").into_iter().filter(|span| tag(span, "otel.status_description") == why);
+        failed.map(|span| span["spanID"].as_str().unwrap()).collect::<HashSet<&str>>()
+    };
     let linked = |name: &str, to: &HashSet<&str>| {
         let all = named(found, name).into_iter();
         all.filter(|span| refers(span, "FOLLOWS_FROM").iter().any(|id| to.contains(id))).count()
     };
-    let (lost, broken): (HashSet<&str>, HashSet<&str>) = (ids("worker_lost").collect(), ids("internal").collect());
-    assert!(!lost.is_empty() && linked("run chunk", &lost) == lost.len(), "{} lost, {} linked", lost.len(), linked("run chunk", &lost));
+    let (lost, broken) = (ids("worker_lost"), ids("internal"));
+    assert!(!lost.is_empty(), "nothing was lost");
+    assert_eq!(linked("run chunk", &lost), lost.len());
     assert!(broken.len() > 1 && linked("schedule chunk", &broken) > 0, "{} failed", broken.len());
     assert!(!traced_whole(1), "the request that fails is in a chunk that is seen anyway");
 }

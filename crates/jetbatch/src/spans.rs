@@ -7,7 +7,10 @@ use crate::{
         names::{self, kind, operation, span},
     },
 };
-use domain::{ChunkId, Job, JobId, Pool, Timestamp, event::{FaultClass, Tally}};
+use domain::{
+    ChunkId, Job, JobId, Pool, Timestamp,
+    event::{FaultClass, Tally},
+};
 use engine::About;
 use opentelemetry::Value;
 use tracing::{Span, info_span};

@@ -124,7 +124,21 @@ impl Runner {
         let name = tenure.name.clone();
         let health = Health::new(&shared, &name, &pool);
         let started = clock::now();
-        Self { shared, name, tenure, pool, engine, slots, cancel_check, health, started, requests, tokens, draining, traced }
+        Self {
+            shared,
+            name,
+            tenure,
+            pool,
+            engine,
+            slots,
+            cancel_check,
+            health,
+            started,
+            requests,
+            tokens,
+            draining,
+            traced,
+        }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
