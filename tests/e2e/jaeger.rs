@@ -144,7 +144,8 @@ async fn a_huge_job_is_a_trace_that_can_be_read() {
          echo = {{ delay_ms = 20, hang_while = 'hang', fail_containing = 'boom' }}",
         ports[0]
     );
-    let mut stand = Plan::pools(telemetry).start().await;
+    let soon = "[retry]\ninternal = { max = 3, split_from = 2 }";
+    let mut stand = Plan::pools(telemetry).with(soon).start().await;
     let mut asks = echoes(2 * CHUNKS);
     asks[3].question = "boom".to_owned();
     let request = stand.http.ndjson("", jsonl(&asks)).header("traceparent", format!("00-{TRACE}-b7ad6b7169203331-01"));
