@@ -88,7 +88,7 @@ impl Segments {
         let pool = segment.plan.pools[usize::from(plan.pool)].clone();
         let attempt = failures.tries + 1;
         let is_again = attempt > 1 || failed.is_some();
-        let quiet = !shows(job, &segment.plan, chunk) && !(is_again && self.traced.failed(job.id));
+        let is_shown = shows(job, &segment.plan, chunk) || is_again && self.traced.failed(job.id);
         let submitted = &job.submitted;
         let work = Work {
             job: job.id,
@@ -101,7 +101,7 @@ impl Segments {
             model: submitted.model.clone(),
             alone: failures.alone,
             retried: retried(&submitted.policies),
-            quiet,
+            quiet: !is_shown,
             runs: plan.runs.clone(),
             first: segment.plan.first,
             lines: Lines::pack(lines),
@@ -109,12 +109,12 @@ impl Segments {
         };
         let span = spans::schedule(job, chunk, &pool, attempt);
         telemetry::link(&span, failed.as_deref());
-        if quiet {
+        if !is_shown {
             telemetry::hide(&span);
         }
         let id = format!("{}:{chunk}:{attempt}.{}.{generation}", job.id, job.epoch);
         // What hangs under a span that is not sent would hang in the air.
-        let trace = if quiet { submitted.trace.clone() } else { span.in_scope(telemetry::context) };
+        let trace = if is_shown { span.in_scope(telemetry::context) } else { submitted.trace.clone() };
         Ok(Some(Prepared::new(work, id, trace.as_deref(), span, room)))
     }
 
