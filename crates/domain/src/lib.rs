@@ -41,6 +41,7 @@ pub mod submission;
 pub mod tenant;
 pub mod time;
 pub mod timeline;
+pub mod traced;
 pub mod trouble;
 pub mod usage;
 pub mod warning;

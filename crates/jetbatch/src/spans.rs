@@ -7,7 +7,11 @@ use crate::{
         names::{self, kind, operation, span},
     },
 };
-use domain::{ChunkId, Job, JobId, Pool, Timestamp, event::Tally};
+use domain::{
+    ChunkId, Job, JobId, Pool, Timestamp,
+    event::{FaultClass, Tally},
+};
+use engine::About;
 use opentelemetry::Value;
 use tracing::{Span, info_span};
 use wire::{Work, stream};
@@ -37,14 +41,26 @@ pub fn schedule(job: &Job, chunk: ChunkId, pool: &Pool, attempt: u32) -> Span {
     span
 }
 
-/// The time a chunk waited from its sending until now.
-pub fn queued(work: &Work, trace: Option<&str>) {
+/// The time a chunk waited from its sending until it began.
+pub fn queued(work: &Work, trace: Option<&str>, began: Timestamp) {
     let attributes = [(names::CHUNK, work.chunk.to_string().into()), (names::POOL, work.pool.to_string().into())];
-    telemetry::past(span::QUEUE, trace, work.sent, clock::now(), &attributes);
+    telemetry::past(span::QUEUE, None, trace, work.sent, began, &attributes);
+}
+
+/// The run of a worker that was not heard of again, which nobody else can tell of: some time between the chunk's sending
+/// and now. Gives its context.
+pub fn lost(work: &Work, delivery: u64, trace: Option<&str>) -> Option<String> {
+    let attributes = [
+        (names::CHUNK, work.chunk.to_string().into()),
+        (names::POOL, work.pool.to_string().into()),
+        (names::ATTEMPT, int(work.attempt)),
+        (names::DELIVERY, int(delivery)),
+    ];
+    telemetry::past(span::RUN, Some(FaultClass::WorkerLost.as_str()), trace, work.sent, clock::now(), &attributes)
 }
 
 /// A worker runs one attempt of a chunk.
-pub fn run(work: &Work, worker: &str, model: &str, engine: &'static str, trace: Option<&str>) -> Span {
+pub fn run(work: &Work, delivery: u64, worker: &str, engine: &About, trace: Option<&str>) -> Span {
     let (job, chunk) = (work.job, work.chunk);
     let span = info_span!(parent: None, "run chunk", otel.name = span::RUN, otel.kind = kind::CONSUMER, %job, %chunk);
     telemetry::parent(&span, trace);
@@ -54,10 +70,11 @@ pub fn run(work: &Work, worker: &str, model: &str, engine: &'static str, trace: 
     telemetry::set(&span, || {
         [
             (names::GEN_AI_OPERATION_NAME, names::CHAT.into()),
-            (names::GEN_AI_PROVIDER_NAME, engine.into()),
-            (names::GEN_AI_REQUEST_MODEL, model.to_owned().into()),
+            (names::GEN_AI_PROVIDER_NAME, engine.engine.into()),
+            (names::GEN_AI_REQUEST_MODEL, engine.model.clone().into()),
             (names::WORKER, worker.to_owned().into()),
             (names::ATTEMPT, int(work.attempt)),
+            (names::DELIVERY, int(delivery)),
             (names::REQUESTS, int(work.indices().count())),
         ]
     });
@@ -102,5 +119,5 @@ pub fn ended(job: &Job, at: Timestamp) {
         (names::COMPLETED, int(job.tally.completed)),
         (names::FAILED, int(job.tally.failed + job.tally.unanswered)),
     ];
-    telemetry::past(span::JOB, job.submitted.trace.as_deref(), job.submitted.at, at, &attributes);
+    telemetry::past(span::JOB, None, job.submitted.trace.as_deref(), job.submitted.at, at, &attributes);
 }

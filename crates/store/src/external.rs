@@ -49,6 +49,7 @@ async fn file(url: &Url) -> Result<(Store, String), ExternalError> {
         prefix: Path::default(),
         root: Some("/".into()),
         is_synced: false,
+        passing: None,
     };
     Ok((store, path.into()))
 }

@@ -44,6 +44,8 @@ pub struct Store {
     root: Option<PathBuf>,
     /// Whether a local file is on the disk before it is shown.
     is_synced: bool,
+    /// The same folder for files that need not be; none: nothing is synced here anyway.
+    passing: Option<Arc<dyn ObjectStore>>,
     /// Whether it removes nothing.
     keeps: Keeps,
 }

@@ -36,6 +36,12 @@ impl Store {
         }
         remote(&url, settings)
     }
+
+    /// The same for what is deleted again soon, whatever happens: nothing waits for the disk.
+    pub fn passing(&self) -> Self {
+        let inner = self.passing.clone().unwrap_or_else(|| self.inner.clone());
+        Self { inner, is_synced: false, ..self.clone() }
+    }
 }
 
 fn folder(path: PathBuf, settings: &Settings) -> Result<Store, OpenError> {
@@ -47,10 +53,11 @@ fn folder(path: PathBuf, settings: &Settings) -> Result<Store, OpenError> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
     let root = path.canonicalize().map_err(failed)?;
     let open = |source| OpenError::Open { url: settings.url.clone(), source };
-    let local = LocalFileSystem::new_with_prefix(&root).map_err(open)?;
-    let local = local.with_automatic_cleanup(true).with_fsync(settings.fsync);
+    let local = LocalFileSystem::new_with_prefix(&root).map_err(open)?.with_automatic_cleanup(true);
+    let passing = settings.fsync.then(|| Arc::new(local.clone().with_fsync(false)) as _);
     Ok(Store {
-        inner: Arc::new(local),
+        inner: Arc::new(local.with_fsync(settings.fsync)),
+        passing,
         prefix: Path::default(),
         root: Some(root),
         is_synced: settings.fsync,
@@ -73,7 +80,7 @@ pub(super) fn remote(url: &Url, settings: &Settings) -> Result<Store, OpenError>
     let options = environment().chain(settings.options.clone());
     let opened = object_store::parse_url_opts(url, options);
     let (store, prefix) = opened.map_err(|source| OpenError::Open { url: shown(), source })?;
-    Ok(Store { inner: store.into(), prefix, root: None, is_synced: false, keeps: Keeps::of(settings) })
+    Ok(Store { inner: store.into(), prefix, root: None, is_synced: false, passing: None, keeps: Keeps::of(settings) })
 }
 
 /// Credentials and the like. Names that the builder does not know are passed over by it.

@@ -178,6 +178,7 @@ async fn a_bucket_is_written_and_read_like_a_folder() {
         prefix: Path::from("a/b"),
         root: None,
         is_synced: false,
+        passing: None,
         keeps: Keeps::default(),
     };
     let whole = text((17 << 20) + 5);
@@ -193,4 +194,19 @@ async fn a_bucket_is_written_and_read_like_a_folder() {
     store.probe().await.unwrap();
     store.delete_under("jobs").await.unwrap();
     assert_eq!(store.list("").await.unwrap(), []);
+}
+
+/// What is soon deleted lies where all else does.
+#[tokio::test]
+async fn a_passing_object_is_one_of_the_store() {
+    let (_folder, store) = open();
+    for size in [5, (3 << 20) + 5] {
+        let whole = text(size);
+        let mut writer = store.passing().writer("uploads/x").await.unwrap();
+        writer.write(whole.clone()).await.unwrap();
+        assert_eq!(writer.finish().await.unwrap(), whole.len() as u64);
+        assert_eq!(read(&store, "uploads/x", 0..whole.len() as u64).await, whole);
+        store.delete("uploads/x").await.unwrap();
+        assert_eq!(store.passing().size("uploads/x").await.unwrap(), None);
+    }
 }

@@ -23,6 +23,9 @@ pub struct Work {
     /// Of the faults that are a request's own, those that fail the attempt instead of being its answer.
     #[serde(default)]
     pub retried: Vec<FaultClass>,
+    /// Its spans are sent only where something is odd: the job has too many.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quiet: bool,
     /// The requests' numbers within the segment, as runs `(first, count)`.
     #[serde(deserialize_with = "runs")]
     pub runs: Vec<(u32, u32)>,

@@ -120,6 +120,7 @@ fn work() -> Work {
         model: Some("tiny".into()),
         alone: false,
         retried: vec![],
+        quiet: false,
         runs: vec![(0, 2)],
         first: 30_000,
         lines: "{}\n{}\n".into(),
@@ -202,6 +203,23 @@ fn work_has_an_end() {
     }
     let whole = Work { runs: vec![(0, 400), (500, 600)], ..work() };
     assert_eq!(envelope::decode::<Work>("work", &envelope::encode(&whole)).unwrap(), whole);
+}
+
+/// That says only what is sent to a trace: who does not know of it does as it did.
+#[test]
+fn a_quiet_chunk_is_read_by_who_does_not_know_of_it() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    struct Old {
+        attempt: u32,
+        runs: Vec<(u32, u32)>,
+        first: u64,
+        parts: u32,
+    }
+    let quiet = envelope::encode(&Work { quiet: true, ..work() });
+    let old = Old { attempt: 1, runs: vec![(0, 2)], first: 30_000, parts: 0 };
+    assert_eq!(envelope::decode::<Old>("work", &quiet).unwrap(), old);
+    assert!(envelope::decode::<Work>("work", &quiet).unwrap().quiet);
+    assert_eq!(envelope::decode::<Work>("work", &envelope::encode(&work())).unwrap(), work());
 }
 
 /// With what its worker's record says it has another meaning, which who does not know it must not miss.

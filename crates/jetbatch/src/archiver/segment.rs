@@ -21,6 +21,7 @@ use domain::{
     event::{SegmentArchived, SegmentPlan, Tally},
     job::Segment,
     lines::texts,
+    traced::shows_segment,
 };
 use futures::{Stream, StreamExt, pin_mut};
 use std::{collections::HashMap, mem};
@@ -36,7 +37,7 @@ static NO_LINE: Bytes = Bytes::new();
 
 pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Transient> {
     let span = spans::archive(job, Some(number));
-    async {
+    let archived = async {
         let Some(segment) = job.open.get(&number) else { return Ok(()) };
         let fact = match write(shared, job, segment).await {
             Err(error @ (Transient::Missing(_) | Transient::Misfit(_))) => {
@@ -58,8 +59,12 @@ pub async fn archive(shared: &Shared, job: &Job, number: u32) -> Result<(), Tran
         archived.await?;
         Ok(())
     }
-    .instrument(span)
-    .await
+    .instrument(span.clone())
+    .await;
+    if archived.is_ok() && job.planned.as_ref().is_some_and(|plan| !shows_segment(plan.segments, number)) {
+        telemetry::hide(&span);
+    }
+    archived
 }
 
 /// The fact of another content has another id.

@@ -52,12 +52,13 @@ pub async fn quote(app: App, query: Option<String>, request: Request) -> Answer 
         NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
             submit::check(&app, &fields)?;
-            let file = upload::raw(&app, request).await?;
+            let file = upload::raw(&app, &app.shared.store.passing(), request).await?;
             of_file(&app, &fields, &file).await
         }
         FORM => {
             let mut fields = Fields::query(query.as_deref())?;
-            let file = upload::form(&app, request, &mut fields, |fields| submit::check(&app, fields)).await?;
+            let store = app.shared.store.passing();
+            let file = upload::form(&app, &store, request, &mut fields, |fields| submit::check(&app, fields)).await?;
             of_file(&app, &fields, &file).await
         }
         other => Err(Rejection::media(other, submit::TAKEN)),

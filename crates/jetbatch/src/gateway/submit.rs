@@ -68,12 +68,13 @@ pub async fn create(app: App, request: Request) -> Answer {
         NDJSON | "application/jsonl" => {
             let fields = Fields::query(query.as_deref())?;
             ready(&app, key, &fields)?;
-            let file = upload::raw(&app, request).await?;
+            let file = upload::raw(&app, &app.shared.store, request).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
         FORM => {
             let mut fields = Fields::query(query.as_deref())?;
-            let file = upload::form(&app, request, &mut fields, |fields| ready(&app, key, fields)).await?;
+            let file =
+                upload::form(&app, &app.shared.store, request, &mut fields, |fields| ready(&app, key, fields)).await?;
             place(&app, key, Offer::of_file(&fields, file)?).await
         }
         other => Err(Rejection::media(other, TAKEN)),

@@ -81,10 +81,18 @@ fn url(id: Uuid) -> String {
 /// Writes a stream of bytes as one file.
 pub async fn receive<E: fmt::Display>(
     app: &App,
+    pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
+) -> Result<Upload, Rejection> {
+    receive_in(app, &app.shared.store, pieces).await
+}
+
+async fn receive_in<E: fmt::Display>(
+    app: &App,
+    store: &Store,
     mut pieces: impl Stream<Item = Result<Bytes, E>> + Unpin,
 ) -> Result<Upload, Rejection> {
     let mut place = app.upload_place().await?;
-    let (store, max, id) = (&app.shared.store, app.shared.config.intake.input_bytes_max, Uuid::now_v7());
+    let (max, id) = (app.shared.config.intake.input_bytes_max, Uuid::now_v7());
     // Dropped before it is finished, the writer leaves nothing: that is so for each `?` below, and for a client that
     // goes away, which drops this future.
     let mut writer = store.writer(&paths::upload(app.upload(id))).await?;
@@ -119,17 +127,18 @@ fn too_large(max: u64) -> Rejection {
 }
 
 /// The body itself is the file.
-pub async fn raw(app: &App, request: Request) -> Result<Upload, Rejection> {
+pub async fn raw(app: &App, store: &Store, request: Request) -> Result<Upload, Rejection> {
     let max = app.shared.config.intake.input_bytes_max;
     if request.body().size_hint().lower() > max {
         return Err(too_large(max));
     }
-    receive(app, decoded(request)?.into_body().into_data_stream()).await
+    receive_in(app, store, decoded(request)?.into_body().into_data_stream()).await
 }
 
 /// A form: fields, then the file. `ready` judges the fields before the file is read.
 pub async fn form(
     app: &App,
+    store: &Store,
     request: Request,
     fields: &mut Fields,
     ready: impl Fn(&Fields) -> Result<(), Rejection>,
@@ -140,7 +149,8 @@ pub async fn form(
         match (field.name(), &upload) {
             (Some(FILE), None) => {
                 ready(fields)?;
-                upload = Some(receive_field(app, field, &unused).await?);
+                let field = field.inspect(|_| unused.store(0, Ordering::Relaxed));
+                upload = Some(receive_in(app, store, field).await?);
             }
             (_, Some(_)) => return Err(Rejection::invalid("the file must be the last field of the form").param(FILE)),
             (_, None) => {
@@ -205,9 +215,9 @@ pub async fn keep(app: App, request: Request) -> Answer {
             true => Ok(()),
             false => Err(Rejection::invalid("only 'file' is taken here; settings go with the submission")),
         };
-        form(&app, request, &mut Fields::default(), none).await?
+        form(&app, &app.shared.store, request, &mut Fields::default(), none).await?
     } else {
-        raw(&app, request).await?
+        raw(&app, &app.shared.store, request).await?
     };
     upload.keep();
     tracing::info!(file = %upload.id, bytes = upload.bytes, "a file was uploaded");

@@ -6,12 +6,13 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use domain::{
-    Job, JobId, Pool,
+    ChunkId, Job, JobId,
     event::{ChunkPlan, FaultClass, SegmentPlan},
     job::{Chunk, Segment},
     lines::spans,
     retry::{Action, Policies},
     schedule::Send,
+    traced::{self, Extra},
 };
 use futures::StreamExt;
 use std::{collections::HashMap, ops::Range};
@@ -42,6 +43,8 @@ pub struct Segments {
     order: Vec<Key>,
     /// What was loaded for the chunks that are sent now.
     loaded: HashMap<Key, SegmentLines>,
+    /// Attempts that are seen in traces because one before failed.
+    traced: Extra,
 }
 
 /// A segment's bytes and where its lines are: `(start, end)` with the line end, blank lines left out.
@@ -68,7 +71,7 @@ impl Small {
 
 impl Segments {
     pub fn new(store: Store) -> Self {
-        Self { store, held: HashMap::new(), order: Vec::new(), loaded: HashMap::new() }
+        Self { store, held: HashMap::new(), order: Vec::new(), loaded: HashMap::new(), traced: Extra::default() }
     }
 
     /// The message for a chunk that is owed; none if it is not owed any more.
@@ -84,6 +87,8 @@ impl Segments {
         let lines = lines.ok_or(Transient::Changed { job: job.id, segment: chunk.segment })?;
         let pool = segment.plan.pools[usize::from(plan.pool)].clone();
         let attempt = failures.tries + 1;
+        let is_again = attempt > 1 || failed.is_some();
+        let is_shown = shows(job, &segment.plan, chunk) || is_again && self.traced.failed(job.id);
         let submitted = &job.submitted;
         let work = Work {
             job: job.id,
@@ -96,6 +101,7 @@ impl Segments {
             model: submitted.model.clone(),
             alone: failures.alone,
             retried: retried(&submitted.policies),
+            quiet: !is_shown,
             runs: plan.runs.clone(),
             first: segment.plan.first,
             lines: Lines::pack(lines),
@@ -103,8 +109,13 @@ impl Segments {
         };
         let span = spans::schedule(job, chunk, &pool, attempt);
         telemetry::link(&span, failed.as_deref());
+        if !is_shown {
+            telemetry::hide(&span);
+        }
         let id = format!("{}:{chunk}:{attempt}.{}.{generation}", job.id, job.epoch);
-        Ok(Some(Prepared::new(work, pool, id, span, room)))
+        // What hangs under a span that is not sent would hang in the air.
+        let trace = if is_shown { span.in_scope(telemetry::context) } else { submitted.trace.clone() };
+        Ok(Some(Prepared::new(work, id, trace.as_deref(), span, room)))
     }
 
     /// The requests of a chunk. None if the input has fewer lines than were planned.
@@ -136,6 +147,7 @@ impl Segments {
     pub fn forget_job(&mut self, job: JobId) {
         self.held.retain(|(id, _), _| *id != job);
         self.order.retain(|(id, _)| *id != job);
+        self.traced.forget(job);
     }
 
     async fn lines(&mut self, job: JobId, input: &str, plan: &SegmentPlan) -> Result<&SegmentLines, StoreError> {
@@ -156,6 +168,12 @@ impl Segments {
         self.order.push(key);
         Ok(&self.held[&key])
     }
+}
+
+/// Whether a chunk is seen in its job's trace whatever becomes of it.
+fn shows(job: &Job, segment: &SegmentPlan, chunk: ChunkId) -> bool {
+    let segments = job.planned.as_ref().map_or(1, |planned| planned.segments);
+    traced::shows_chunk(segments, segment, chunk.index)
 }
 
 /// A segment's bytes; fewer of them if the input was cut.
@@ -195,15 +213,15 @@ impl SegmentLines {
 }
 
 impl Prepared {
-    fn new(mut work: Work, pool: Pool, id: String, span: tracing::Span, room: usize) -> Self {
-        let (job, chunk) = (work.job, work.chunk);
+    fn new(mut work: Work, id: String, trace: Option<&str>, span: tracing::Span, room: usize) -> Self {
+        let (job, chunk, pool) = (work.job, work.chunk, work.pool.clone());
         let subject = |part| Subject::InputPart { job, chunk, part, pool: pool.clone() };
         let parts = parts::cut(work.lines.bytes_mut(), room, subject);
         work.parts = parts.len() as u32;
         let subject = Subject::Work { pool, job, chunk };
         let mut message =
             Message::new(subject, envelope::encode_about(&work, work.lines.bytes().len() + HEAD_BYTES)).id(id);
-        message = wire::trace::put(message, span.in_scope(telemetry::context).as_deref());
+        message = wire::trace::put(message, trace);
         Self { parts, work: message, span }
     }
 

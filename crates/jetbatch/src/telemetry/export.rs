@@ -1,10 +1,13 @@
 use super::{InitError, Protocol, Settings, names, settings::Target};
-use opentelemetry::{KeyValue, trace::TracerProvider};
+use opentelemetry::{Context, KeyValue, trace::TracerProvider};
 use opentelemetry_otlp::WithExportConfig;
 use opentelemetry_sdk::{
     Resource,
     error::{OTelSdkError, OTelSdkResult},
-    trace::{BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanExporter},
+    trace::{
+        BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter,
+        SpanProcessor,
+    },
 };
 use std::{
     sync::{
@@ -44,7 +47,7 @@ pub fn start(settings: &Settings, role: &str) -> Result<Option<Exporting>, InitE
         .with_max_export_batch_size(SPANS_SENT_MAX)
         .with_scheduled_delay(SEND_EVERY);
     let provider = SdkTracerProvider::builder()
-        .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(config.build()).build())
+        .with_span_processor(Shown(BatchSpanProcessor::builder(exporter).with_batch_config(config.build()).build()))
         .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.sample))))
         .with_resource(resource(&settings.service, role))
         .build();
@@ -77,6 +80,34 @@ impl Drop for Exporting {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Lets through what is not hidden. Whether a span is worth its place is known at its end.
+#[derive(Debug)]
+struct Shown(BatchSpanProcessor);
+
+impl SpanProcessor for Shown {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.0.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        if !span.attributes.iter().any(|attribute| attribute.key.as_str() == names::HIDDEN) {
+            self.0.on_end(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.0.set_resource(resource);
     }
 }
 

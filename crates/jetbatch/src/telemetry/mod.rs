@@ -16,7 +16,7 @@ use tracing_subscriber::{Layer, Registry, layer::SubscriberExt, util::Subscriber
 
 pub use names::Attribute;
 pub use settings::{LogFormat, Protocol, Settings};
-pub use trace::{context, fail, link, parent, past, set};
+pub use trace::{context, fail, hide, link, parent, past, set};
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 

@@ -45,10 +45,14 @@ pub const CHUNK: &str = "jetbatch.chunk";
 pub const POOL: &str = "jetbatch.pool";
 pub const WORKER: &str = "jetbatch.worker";
 pub const ATTEMPT: &str = "jetbatch.attempt";
+/// How often the attempt was delivered, this time included.
+pub const DELIVERY: &str = "jetbatch.delivery";
 pub const REQUESTS: &str = "jetbatch.requests";
 pub const COMPLETED: &str = "jetbatch.requests.completed";
 pub const FAILED: &str = "jetbatch.requests.failed";
 pub const OUTCOME: &str = "jetbatch.outcome";
+/// On a span that is not sent.
+pub const HIDDEN: &str = "jetbatch.hidden";
 
 // Messaging.
 pub const MESSAGING_SYSTEM: &str = "messaging.system";

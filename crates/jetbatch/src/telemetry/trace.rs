@@ -1,5 +1,5 @@
 //! W3C trace contexts on spans, each as one text ([`wire::trace`]). Without a tracer a span remembers the context it was given and hands that one on.
-use super::{Attribute, TRACER};
+use super::{Attribute, TRACER, names};
 use domain::Timestamp;
 use opentelemetry::{
     Context, KeyValue,
@@ -80,10 +80,18 @@ pub fn fail(span: &Span, why: &str) {
     }
 }
 
+/// Keeps the span out of the trace when it ends; log lines within it have its ids as ever. Its children are to be hidden, too.
+pub fn hide(span: &Span) {
+    if TRACER.get().is_some() {
+        span.set_attribute(names::HIDDEN, true);
+    }
+}
+
 /// Records a span that is over, such as the time a chunk lay in the queue, and gives its context. Without a
-/// tracer that is the parent's, so that what follows still hangs under it.
+/// tracer that is the parent's, so that what follows still hangs under it. `failed`: why, if it did.
 pub fn past(
     name: &'static str,
+    failed: Option<&'static str>,
     parent: Option<&str>,
     from: Timestamp,
     to: Timestamp,
@@ -95,6 +103,9 @@ pub fn past(
     let builder = SpanBuilder::from_name(name).with_start_time(time(from)).with_attributes(attributes);
     let context = remote.map_or_else(Context::new, |remote| Context::new().with_remote_span_context(remote));
     let mut span = tracer.build_with_context(builder, &context);
+    if let Some(why) = failed {
+        span.set_status(Status::error(why));
+    }
     span.end_with_timestamp(time(to.max(from)));
     Some(print(span.span_context()))
 }
@@ -196,7 +207,7 @@ mod tests {
             });
         });
         let now = Timestamp::new(5);
-        assert_eq!(past("queue chunk", Some(PARENT), now, now, &[]).as_deref(), Some(PARENT));
-        assert_eq!(past("queue chunk", None, now, now, &[]), None);
+        assert_eq!(past("queue chunk", None, Some(PARENT), now, now, &[]).as_deref(), Some(PARENT));
+        assert_eq!(past("queue chunk", None, None, now, now, &[]), None);
     }
 }

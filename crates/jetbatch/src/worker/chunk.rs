@@ -18,12 +18,13 @@ use domain::{
     Pool, Timestamp, WorkerName,
     event::{FaultClass, Tally, Trust, Usage},
     limits::DELIVERIES_MAX,
+    traced::Extra,
 };
 use engine::{Answer, Engine, Fault, Key, answer::Kind};
 use futures::{StreamExt, TryFutureExt, stream::FuturesOrdered};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -54,6 +55,8 @@ pub struct Runner {
     pub requests: AtomicU64,
     pub tokens: AtomicU64,
     pub draining: AtomicBool,
+    /// What is seen of jobs with many chunks.
+    pub traced: Mutex<Extra>,
 }
 
 /// What keeps a chunk from being settled.
@@ -116,12 +119,26 @@ impl Error {
 
 impl Runner {
     pub fn new(shared: Shared, tenure: Tenure, pool: Pool, engine: Arc<dyn Engine>, slots: Slots) -> Self {
-        let (requests, tokens, draining) = Default::default();
+        let (requests, tokens, draining, traced) = Default::default();
         let cancel_check = CancelCheck::new(shared.bus.clone());
         let name = tenure.name.clone();
         let health = Health::new(&shared, &name, &pool);
         let started = clock::now();
-        Self { shared, name, tenure, pool, engine, slots, cancel_check, health, started, requests, tokens, draining }
+        Self {
+            shared,
+            name,
+            tenure,
+            pool,
+            engine,
+            slots,
+            cancel_check,
+            health,
+            started,
+            requests,
+            tokens,
+            draining,
+            traced,
+        }
     }
 
     /// Settles a delivered chunk. What keeps it from that is told as a failure of the attempt; if that cannot be told
@@ -165,11 +182,16 @@ impl Runner {
             self.shared.metrics.chunk_skipped(&self.pool);
             return report::done(&self.shared.bus, work, &results, delivery.delivered).await;
         }
+        let mut work = work.clone();
         if delivery.delivered > u64::from(DELIVERIES_MAX) {
             let reason = format!("{DELIVERIES_MAX} deliveries were not heard of again");
-            return self.fail(work, FaultClass::WorkerLost, reason).await;
+            let span = self.span(&mut work, delivery);
+            telemetry::fail(&span, FaultClass::WorkerLost.as_str());
+            if work.quiet {
+                telemetry::hide(&span);
+            }
+            return self.fail(&work, FaultClass::WorkerLost, reason).instrument(span).await;
         }
-        let mut work = work.clone();
         if work.parts > 0 {
             *work.lines.bytes_mut() = self.parts(&work).await?;
         }
@@ -182,7 +204,7 @@ impl Runner {
         if looked.elapsed() > LOOK_AGE_MAX && !self.cancel_check.now(work.job).await? {
             return self.skip(&work);
         }
-        self.begin(&work, delivery, turns).await
+        self.begin(work, delivery, turns).await
     }
 
     /// The turns of its requests, once the first may begin; all places, where it runs alone.
@@ -204,24 +226,50 @@ impl Runner {
         Ok(())
     }
 
-    async fn begin(&self, work: &Work, delivery: &Delivery, turns: Vec<Turn<'_>>) -> Result<(), Error> {
-        let trace = wire::trace::read(|name| delivery.header(name));
-        let trace = trace.as_deref();
-        spans::queued(work, trace);
-        let waited_ms = clock::now().since(work.sent);
-        self.shared.metrics.chunk_started(&self.pool, delivery.delivered, waited_ms);
-        let about = self.engine.about();
-        let span = spans::run(work, &self.name, &about.model, about.engine, trace);
+    async fn begin(&self, mut work: Work, delivery: &Delivery, turns: Vec<Turn<'_>>) -> Result<(), Error> {
+        let began = clock::now();
+        self.shared.metrics.chunk_started(&self.pool, delivery.delivered, began.since(work.sent));
+        let span = self.span(&mut work, delivery);
         let run = async {
             tokio::select! {
                 biased;
                 () = self.health.bad() => Ran::Back,
-                ran = self.run(work, turns) => ran,
+                ran = self.run(&work, turns) => ran,
             }
         };
         let run = run.instrument(span.clone());
         let ran = self.cancel_check.until_withdrawn(work.job, run).await.unwrap_or(Ran::Withdrawn);
-        self.report(work, ran, delivery.delivered, &span).instrument(span.clone()).await
+        work.quiet &= !self.is_odd(&work, &ran, clock::now().since(began));
+        if work.quiet {
+            telemetry::hide(&span);
+        } else {
+            spans::queued(&work, trace(delivery).as_deref(), began);
+        }
+        self.report(&work, ran, delivery.delivered, &span).instrument(span.clone()).await
+    }
+
+    /// Of a run, linked to the one of the worker that was lost with the chunk, if one was.
+    fn span(&self, work: &mut Work, delivery: &Delivery) -> tracing::Span {
+        let (trace, delivered) = (trace(delivery), delivery.delivered);
+        let span = spans::run(work, delivered, &self.name, &self.engine.about(), trace.as_deref());
+        if delivered > 1 && self.traced().failed(work.job) {
+            work.quiet = false;
+            telemetry::link(&span, spans::lost(work, delivered - 1, trace.as_deref()).as_deref());
+        }
+        span
+    }
+
+    /// Whether a run is to be seen in its job's trace though the job has many.
+    fn is_odd(&self, work: &Work, ran: &Ran, took_ms: u64) -> bool {
+        match ran {
+            Ran::Done(_) => self.traced().slow(work.job, took_ms),
+            Ran::Failed { .. } | Ran::Back => work.quiet && self.traced().failed(work.job),
+            Ran::Withdrawn => false,
+        }
+    }
+
+    fn traced(&self) -> MutexGuard<'_, Extra> {
+        self.traced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn parts(&self, work: &Work) -> Result<Bytes, Error> {
@@ -362,6 +410,10 @@ impl Runner {
     pub fn progress_every(&self) -> Duration {
         Duration::from_millis(self.shared.config.nats.ack_wait_s.max(1) * 1_000 / 3)
     }
+}
+
+fn trace(delivery: &Delivery) -> Option<String> {
+    wire::trace::read(|name| delivery.header(name))
 }
 
 /// What each request draws from follows from its place in the job, so that whoever runs it again draws the same.

@@ -10,7 +10,7 @@ use domain::{
     event::{ChunkDone, ChunkFailed, FaultClass, Trust},
     limits::REASON_CHARS_MAX,
 };
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 use wire::{Message, Results, Subject, Work, envelope, parts};
 
@@ -49,7 +49,7 @@ pub async fn store(bus: &Bus, work: &Work, parts: &[Message], results: &Results)
             Err(error) => Err(error.into()),
         }
     }
-    .instrument(spans::store(results.lines.bytes().len()))
+    .instrument(if work.quiet { Span::none() } else { spans::store(results.lines.bytes().len()) })
     .await
 }
 
