@@ -49,6 +49,7 @@ async fn file(url: &Url) -> Result<(Store, String), ExternalError> {
         prefix: Path::default(),
         root: Some("/".into()),
         is_synced: false,
+        folders: Arc::default(),
     };
     Ok((store, path.into()))
 }

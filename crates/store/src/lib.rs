@@ -9,6 +9,7 @@ mod refusal;
 mod rights;
 mod scratch;
 mod settings;
+mod sync;
 mod write;
 
 pub use external::{External, ExternalError, external};
@@ -44,6 +45,7 @@ pub struct Store {
     root: Option<PathBuf>,
     /// Whether a local file is on the disk before it is shown.
     is_synced: bool,
+    folders: Arc<sync::Folders>,
     /// Whether it removes nothing.
     keeps: Keeps,
 }

@@ -178,6 +178,7 @@ async fn a_bucket_is_written_and_read_like_a_folder() {
         prefix: Path::from("a/b"),
         root: None,
         is_synced: false,
+        folders: Arc::default(),
         keeps: Keeps::default(),
     };
     let whole = text((17 << 20) + 5);
