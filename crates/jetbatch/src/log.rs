@@ -101,6 +101,7 @@ pub struct Log {
     source: Source,
     /// Of the last event read.
     mark: Mark,
+    /// Events behind that, as it was read.
     pending: u64,
     /// Where it may read with others.
     feed: Option<(Bus, Feed)>,
@@ -160,8 +161,8 @@ impl Log {
         seq: u64,
         resumed: Option<Resumed>,
     ) -> Self {
-        let (mark, pending) = (Mark::new(reader.born(), seq), reader.pending());
-        Self { source: Source::Own(reader), mark, pending, feed: None, keep, jobs, seq, read: 0, resumed }
+        let mark = Mark::new(reader.born(), seq);
+        Self { source: Source::Own(reader), mark, pending: 0, feed: None, keep, jobs, seq, read: 0, resumed }
     }
 
     fn from(reader: Reader, keep: Keep, snapshot: Snapshot) -> Self {
@@ -200,10 +201,7 @@ impl Log {
                     None => self.source = self.alone(),
                 },
                 Source::Opening(opening) => match opening.await {
-                    Ok(reader) => {
-                        self.pending = reader.pending();
-                        self.source = Source::Own(reader);
-                    }
+                    Ok(reader) => self.source = Source::Own(reader),
                     Err(error) => {
                         self.source = self.alone();
                         return Err(error.into());
@@ -214,7 +212,7 @@ impl Log {
     }
 
     fn join(&mut self) {
-        if !matches!(self.source, Source::Own(_)) || self.pending > 0 {
+        if !matches!(self.source, Source::Own(_)) || !self.caught_up() {
             return;
         }
         let Some((bus, feed)) = &self.feed else { return };
@@ -278,7 +276,11 @@ impl Log {
 
     /// Whether every event that stood when the newest one was read is folded; also of a log without events.
     pub fn caught_up(&self) -> bool {
-        self.pending == 0
+        match &self.source {
+            Source::Own(reader) => reader.caught_up(),
+            Source::Fed(cursor) => self.pending == 0 || cursor.is_at_end(),
+            Source::Opening(_) => self.pending == 0,
+        }
     }
 }
 

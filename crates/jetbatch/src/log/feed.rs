@@ -9,8 +9,9 @@ use futures::FutureExt;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Duration,
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 use wire::{Filter, stream::EVENTS};
 
@@ -20,6 +21,8 @@ const KEPT_BYTES_MAX: usize = 8 << 20;
 /// Kept for who comes next, though all have taken it.
 const TAIL: usize = 256;
 const TAIL_BYTES: usize = 256 << 10;
+/// How often it is looked whether the log has lost what was still to come.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Read, and taken, at once.
 const AT_ONCE: usize = 256;
 
@@ -41,6 +44,8 @@ struct Ring {
     bytes: usize,
     /// What the log has behind this event is kept, or is to come.
     floor: u64,
+    /// Events that the log has behind those read.
+    pending: u64,
     /// How far each fold has taken.
     taken: HashMap<u64, u64>,
     next_cursor: u64,
@@ -84,6 +89,7 @@ impl Live {
 
     fn add(&self, changes: Vec<Arc<Change>>) {
         let mut ring = lock(&self.ring);
+        ring.pending = changes.last().map_or(ring.pending, |last| last.pending);
         for change in changes {
             ring.bytes += change.bytes;
             ring.kept.push_back(change);
@@ -149,6 +155,13 @@ impl Cursor {
         }
     }
 
+    /// Whether all that the log has was given, also where it lost its last events before they were read.
+    pub fn is_at_end(&self) -> bool {
+        let ring = lock(&self.live.ring);
+        let is_last = ring.kept.back().is_none_or(|last| last.seq <= self.seq);
+        self.held.is_empty() && is_last && ring.pending == 0
+    }
+
     /// Takes what is there. False: nothing will be any more.
     fn take(&mut self) -> bool {
         let mut ring = lock(&self.live.ring);
@@ -186,7 +199,12 @@ async fn read(live: Weak<Live>, bus: Bus, mark: Mark) {
 async fn follow(live: &Weak<Live>, bus: &Bus, mark: Mark) -> Result<(), LogError> {
     let mut reader = bus.read_on(EVENTS, &Filter::Events, mark).await?;
     loop {
-        let mut changes = vec![decode(&reader.next().await?)?];
+        let Ok(first) = timeout(LOOK_EVERY, reader.next()).await else {
+            let Some(live) = live.upgrade() else { return Ok(()) };
+            lock(&live.ring).pending = reader.pending();
+            continue;
+        };
+        let mut changes = vec![decode(&first?)?];
         while changes.len() < AT_ONCE
             && let Some(raw) = reader.next().now_or_never()
         {

@@ -200,7 +200,7 @@ impl Projector {
         self.absorb(change);
         for _ in 1..EVENTS_PER_TURN {
             let Some(change) = self.log.read().now_or_never() else { return Ok(()) };
-            self.absorb(&change?);
+            self.absorb(&*change?);
         }
         Ok(())
     }
