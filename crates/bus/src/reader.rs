@@ -129,16 +129,7 @@ impl Reader {
     async fn begin(opening: Opening) -> Result<Self, ReadError> {
         let (bus, plan, last) = (opening.bus.clone(), opening.plan.clone(), opening.last);
         let Opened { live, pending, next, born } = opening.until_it_stands().await?;
-        Ok(Self {
-            bus,
-            plan,
-            next,
-            born: Some(born),
-            last,
-            live: Some(live),
-            opening: None,
-            pending,
-        })
+        Ok(Self { bus, plan, next, born: Some(born), last, live: Some(live), opening: None, pending })
     }
 
     /// The next message, waiting for it as long as it takes. May be dropped and called again.

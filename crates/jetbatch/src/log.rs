@@ -154,13 +154,7 @@ impl Log {
         Ok(Self { feed, ..Self::from(reader, keep, snapshot) })
     }
 
-    fn new(
-        reader: Reader,
-        keep: Keep,
-        jobs: HashMap<JobId, Arc<Folded>>,
-        seq: u64,
-        resumed: Option<Resumed>,
-    ) -> Self {
+    fn new(reader: Reader, keep: Keep, jobs: HashMap<JobId, Arc<Folded>>, seq: u64, resumed: Option<Resumed>) -> Self {
         let mark = Mark::new(reader.born(), seq);
         Self { source: Source::Own(reader), mark, pending: 0, feed: None, keep, jobs, seq, read: 0, resumed }
     }
@@ -212,11 +206,8 @@ impl Log {
     }
 
     fn join(&mut self) {
-        if !matches!(self.source, Source::Own(_)) || !self.caught_up() {
-            return;
-        }
-        let Some((bus, feed)) = &self.feed else { return };
-        if let Some(cursor) = feed.join(bus, &self.mark) {
+        let (Source::Own(reader), Some((bus, feed))) = (&self.source, &self.feed) else { return };
+        if let Some(cursor) = feed.join(bus, &self.mark, !reader.caught_up()) {
             self.source = Source::Fed(cursor);
         }
     }

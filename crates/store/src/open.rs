@@ -74,7 +74,14 @@ pub(super) fn remote(url: &Url, settings: &Settings) -> Result<Store, OpenError>
     let options = environment().chain(settings.options.clone());
     let opened = object_store::parse_url_opts(url, options);
     let (store, prefix) = opened.map_err(|source| OpenError::Open { url: shown(), source })?;
-    Ok(Store { inner: store.into(), prefix, root: None, is_synced: false, folders: Arc::default(), keeps: Keeps::of(settings) })
+    Ok(Store {
+        inner: store.into(),
+        prefix,
+        root: None,
+        is_synced: false,
+        folders: Arc::default(),
+        keeps: Keeps::of(settings),
+    })
 }
 
 /// Credentials and the like. Names that the builder does not know are passed over by it.

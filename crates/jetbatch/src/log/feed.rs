@@ -1,8 +1,8 @@
 //! EVENTS as one reader reads them for all rooms of a process: an event comes from NATS once, and is decoded once.
 //!
 //! A fold begins with a reader of its own and comes here when it has caught up. What is read is kept until every fold
-//! has taken it. One that falls too far behind, or whose feed ends, reads for itself again: no room waits for another,
-//! and what is wrong with the log each finds out for itself.
+//! has taken it, and a tail of it for who comes next. One that falls too far behind, or whose feed ends, reads for itself
+//! again: no room waits for another, and what is wrong with the log each finds out for itself.
 use super::{Change, LogError, change};
 use crate::bus::{Bus, Mark, Raw};
 use futures::FutureExt;
@@ -62,11 +62,13 @@ pub struct Cursor {
 }
 
 impl Feed {
-    /// A place behind `mark`. None: what comes next is not kept here any more.
-    pub fn join(&self, bus: &Bus, mark: &Mark) -> Option<Cursor> {
+    /// A place behind `mark`. None: what comes next is not kept here any more; or the feed does not run, and who is so
+    /// far behind (`is_late`) does not begin it.
+    pub fn join(&self, bus: &Bus, mark: &Mark, is_late: bool) -> Option<Cursor> {
         let mut held = lock(&self.0);
         let live = match held.upgrade().filter(|live| !lock(&live.ring).is_over) {
             Some(live) => live,
+            None if is_late => return None,
             None => {
                 let live = Live::start(bus.clone(), mark.clone());
                 *held = Arc::downgrade(&live);

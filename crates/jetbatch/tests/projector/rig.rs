@@ -66,7 +66,8 @@ impl Rig {
         set(&mut config);
         let metrics = Arc::new(Metrics::new());
         let troubles = Troubles::open(&bus, &metrics, "test");
-        let shared = Shared { config: Arc::new(config), bus: bus.clone(), store, metrics, troubles, feed: Feed::default() };
+        let shared =
+            Shared { config: Arc::new(config), bus: bus.clone(), store, metrics, troubles, feed: Feed::default() };
         Self { server, bus, shared, _dir: dir }
     }
 
