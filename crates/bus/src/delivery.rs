@@ -63,6 +63,11 @@ impl Delivery {
         self.answer(Bytes::from_static(b"+ACK")).await
     }
 
+    /// Done, and not asked whether that was heard: for what may come again at no cost.
+    pub async fn pass(self) -> Result<(), AckError> {
+        self.tell(AckKind::Ack.into()).await
+    }
+
     /// Never again: the message leaves the work queue.
     pub async fn term(self, reason: &str) -> Result<(), AckError> {
         let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();

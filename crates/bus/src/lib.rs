@@ -45,7 +45,7 @@ pub use limits::SERVER_VERSION_MIN;
 pub use publish::{PublishError, Stored};
 pub use puller::{PullError, Puller};
 pub use read::{Raw, ReadError, StreamState};
-pub use reader::Reader;
+pub use reader::{Mark, Reader};
 pub use settings::{Secret, Settings, SettingsError, Storage, Tls, redact};
 pub use version::Version;
 pub use window::Window;

@@ -33,6 +33,16 @@ pub struct Reader {
     pending: u64,
 }
 
+/// How far a stream was read, for who reads on from there.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    born: String,
+    /// Sequence of the last message.
+    seq: u64,
+    /// Its time; none where it was not read here.
+    time_ms: Option<u64>,
+}
+
 /// A read that stands: where it goes on, and of which stream.
 struct Opened {
     live: Live,
@@ -98,6 +108,13 @@ impl Bus {
         Reader::open(self, Plan { headers_only: true, ..plan }).await
     }
 
+    /// Goes on behind a mark; an error where the stream is another by now, or has lost what the mark is at.
+    pub async fn read_on(&self, stream: Stream, filter: &impl Pattern, mark: Mark) -> Result<Reader, ReadError> {
+        let plan = Plan::new(stream, filter, Start::Seq(mark.seq + 1));
+        let last = mark.time_ms.map(|time_ms| (mark.seq, time_ms));
+        Reader::begin(Opening { bus: self.clone(), next: plan.start, plan, born: Some(mark.born), last }).await
+    }
+
     /// The same from what was stored at a time on, in milliseconds since 1970.
     pub async fn read_since(&self, stream: Stream, filter: &impl Pattern, ms: u64) -> Result<Reader, ReadError> {
         Reader::open(self, Plan::new(stream, filter, Start::Time(ms))).await
@@ -106,18 +123,13 @@ impl Bus {
 
 impl Reader {
     pub(super) async fn open(bus: &Bus, plan: Plan) -> Result<Self, ReadError> {
-        let opening = Opening { bus: bus.clone(), next: plan.start, plan: plan.clone(), born: None, last: None };
+        Self::begin(Opening { bus: bus.clone(), next: plan.start, plan, born: None, last: None }).await
+    }
+
+    async fn begin(opening: Opening) -> Result<Self, ReadError> {
+        let (bus, plan, last) = (opening.bus.clone(), opening.plan.clone(), opening.last);
         let Opened { live, pending, next, born } = opening.until_it_stands().await?;
-        Ok(Self {
-            bus: bus.clone(),
-            plan,
-            next,
-            born: Some(born),
-            last: None,
-            live: Some(live),
-            opening: None,
-            pending,
-        })
+        Ok(Self { bus, plan, next, born: Some(born), last, live: Some(live), opening: None, pending })
     }
 
     /// The next message, waiting for it as long as it takes. May be dropped and called again.
@@ -182,6 +194,27 @@ impl Reader {
         let Opened { live, pending, next, born } = opened?;
         (self.live, self.pending, self.next, self.born) = (Some(live), pending, next, Some(born));
         Ok(())
+    }
+}
+
+impl Mark {
+    /// Behind the message `seq` of the stream that was created then, which was not read here.
+    pub fn new(born: &str, seq: u64) -> Self {
+        Self { born: born.to_owned(), seq, time_ms: None }
+    }
+
+    /// When the stream was created.
+    pub fn born(&self) -> &str {
+        &self.born
+    }
+
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// A message was read.
+    pub const fn pass(&mut self, seq: u64, time_ms: u64) {
+        (self.seq, self.time_ms) = (seq, Some(time_ms));
     }
 }
 

@@ -11,6 +11,7 @@ use jetbatch::{
     bus::{Bus, Settings},
     config::Config,
     gateway,
+    log::Feed,
     shared::Shared,
     troubles::Troubles,
 };
@@ -44,7 +45,7 @@ async fn main() {
     let store = Store::open(&store::Settings::local(folder.path())).unwrap();
     let metrics = Arc::default();
     let troubles = Troubles::open(&bus, &metrics, "list");
-    let shared = Shared { config, bus, store, metrics, troubles };
+    let shared = Shared { config, bus, store, metrics, troubles, feed: Feed::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/jobs?limit={limit}", listener.local_addr().unwrap());
     let stop = CancellationToken::new();

@@ -1,12 +1,16 @@
 //! EVENTS as jobs: the fold that scheduler, archiver, projector and intake stand on. It only reads.
+mod feed;
 pub mod snapshot;
 
 use crate::{
-    bus::{Bus, Raw, ReadError, Reader},
+    bus::{Bus, Mark, Raw, ReadError, Reader},
     shared::Shared,
 };
 use bytes::Bytes;
 use domain::{Event, Job, JobId, execute::Known, schedule::Jobs};
+use feed::Cursor;
+pub use feed::Feed;
+use futures::{FutureExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use snapshot::{Image, Snapshot};
 use std::{
@@ -67,8 +71,8 @@ impl Folded {
     }
 }
 
-/// One event that was folded in.
-#[derive(Debug, Clone)]
+/// One event that was read.
+#[derive(Debug)]
 pub struct Change {
     pub job: JobId,
     pub seq: u64,
@@ -77,6 +81,10 @@ pub struct Change {
     pub at_ms: u64,
     /// The trace context it was written with.
     pub trace: Option<String>,
+    /// Events behind it when it was read.
+    pending: u64,
+    /// Of its message.
+    bytes: usize,
 }
 
 /// Which jobs stay in memory.
@@ -90,13 +98,27 @@ pub enum Keep {
 
 /// The jobs of all events read so far.
 pub struct Log {
-    reader: Reader,
+    source: Source,
+    /// Of the last event read.
+    mark: Mark,
+    /// Events behind that, as it was read.
+    pending: u64,
+    /// Where it may read with others.
+    feed: Option<(Bus, Feed)>,
     keep: Keep,
     /// Shared with a snapshot while that is written: a job that changes meanwhile is copied once.
     jobs: HashMap<JobId, Arc<Folded>>,
     seq: u64,
     read: u64,
     resumed: Option<Resumed>,
+}
+
+/// Where a log's events come from: from a reader of its own until it has caught up, then from the one of all rooms.
+enum Source {
+    Own(Reader),
+    Fed(Cursor),
+    /// A reader of its own is opened again, behind the feed that it fell out of.
+    Opening(BoxFuture<'static, Result<Reader, ReadError>>),
 }
 
 /// The snapshot that a log began from.
@@ -115,18 +137,26 @@ impl Log {
 
     pub async fn open_with(bus: &Bus, keep: Keep) -> Result<Self, LogError> {
         let reader = bus.read(EVENTS, &Filter::Events, 1).await?;
-        Ok(Self { reader, keep, jobs: HashMap::new(), seq: 0, read: 0, resumed: None })
+        Ok(Self::new(reader, keep, HashMap::new(), 0, None))
     }
 
     /// From the newest snapshot on; from the first event where there is none. A log that ends before a snapshot, or is
     /// another than the snapshot's, is refused.
     pub async fn resume(shared: &Shared, keep: Keep) -> Result<Self, LogError> {
-        let Some(snapshot) = snapshot::newest(shared).await? else { return Self::open_with(&shared.bus, keep).await };
+        let feed = Some((shared.bus.clone(), shared.feed.clone()));
+        let Some(snapshot) = snapshot::newest(shared).await? else {
+            return Ok(Self { feed, ..Self::open_with(&shared.bus, keep).await? });
+        };
         let reader = shared.bus.read(EVENTS, &Filter::Events, snapshot.seq + 1).await?;
         if reader.born() != snapshot.log {
             return Err(LogError::Other { path: snapshot.path });
         }
-        Ok(Self::from(reader, keep, snapshot))
+        Ok(Self { feed, ..Self::from(reader, keep, snapshot) })
+    }
+
+    fn new(reader: Reader, keep: Keep, jobs: HashMap<JobId, Arc<Folded>>, seq: u64, resumed: Option<Resumed>) -> Self {
+        let mark = Mark::new(reader.born(), seq);
+        Self { source: Source::Own(reader), mark, pending: 0, feed: None, keep, jobs, seq, read: 0, resumed }
     }
 
     fn from(reader: Reader, keep: Keep, snapshot: Snapshot) -> Self {
@@ -135,22 +165,57 @@ impl Log {
         if keep == Keep::Active {
             jobs.retain(|_, folded| !folded.job.is_terminal());
         }
-        Self { reader, keep, jobs, seq, read: 0, resumed: Some(Resumed { seq, notes }) }
+        Self::new(reader, keep, jobs, seq, Some(Resumed { seq, notes }))
     }
 
     /// Folds the next event, waiting for it as long as it takes. May be dropped and called again: what was read is
     /// folded before anything else is waited for.
-    pub async fn next(&mut self) -> Result<Change, LogError> {
+    pub async fn next(&mut self) -> Result<Arc<Change>, LogError> {
         let change = self.read().await?;
         self.fold(&change);
         Ok(change)
     }
 
     /// Reads the next event without folding it, for who must see the job before and after. [`Log::fold`] it next.
-    pub async fn read(&mut self) -> Result<Change, LogError> {
-        let raw = self.reader.next().await?;
+    pub async fn read(&mut self) -> Result<Arc<Change>, LogError> {
+        let change = self.coming().await?;
         self.read += 1;
-        change(&raw)
+        self.mark.pass(change.seq, change.at_ms);
+        self.pending = change.pending;
+        Ok(change)
+    }
+
+    async fn coming(&mut self) -> Result<Arc<Change>, LogError> {
+        loop {
+            self.join();
+            match &mut self.source {
+                Source::Own(reader) => return Ok(Arc::new(change(&reader.next().await?)?)),
+                Source::Fed(cursor) => match cursor.next().await {
+                    Some(change) => return Ok(change),
+                    None => self.source = self.alone(),
+                },
+                Source::Opening(opening) => match opening.await {
+                    Ok(reader) => self.source = Source::Own(reader),
+                    Err(error) => {
+                        self.source = self.alone();
+                        return Err(error.into());
+                    }
+                },
+            }
+        }
+    }
+
+    fn join(&mut self) {
+        let (Source::Own(reader), Some((bus, feed))) = (&self.source, &self.feed) else { return };
+        if let Some(cursor) = feed.join(bus, &self.mark, !reader.caught_up()) {
+            self.source = Source::Fed(cursor);
+        }
+    }
+
+    fn alone(&self) -> Source {
+        let (mark, bus) = (self.mark.clone(), self.feed.as_ref().map(|(bus, _)| bus.clone()));
+        let bus = bus.expect("only who has a feed falls out of it");
+        Source::Opening(async move { bus.read_on(EVENTS, &Filter::Events, mark).await }.boxed())
     }
 
     pub fn fold(&mut self, change: &Change) {
@@ -182,7 +247,7 @@ impl Log {
     /// The fold as it stands, for a snapshot. Costs next to nothing.
     pub fn image(&self, notes: Bytes) -> Image {
         let jobs = self.jobs.values().cloned().collect();
-        Image { log: self.reader.born().to_owned(), seq: self.seq, notes, jobs }
+        Image { log: self.mark.born().to_owned(), seq: self.seq, notes, jobs }
     }
 
     /// Where it began, if not at the first event.
@@ -202,7 +267,11 @@ impl Log {
 
     /// Whether every event that stood when the newest one was read is folded; also of a log without events.
     pub fn caught_up(&self) -> bool {
-        self.reader.caught_up()
+        match &self.source {
+            Source::Own(reader) => reader.caught_up(),
+            Source::Fed(cursor) => self.pending == 0 || cursor.is_at_end(),
+            Source::Opening(_) => self.pending == 0,
+        }
     }
 }
 
@@ -271,7 +340,8 @@ pub async fn replay(
 fn change(raw: &Raw) -> Result<Change, LogError> {
     let (job, event) = decode(raw)?;
     let trace = wire::trace::read(|name| raw.header(name));
-    Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, trace })
+    let bytes = raw.payload.len();
+    Ok(Change { job, seq: raw.seq, event, at_ms: raw.time_ms, trace, pending: raw.pending, bytes })
 }
 
 /// An event and the job it is of.

@@ -1,5 +1,5 @@
 //! What every room is given.
-use crate::{bus::Bus, config::Config, metrics::Metrics, troubles::Troubles};
+use crate::{bus::Bus, config::Config, log::Feed, metrics::Metrics, troubles::Troubles};
 use std::sync::Arc;
 use store::Store;
 
@@ -11,4 +11,6 @@ pub struct Shared {
     pub store: Store,
     pub metrics: Arc<Metrics>,
     pub troubles: Troubles,
+    /// The log, read once for all rooms.
+    pub feed: Feed,
 }

@@ -50,6 +50,7 @@ async fn file(url: &Url) -> Result<(Store, String), ExternalError> {
         root: Some("/".into()),
         is_synced: false,
         passing: None,
+        folders: Arc::default(),
     };
     Ok((store, path.into()))
 }

@@ -9,6 +9,7 @@ mod refusal;
 mod rights;
 mod scratch;
 mod settings;
+mod sync;
 mod write;
 
 pub use external::{External, ExternalError, external};
@@ -46,6 +47,7 @@ pub struct Store {
     is_synced: bool,
     /// The same folder for files that need not be; none: nothing is synced here anyway.
     passing: Option<Arc<dyn ObjectStore>>,
+    folders: Arc<sync::Folders>,
     /// Whether it removes nothing.
     keeps: Keeps,
 }

@@ -61,6 +61,7 @@ fn folder(path: PathBuf, settings: &Settings) -> Result<Store, OpenError> {
         prefix: Path::default(),
         root: Some(root),
         is_synced: settings.fsync,
+        folders: Arc::default(),
         keeps: Keeps::of(settings),
     })
 }
@@ -80,7 +81,15 @@ pub(super) fn remote(url: &Url, settings: &Settings) -> Result<Store, OpenError>
     let options = environment().chain(settings.options.clone());
     let opened = object_store::parse_url_opts(url, options);
     let (store, prefix) = opened.map_err(|source| OpenError::Open { url: shown(), source })?;
-    Ok(Store { inner: store.into(), prefix, root: None, is_synced: false, passing: None, keeps: Keeps::of(settings) })
+    Ok(Store {
+        inner: store.into(),
+        prefix,
+        root: None,
+        is_synced: false,
+        passing: None,
+        folders: Arc::default(),
+        keeps: Keeps::of(settings),
+    })
 }
 
 /// Credentials and the like. Names that the builder does not know are passed over by it.

@@ -1,4 +1,4 @@
-use super::{Store, StoreError, join::temporary};
+use super::{Store, StoreError, join::temporary, sync::Folders};
 use bytes::Bytes;
 use std::{
     fs::{self, File},
@@ -13,25 +13,25 @@ impl Store {
     /// object_store syncs each folder it makes before it goes on. Here they are synced at the end, after the file: a
     /// filesystem with a journal has by then written them down with it, and the disk is waited for twice and not thrice.
     pub(super) async fn put_local(&self, root: &Path, path: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let (to, is_synced) = (root.join(self.at(path)?.as_ref()), self.is_synced);
-        let put = tokio::task::spawn_blocking(move || put(&to, &bytes, is_synced)).await;
+        let (to, folders) = (root.join(self.at(path)?.as_ref()), self.is_synced.then(|| self.folders.clone()));
+        let put = tokio::task::spawn_blocking(move || put(&to, &bytes, folders.as_deref())).await;
         put.map_err(io::Error::from).flatten().map_err(|error| StoreError::local(path, error))
     }
 }
 
-/// The file has all its bytes before it has its name.
-fn put(to: &Path, bytes: &[u8], is_synced: bool) -> io::Result<()> {
+/// The file has all its bytes before it has its name. `folders`: where it is to be on the disk.
+fn put(to: &Path, bytes: &[u8], folders: Option<&Folders>) -> io::Result<()> {
     let (temporary, mut file, changed) = open(to)?;
     let named = file
         .write_all(bytes)
-        .and_then(|()| if is_synced { file.sync_all() } else { Ok(()) })
+        .and_then(|()| if folders.is_some() { file.sync_all() } else { Ok(()) })
         .and_then(|()| fs::rename(&temporary, to));
     if named.is_err() {
         // The sweep finds it otherwise.
         let _ = fs::remove_file(&temporary);
         return named;
     }
-    changed.iter().filter(|_| is_synced).try_for_each(|folder| File::open(folder)?.sync_all())
+    folders.map_or(Ok(()), |folders| changed.iter().try_for_each(|folder| folders.sync(folder)))
 }
 
 /// An unfinished file, and the folders in which a name will be new, the innermost first.

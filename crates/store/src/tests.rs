@@ -179,6 +179,7 @@ async fn a_bucket_is_written_and_read_like_a_folder() {
         root: None,
         is_synced: false,
         passing: None,
+        folders: Arc::default(),
         keeps: Keeps::default(),
     };
     let whole = text((17 << 20) + 5);

@@ -144,7 +144,7 @@ impl Archiver {
         self.recall().await?;
         while !self.log.caught_up() {
             let change = self.log.next().await?;
-            self.note(change);
+            self.note(&change);
         }
         self.is_live = true;
         loop {
@@ -153,7 +153,7 @@ impl Archiver {
             tokio::select! {
                 change = self.log.next() => {
                     let change = change?;
-                    self.note(change);
+                    self.note(&change);
                     self.fold_ready()?;
                 }
                 Some(done) = self.tasks.join_next_with_id() => {
@@ -174,25 +174,25 @@ impl Archiver {
     async fn recall(&mut self) -> Result<(), Error> {
         let Some(last) = self.log.resumed().map(|from| from.seq) else { return Ok(()) };
         let bus = self.shared.bus.clone();
-        Ok(log::replay(&bus, Filter::JobEvents, 0, last, |change| self.note(change)).await?)
+        Ok(log::replay(&bus, Filter::JobEvents, 0, last, |change| self.note(&change)).await?)
     }
 
     fn fold_ready(&mut self) -> Result<(), Error> {
         for _ in 0..EVENTS_AT_ONCE {
             let Some(change) = self.log.next().now_or_never() else { break };
             let change = change?;
-            self.note(change);
+            self.note(&change);
         }
         Ok(())
     }
 
-    fn note(&mut self, change: Change) {
+    fn note(&mut self, change: &Change) {
         let job = change.job;
         let active = self.log.job(&job).map(|folded| &folded.job);
         let leftover = self.core.leftover(job, &change.event, active);
-        self.cleaner.note(&change, active, leftover, self.is_live);
+        self.cleaner.note(change, active, leftover, self.is_live);
         self.core.folded(job, &change.event, active);
-        match change.event {
+        match &change.event {
             Event::SegmentArchived(archived) => self.ownership.settled(&Piece { job, segment: Some(archived.segment) }),
             Event::OutputWritten(_) => self.ownership.settled(&Piece { job, segment: None }),
             Event::JobEnded(_) => self.ownership.forget_job(job),

@@ -10,6 +10,7 @@ mod alert;
 mod compare;
 mod deleted;
 mod health;
+mod pace;
 mod quotes;
 mod rebuild;
 mod refresh;

@@ -12,11 +12,13 @@ use domain::{
     status::{self, Live, State},
 };
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often it is computed anew.
 pub const REFRESH: Duration = Duration::from_secs(1);
-/// Statuses written at one refresh for their clock-dependent part alone, the longest unwritten first.
-const REFRESHES_MAX: usize = 500;
+/// Statuses written at one refresh for their clock-dependent part alone, the longest unwritten first: what events left
+/// to be written, and no fewer than these.
+const REFRESHES_MIN: usize = 20;
 
 impl Projector {
     /// Tells a step in a job's standing against its deadline.
@@ -81,7 +83,8 @@ impl Projector {
             }
         }
         stale.sort_unstable();
-        for (_, job) in stale.into_iter().take(REFRESHES_MAX) {
+        let refreshes = self.pace.left(Instant::now()).max(REFRESHES_MIN);
+        for (_, job) in stale.into_iter().take(refreshes) {
             self.table.entry(job).write.dirty = true;
             self.queue(job, None);
         }

@@ -2,6 +2,7 @@
 use super::{
     Error,
     health::{Finding, Health},
+    pace::Pace,
     refresh::REFRESH,
     repair::Repair,
     resume::Missing,
@@ -26,7 +27,7 @@ use domain::{
     usage::{Amounts, Ledger},
 };
 use futures::FutureExt;
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,7 @@ pub struct Projector {
     /// What tenants used.
     pub usage: Ledger,
     pub writer: Writer,
+    pub pace: Pace,
     pub health: Health,
     pub repair: Repair,
     pub snapshots: Snapshots,
@@ -62,7 +64,7 @@ enum Input {
     Repaired(u64),
     Asked(Box<async_nats::Message>),
     AskedUsage(Box<async_nats::Message>),
-    Event(Box<Change>),
+    Event(Arc<Change>),
 }
 
 pub async fn project(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
@@ -117,6 +119,7 @@ impl Projector {
             foresight,
             usage,
             writer,
+            pace: Pace::default(),
             health,
             repair,
             snapshots,
@@ -188,7 +191,7 @@ impl Projector {
             jobs = self.repair.done() => Input::Repaired(jobs),
             question = self.quotes.next() => Input::Asked(Box::new(question)),
             question = self.usages.next() => Input::AskedUsage(Box::new(question)),
-            change = self.log.read() => Input::Event(Box::new(change?)),
+            change = self.log.read() => Input::Event(change?),
         })
     }
 
@@ -197,7 +200,7 @@ impl Projector {
         self.absorb(change);
         for _ in 1..EVENTS_PER_TURN {
             let Some(change) = self.log.read().now_or_never() else { return Ok(()) };
-            self.absorb(&change?);
+            self.absorb(&*change?);
         }
         Ok(())
     }

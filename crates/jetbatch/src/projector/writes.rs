@@ -10,9 +10,6 @@ use domain::{JobId, Timestamp, status::Live};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// With so many writes waiting, and with each as many more, a job rests once longer between two of them.
-const CROWD: usize = 64;
-const CROWD_REST_MAX: Duration = Duration::from_secs(1);
 /// Before a write that failed is tried again.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -76,7 +73,7 @@ impl Projector {
     }
 
     /// Puts a job that has something to write into the queue: at once after a rest, else when its pause is over. Where
-    /// many jobs wait they rest longer, but for their ends: what is written between is worth less than what it costs.
+    /// many jobs wait they wait for their turn ([`super::pace`]), but for their ends.
     pub fn queue(&mut self, job: JobId, pause: Option<Duration>) {
         let is_over = self.log.job(&job).is_some_and(|folded| folded.job.is_terminal());
         let Some(entry) = self.table.get(&job) else { return };
@@ -88,12 +85,11 @@ impl Projector {
         (write.queued, write.last) = (true, is_over);
         let now = Instant::now();
         let rest = Duration::from_millis(self.shared.config.projector.write_ms);
-        let crowd = u32::try_from(self.writer.queued() / CROWD).unwrap_or(u32::MAX);
-        let rest = if is_over { rest } else { rest.max(rest.saturating_mul(crowd).min(CROWD_REST_MAX)) };
+        let turn = if is_over || entry.gone { now } else { self.pace.take(now) };
         let at = match (pause, write.began) {
             (Some(pause), _) => now + pause,
-            (None, Some(began)) => now.max(began + rest),
-            (None, None) => now,
+            (None, Some(began)) => turn.max(began + rest),
+            (None, None) => turn,
         };
         self.writer.queue(job, at);
     }

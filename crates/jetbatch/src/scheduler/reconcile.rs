@@ -46,7 +46,7 @@ impl Scheduler {
         let limit = Instant::now() + FOLD_WAIT;
         while self.log.seq() < until {
             match timeout_at(limit, self.log.next()).await {
-                Ok(change) => self.note(&change?),
+                Ok(change) => self.note(&*change?),
                 Err(_) => return Ok(self.log.caught_up()),
             }
         }

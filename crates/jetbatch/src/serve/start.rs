@@ -8,6 +8,7 @@ use crate::{
     bus::{self, Bus, server, server::Server},
     config::{Config, PoolConfig},
     control, gateway, installation, intake, lease,
+    log::Feed,
     metrics::Metrics,
     projector, scheduler,
     shared::Shared,
@@ -101,7 +102,7 @@ async fn shared(config: Config, server: Option<&Server>, roles: &Roles, name: &s
     let store = store(&config, roles)?;
     let metrics = Arc::new(Metrics::default());
     let troubles = Troubles::open(&bus, &metrics, name);
-    let shared = Shared { config: Arc::new(config), bus, store, metrics, troubles };
+    let shared = Shared { config: Arc::new(config), bus, store, metrics, troubles, feed: Feed::default() };
     if !roles.needs_no_store() {
         greet(&shared).await?;
     }

@@ -1,7 +1,7 @@
 //! From EVENTS and ALERTS to HOOKS: what a job's end or alert gives, to the URL that its job or its tenant names.
 use super::{CONSUMER, Error};
 use crate::{
-    bus::{Delivery, PublishError, ReadError},
+    bus::{AckError, Delivery, PublishError, ReadError},
     clock,
     log::{self, LogError},
     shared::Shared,
@@ -11,7 +11,7 @@ use domain::{
     webhook::{self, HookId, Topic},
 };
 use serde_json::{Map, Value, json};
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wire::{
@@ -23,6 +23,8 @@ use wire::{
 const WAIT: Duration = Duration::from_secs(20);
 const PULL_MAX: usize = 64;
 const PULL_BYTES: usize = 4 << 20;
+/// Jobs whose first events are remembered.
+const OWNERS_MAX: usize = 10_000;
 const AGAIN: Duration = Duration::from_secs(5);
 /// Of what a newer jetbatch can read, which may lead by then.
 const LATER: Duration = Duration::from_secs(60);
@@ -62,10 +64,15 @@ pub async fn run(shared: &Shared, source: Source, stop: &CancellationToken) -> R
         Source::Alerts => ALERTS,
     };
     let mut puller = shared.bus.puller(from, CONSUMER).await?;
+    let mut owners = Owners::default();
     while let Some(pulled) = stop.run_until_cancelled(puller.fetch(PULL_MAX, PULL_BYTES, WAIT)).await {
         let mut tasks = JoinSet::new();
         for delivery in pulled? {
-            tasks.spawn(tell(shared.clone(), source, delivery));
+            match make(shared, source, &delivery, &mut owners) {
+                Ok(None) => note(delivery.pass().await),
+                Ok(Some(made)) => drop(tasks.spawn(tell(shared.clone(), delivery, Ok(made)))),
+                Err(error) => drop(tasks.spawn(tell(shared.clone(), delivery, Err(error)))),
+            }
         }
         stop.run_until_cancelled(tasks.join_all()).await;
     }
@@ -73,8 +80,12 @@ pub async fn run(shared: &Shared, source: Source, stop: &CancellationToken) -> R
 }
 
 /// The hook first, then the ack: a crash in between makes it again, under the same id.
-async fn tell(shared: Shared, source: Source, delivery: Delivery) {
-    let answered = match make(&shared, source, &delivery).await {
+async fn tell(shared: Shared, delivery: Delivery, made: Result<(Given, Option<Owner>), Failed>) {
+    let put = async {
+        let (given, owner) = made?;
+        put(&shared, given, owner).await
+    };
+    let answered = match put.await {
         Ok(()) => delivery.ack().await,
         Err(error) => {
             let wait = error.wait();
@@ -82,22 +93,49 @@ async fn tell(shared: Shared, source: Source, delivery: Delivery) {
             delivery.nak(Some(wait)).await
         }
     };
+    note(answered);
+}
+
+fn note(answered: Result<(), AckError>) {
     if let Err(error) = answered {
         tracing::debug!(%error, "an event for webhooks comes again, and does no harm");
     }
 }
 
-async fn make(shared: &Shared, source: Source, delivery: &Delivery) -> Result<(), Failed> {
+/// What a message gives, and whose job it is of where that is known.
+fn make(
+    shared: &Shared,
+    source: Source,
+    delivery: &Delivery,
+    owners: &mut Owners,
+) -> Result<Option<(Given, Option<Owner>)>, Failed> {
     if !is_news(shared, delivery) {
-        return Ok(());
+        return Ok(None);
     }
     let given = match source {
-        Source::Events => of_event(delivery)?,
+        Source::Events => of_event(delivery, owners)?,
         Source::Alerts => of_alert(delivery),
     };
-    match given {
-        Some(given) => put(shared, given).await,
-        None => Ok(()),
+    Ok(given.map(|given| {
+        let owner = owners.0.remove(&given.job);
+        (given, owner)
+    }))
+}
+
+/// Whose a job is, and the URL that it names itself.
+type Owner = (Tenant, Option<String>);
+
+/// Those of the jobs that began lately, so that their first events need not be read again at their ends.
+#[derive(Default)]
+struct Owners(HashMap<JobId, Owner>);
+
+impl Owners {
+    fn note(&mut self, job: JobId, event: Event) {
+        let Event::JobSubmitted(submitted) = event else { return };
+        if self.0.len() >= OWNERS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(job, (submitted.tenant, submitted.webhook_url));
     }
 }
 
@@ -109,10 +147,12 @@ struct Given {
     more: Map<String, Value>,
 }
 
-fn of_event(delivery: &Delivery) -> Result<Option<Given>, DecodeError> {
+fn of_event(delivery: &Delivery, owners: &mut Owners) -> Result<Option<Given>, DecodeError> {
     let Ok(Subject::JobEvent(job)) = delivery.subject.parse() else { return Ok(None) };
     let event = envelope::read_event(delivery.header(envelope::VERSION), &delivery.payload)?;
-    Ok(Topic::of_event(&event).map(|(topic, at)| Given { job, topic, at, more: Map::new() }))
+    let given = Topic::of_event(&event).map(|(topic, at)| Given { job, topic, at, more: Map::new() });
+    owners.note(job, event);
+    Ok(given)
 }
 
 fn of_alert(delivery: &Delivery) -> Option<Given> {
@@ -141,9 +181,13 @@ fn is_news(shared: &Shared, delivery: &Delivery) -> bool {
     clock::now().since(Timestamp::new(delivery.stored_ms)) < shared.config.webhooks.pace().retry_ms
 }
 
-async fn put(shared: &Shared, given: Given) -> Result<(), Failed> {
+async fn put(shared: &Shared, given: Given, owner: Option<Owner>) -> Result<(), Failed> {
     let Given { job, topic, at, more } = given;
-    let Some((tenant, own)) = asked(shared, job).await? else { return Ok(()) };
+    let owner = match owner {
+        None => asked(shared, job).await?,
+        known => known,
+    };
+    let Some((tenant, own)) = owner else { return Ok(()) };
     let Some(url) = shared.config.webhook_url(tenant, own.as_deref()) else { return Ok(()) };
     let id = HookId::of(job, topic, at);
     let hook = Hook { id, topic, job, tenant, url: url.to_owned(), body: webhook::body(id, topic, job, at, more) };
@@ -153,8 +197,7 @@ async fn put(shared: &Shared, given: Given) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Whose a job is, and the URL that it names itself.
-async fn asked(shared: &Shared, job: JobId) -> Result<Option<(Tenant, Option<String>)>, Failed> {
+async fn asked(shared: &Shared, job: JobId) -> Result<Option<Owner>, Failed> {
     let first = shared.bus.next_on(&Subject::JobEvent(job), 1).await?;
     Ok(match first.as_ref().map(log::decode).transpose()? {
         Some((_, Event::JobSubmitted(submitted))) => Some((submitted.tenant, submitted.webhook_url)),

@@ -25,6 +25,7 @@ use jetbatch::{
     bus::{Bus, Raw, Settings},
     config::Config,
     gateway,
+    log::Feed,
     shared::Shared,
     troubles::Troubles,
 };
@@ -82,6 +83,7 @@ async fn stand_with(set: impl FnOnce(&mut Config)) -> Stand {
         store: store.clone(),
         metrics,
         troubles: troubles.clone(),
+        feed: Feed::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap().to_string(), CancellationToken::new());
@@ -106,7 +108,7 @@ impl Stand {
         let config = Arc::new(Config { nats: settings, ..Config::default() });
         let metrics = Arc::default();
         let troubles = Troubles::open(&bus, &metrics, "test");
-        let shared = Shared { config, bus, store: self.store.clone(), metrics, troubles };
+        let shared = Shared { config, bus, store: self.store.clone(), metrics, troubles, feed: Feed::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(gateway::run(shared, listener, self.stop.clone()));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archiver;
+mod feed;
 mod installation;
 mod intake;
 mod lease;
@@ -12,6 +13,7 @@ mod rig;
 use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
+    log::Feed,
     metrics::Metrics,
     shared::Shared,
 };
@@ -22,7 +24,7 @@ use std::sync::Arc;
 async fn head(rig: &Rig) -> Shared {
     let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&rig.server.url()) };
     let bus = Bus::connect(&settings, &DECLARED, "head").await.unwrap();
-    Shared { bus, metrics: Arc::new(Metrics::new()), ..rig.shared.clone() }
+    Shared { bus, metrics: Arc::new(Metrics::new()), feed: Feed::default(), ..rig.shared.clone() }
 }
 
 /// A counter or gauge as `/metrics` shows it.

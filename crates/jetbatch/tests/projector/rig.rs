@@ -11,7 +11,7 @@ use jetbatch::{
     bus::{self, Append, Bus},
     clock,
     config::Config,
-    log,
+    log::{self, Feed},
     metrics::Metrics,
     projector,
     shared::Shared,
@@ -65,7 +65,8 @@ impl Rig {
         set(&mut config);
         let metrics = Arc::new(Metrics::new());
         let troubles = Troubles::open(&bus, &metrics, "test");
-        let shared = Shared { config: Arc::new(config), bus: bus.clone(), store, metrics, troubles };
+        let shared =
+            Shared { config: Arc::new(config), bus: bus.clone(), store, metrics, troubles, feed: Feed::default() };
         Self { server, bus, shared, _dir: dir }
     }
 

@@ -7,6 +7,7 @@ use domain::{JobId, status::State};
 use jetbatch::streams::DECLARED;
 use jetbatch::{
     bus::{self, Bus},
+    log::Feed,
     metrics::Metrics,
     shared::Shared,
 };
@@ -17,7 +18,7 @@ use wire::bucket;
 async fn gated(rig: &Rig, gate: &Gate) -> Shared {
     let settings = bus::Settings { connect_s: 30, ..bus::Settings::default().with_url(&gate.url) };
     let bus = Bus::connect(&settings, &DECLARED, "gated").await.unwrap();
-    Shared { bus, metrics: Arc::new(Metrics::new()), ..rig.shared.clone() }
+    Shared { bus, metrics: Arc::new(Metrics::new()), feed: Feed::default(), ..rig.shared.clone() }
 }
 
 /// A write that was on its way when its projector was stopped arrives after the next one has written more.
