@@ -69,6 +69,11 @@ fn object(url: &Url, own: &Settings) -> Result<(Store, String), OpenError> {
 }
 
 impl External {
+    /// The store that it lies in, and its path there.
+    pub fn place(self) -> (Store, String) {
+        (self.store, self.path)
+    }
+
     pub fn stream(&self) -> impl Stream<Item = Result<Bytes, StoreError>> + Send + 'static {
         self.store.stream(self.path.clone(), 0..self.bytes)
     }

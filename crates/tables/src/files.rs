@@ -1,6 +1,6 @@
 //! Which files an input is: some files, folders, globs. In the order of their names, so that the same words give the same
 //! rows in the same order.
-use crate::{Error, open::STDIN};
+use crate::{Error, open::STDIN, source::Remote};
 use std::{
     fs,
     path::{Component, Path, PathBuf},
@@ -12,6 +12,14 @@ pub struct Named {
     pub path: PathBuf,
     /// Its path below the folder that all files of the input share.
     pub name: String,
+    /// Where it lies if not on this machine; then its path is but what it is called.
+    pub remote: Option<Remote>,
+}
+
+impl From<&Path> for Named {
+    fn from(path: &Path) -> Self {
+        Self { path: path.to_owned(), name: path.to_string_lossy().into_owned(), remote: None }
+    }
 }
 
 /// The files of an input, sorted by path. At least one.
@@ -36,6 +44,16 @@ impl Files {
         }
     }
 
+    /// Files that lie elsewhere, by their paths below the folder that they share. Sorted by them.
+    pub fn elsewhere(mut files: Vec<(String, Remote)>) -> Result<Self, Error> {
+        if files.is_empty() {
+            return Err(Error::Asked("no file is there".to_owned()));
+        }
+        files.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let named = |(name, remote): (String, Remote)| Named { path: name.clone().into(), name, remote: Some(remote) };
+        Ok(Self(files.into_iter().map(named).collect()))
+    }
+
     pub fn all(&self) -> &[Named] {
         &self.0
     }
@@ -47,7 +65,7 @@ fn named(paths: Vec<PathBuf>) -> Vec<Named> {
         let rest: PathBuf = path.components().skip(shared).collect();
         rest.to_string_lossy().into_owned()
     };
-    paths.into_iter().map(|path| Named { name: name(&path), path }).collect()
+    paths.into_iter().map(|path| Named { name: name(&path), path, remote: None }).collect()
 }
 
 /// How many components all folders begin with. Paths are sorted, so the first and the last tell.

@@ -139,6 +139,9 @@ pub async fn form(
     while let Some(field) = form.next().await? {
         match (field.name(), &upload) {
             (Some(FILE), None) => {
+                if let Some(name) = field.file_name().filter(|_| fields.is_mapped()) {
+                    fields.name(name);
+                }
                 ready(fields)?;
                 upload = Some(receive_field(app, field, &unused).await?);
             }

@@ -1,6 +1,8 @@
 //! Where an input comes from, and whether it may.
+use super::table::{Object, Table};
 use crate::{
     config,
+    mapped::Mapped,
     paths::{self, UploadRef},
     shared::Shared,
 };
@@ -10,10 +12,12 @@ use domain::{
     JobId, Tenant,
     event::{Code, Input, LineError},
     raw::RawRequest,
+    submission::Submission,
+    table::Given,
 };
 use futures::{StreamExt, stream::BoxStream};
 use std::path::{Path, PathBuf};
-use store::{ExternalError, StoreError};
+use store::{External, ExternalError, StoreError};
 use url::Url;
 
 /// An input as a stream of blocks, and the path where it lies or is to be copied.
@@ -22,6 +26,26 @@ pub struct Source {
     pub path: String,
     /// It lies elsewhere and is copied while it is read.
     pub copy: bool,
+    /// The lines were made of it.
+    pub table: Option<Table>,
+}
+
+/// What a submission says of its input, beside where it lies.
+#[derive(Default)]
+pub struct Content {
+    /// The input itself.
+    pub requests: Option<Vec<RawRequest>>,
+    /// What is to be made of it; else it holds request lines.
+    pub mapped: Option<Mapped>,
+}
+
+impl Content {
+    pub fn of(submission: Submission) -> Result<Self, LineError> {
+        let Submission { requests, model, endpoint, input, .. } = submission;
+        let map = input.as_ref().and_then(Given::map);
+        let mapped = map.map(|map| Mapped::of(map, model.as_deref(), endpoint.as_deref())).transpose()?;
+        Ok(Self { requests, mapped })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +58,8 @@ pub enum SourceError {
 
 const UPLOAD: &str = "upload://";
 const FILE: &str = "file-";
+/// As standard input is called: its rows are numbers.
+const UNNAMED: &str = "-";
 
 /// What a tenant's `input` means, if it is allowed.
 pub fn locate(url: &str, tenant: Tenant, intake: &config::Intake) -> Result<Input, LineError> {
@@ -76,50 +102,45 @@ fn climbs(url: &str) -> bool {
     url.split(['/', '\\', '?', '#']).any(|part| part.to_ascii_lowercase().replace("%2e", ".") == "..")
 }
 
-fn refused(code: Code, message: impl Into<String>) -> LineError {
+pub(super) fn refused(code: Code, message: impl Into<String>) -> LineError {
     LineError { code, line: None, param: Some("input".to_owned()), message: message.into() }
 }
 
 impl Source {
-    pub async fn open(
-        shared: &Shared,
-        id: JobId,
-        input: &Input,
-        requests: Option<Vec<RawRequest>>,
-    ) -> Result<Self, SourceError> {
-        let max = shared.config.intake.input_bytes_max;
-        let size = |bytes: u64| match bytes {
-            bytes if bytes > max => Err(SourceError::Refused(refused(
-                Code::FileTooLarge,
-                format!("the input has {bytes} bytes; at most {max} are taken (intake.input_bytes_max)"),
-            ))),
-            bytes => Ok(bytes),
-        };
+    pub async fn open(shared: &Shared, id: JobId, input: &Input, content: Content) -> Result<Self, SourceError> {
+        if let Some(mapped) = content.mapped {
+            return Self::table(shared, id, input, mapped).await;
+        }
         match input {
-            Input::Inline => Ok(Self::inline(id, requests.unwrap_or_default())),
-            Input::Stored(path) => {
-                let missing = || {
-                    SourceError::Refused(refused(
-                        Code::InputNotFound,
-                        "input: there is no such upload; it was never stored whole, or was deleted",
-                    ))
-                };
-                let bytes = size(shared.store.size(path).await?.ok_or_else(missing)?)?;
-                let blocks = shared.store.stream(path.clone(), 0..bytes).boxed();
-                Ok(Self { blocks, path: path.clone(), copy: false })
-            }
+            Input::Inline => Ok(Self::inline(id, content.requests.unwrap_or_default())),
+            Input::Stored(path) => Self::stored(shared, path.clone()).await,
             Input::Url(url) => {
-                let missing = |why: &str| SourceError::Refused(refused(Code::InputNotFound, format!("input: {why}")));
-                let object = match store::external(url, &shared.config.store).await {
-                    Ok(Some(object)) => object,
-                    Ok(None) => return Err(missing("there is no such object")),
-                    Err(ExternalError::Away(error)) => return Err(error.into()),
-                    Err(error) => return Err(missing(&error.to_string())),
-                };
-                size(object.bytes)?;
-                Ok(Self { blocks: object.stream().boxed(), path: paths::input(id), copy: true })
+                let object = external(shared, url).await?;
+                let blocks = object.stream().boxed();
+                Ok(Self { blocks, path: paths::input(id), copy: true, table: None })
             }
         }
+    }
+
+    async fn stored(shared: &Shared, path: String) -> Result<Self, SourceError> {
+        let bytes = size(shared, stored(shared, &path).await?)?;
+        let blocks = shared.store.stream(path.clone(), 0..bytes).boxed();
+        Ok(Self { blocks, path, copy: false, table: None })
+    }
+
+    /// Its lines, which are made unless they were before.
+    async fn table(shared: &Shared, id: JobId, input: &Input, mapped: Mapped) -> Result<Self, SourceError> {
+        let path = paths::input(id);
+        let table = Table { files: files(shared, input, &mapped).await?, mapped };
+        if shared.store.size(&path).await?.is_none() {
+            table.render(shared, &path).await?;
+        }
+        Ok(Self { table: Some(table), ..Self::stored(shared, path).await? })
+    }
+
+    /// It lies in a folder of the job's own, which nobody else reads.
+    pub const fn is_own(&self) -> bool {
+        self.copy || self.table.is_some()
     }
 
     fn inline(id: JobId, requests: Vec<RawRequest>) -> Self {
@@ -129,7 +150,54 @@ impl Source {
             lines.push('\n');
         }
         let blocks = futures::stream::iter([Ok(Bytes::from(lines))]).boxed();
-        Self { blocks, path: paths::input(id), copy: true }
+        Self { blocks, path: paths::input(id), copy: true, table: None }
+    }
+}
+
+async fn stored(shared: &Shared, path: &str) -> Result<u64, SourceError> {
+    let missing = || missing("there is no such upload; it was never stored whole, or was deleted");
+    shared.store.size(path).await?.ok_or_else(missing)
+}
+
+async fn external(shared: &Shared, url: &str) -> Result<External, SourceError> {
+    let object = match store::external(url, &shared.config.store).await {
+        Ok(Some(object)) => object,
+        Ok(None) => return Err(missing("there is no such object")),
+        Err(ExternalError::Away(error)) => return Err(error.into()),
+        Err(error) => return Err(missing(&error.to_string())),
+    };
+    size(shared, object.bytes)?;
+    Ok(object)
+}
+
+fn missing(why: &str) -> SourceError {
+    SourceError::Refused(refused(Code::InputNotFound, format!("input: {why}")))
+}
+
+fn size(shared: &Shared, bytes: u64) -> Result<u64, SourceError> {
+    let max = shared.config.intake.input_bytes_max;
+    if bytes <= max {
+        return Ok(bytes);
+    }
+    let why = format!("the input has {bytes} bytes; at most {max} are taken (intake.input_bytes_max)");
+    Err(SourceError::Refused(refused(Code::FileTooLarge, why)))
+}
+
+/// The objects of a table, called as they are elsewhere; an upload's rows are but numbered where it has no name.
+async fn files(shared: &Shared, input: &Input, mapped: &Mapped) -> Result<Vec<Object>, SourceError> {
+    match input {
+        Input::Inline => Ok(Vec::new()),
+        Input::Stored(path) => {
+            let bytes = size(shared, stored(shared, path).await?)?;
+            let name = mapped.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+            Ok(vec![Object { name, store: shared.store.clone(), path: path.clone(), bytes }])
+        }
+        Input::Url(url) => {
+            let object = external(shared, url).await?;
+            let (bytes, (store, path)) = (object.bytes, object.place());
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            Ok(vec![Object { name, store, path, bytes }])
+        }
     }
 }
 
