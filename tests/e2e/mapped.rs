@@ -1,7 +1,7 @@
 //! Tables that the server reads itself: the same rows give the same requests by every door, and what is wrong says where.
 use crate::{
     cli::jetbatch,
-    support::{Http, MODEL, Plan, Stand, answer, root},
+    support::{Http, MODEL, Plan, S3, Stand, answer, root},
 };
 use domain::JobId;
 use serde_json::{Value, json};
@@ -130,12 +130,63 @@ async fn a_table_is_quoted_and_leaves_nothing_behind() {
     let url = lay(&stand, "a.csv.gz", made("pandas.csv.gz"));
     let body = json!({"model": MODEL, "input": {"url": url, "map": {"prompt_column": "text", "limit": 2}}});
     let quote = answer(stand.http.post("/jobs?dry_run=true").json(&body)).await;
-    assert_eq!((quote.status, &quote.body["input"]["requests"]), (200, &json!(2)), "{quote:?}");
+    assert_eq!((quote.status, &quote.body["requests"]), (200, &json!(2)), "{quote:?}");
     let raw = stand.http.post(&format!("{}&dry_run=true", query(&json!({"prompt_column": "text"}))));
     let quote = answer(raw.header("Content-Type", "text/csv").body(made("pandas.csv.gz"))).await;
     assert_eq!(quote.status, 200, "{quote:?}");
     assert!(quote.body.to_string().contains("say format csv"), "{quote:?}");
     assert_eq!(files(&stand.objects.join("jobs")), 0);
+}
+
+/// The rows of two files below a folder, with what tools leave there.
+fn parts(lay: impl Fn(&str, Vec<u8>)) {
+    lay("parts/dt=1/a.csv", b"text,n\none,1\ntwo,2\n".to_vec());
+    lay("parts/dt=2/b.parquet", made("types.parquet"));
+    lay("parts/dt=1/_SUCCESS", Vec::new());
+    lay("parts/_tmp/c.csv", b"text\nno\n".to_vec());
+}
+
+#[tokio::test]
+async fn a_folder_that_the_server_reads_is_one_job() {
+    let stand = Plan::echo("", 8).start().await;
+    parts(|name, bytes| drop(lay(&stand, name, bytes)));
+    let outside = stand.path("secret.csv");
+    fs::write(&outside, "text\nsecret\n").unwrap();
+    std::os::unix::fs::symlink(&outside, stand.path("inputs/parts/link.csv")).unwrap();
+    let folder = format!("file://{}", stand.path("inputs/parts").display());
+    let submit = async |input: &str| {
+        let args = ["submit", input, "--prompt-column", "text", "--model", MODEL, "--url", &stand.http.base];
+        let id: JobId = jetbatch(&args, 0).await.stdout().trim().parse().unwrap();
+        let status = stand.end(id).await;
+        assert_eq!(status["state"], "completed", "{status}");
+        lines(&stand, id).await
+    };
+    let whole = submit(&format!("{folder}/")).await;
+    let ids: Vec<&str> = whole.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    assert_eq!(ids[..3], ["dt=1/a.csv:1", "dt=1/a.csv:2", "dt=2/b.parquet:1"]);
+    assert!(ids.len() == 6 && !whole.contains("secret"), "{whole}");
+    assert_eq!(submit(&format!("{folder}/dt=*")).await, whole);
+    fs::remove_file(stand.path("inputs/parts/link.csv")).unwrap();
+    assert_eq!(submit(stand.path("inputs/parts").to_str().unwrap()).await, whole);
+    let some = submit(&format!("{folder}/*/*.csv")).await;
+    assert!(some.lines().count() == 3, "what a pattern names is taken: {some}");
+    let body = json!({"input": {"url": format!("{folder}/*.tsv"), "map": {"prompt_column": "text"}}});
+    let none = answer(stand.http.post("/jobs").json(&body)).await.accepted();
+    assert!(refused(&stand, none).await.contains("it holds no file"));
+}
+
+#[tokio::test]
+async fn a_folder_of_a_bucket_is_one_job() {
+    let Some(s3) = S3::start("a_folder_of_a_bucket_is_one_job").await else { return };
+    let stand = s3.plan(Plan::echo("", 8)).start().await;
+    parts(|name, bytes| s3.put_bytes(name, &bytes));
+    let map = json!({"prompt_column": "text"});
+    let id = submit(&stand.http, &s3.input("parts/"), &map).await;
+    let status = stand.end(id).await;
+    assert_eq!((&status["state"], &status["requests"]["total"]), (&json!("completed"), &json!(6)), "{status}");
+    let one = submit(&stand.http, &s3.input("parts/dt=2/*.parquet"), &map).await;
+    assert_eq!(stand.end(one).await["requests"]["total"], 4);
+    assert!(lines(&stand, one).await.starts_with(r#"{"custom_id":"b.parquet:1""#));
 }
 
 fn files(folder: &Path) -> usize {

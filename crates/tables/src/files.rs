@@ -2,6 +2,7 @@
 //! rows in the same order.
 use crate::{Error, open::STDIN, source::Remote};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Component, Path, PathBuf},
 };
@@ -14,6 +15,12 @@ pub struct Named {
     pub name: String,
     /// Where it lies if not on this machine; then its path is but what it is called.
     pub remote: Option<Remote>,
+}
+
+impl Named {
+    pub fn is_stdin(&self) -> bool {
+        self.remote.is_none() && self.path == Path::new(STDIN)
+    }
 }
 
 impl From<&Path> for Named {
@@ -44,14 +51,15 @@ impl Files {
         }
     }
 
-    /// Files that lie elsewhere, by their paths below the folder that they share. Sorted by them.
-    pub fn elsewhere(mut files: Vec<(String, Remote)>) -> Result<Self, Error> {
+    /// Files that lie elsewhere, by their paths there.
+    pub fn elsewhere(files: Vec<(String, Remote)>) -> Result<Self, Error> {
         if files.is_empty() {
             return Err(Error::Asked("no file is there".to_owned()));
         }
-        files.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let named = |(name, remote): (String, Remote)| Named { path: name.clone().into(), name, remote: Some(remote) };
-        Ok(Self(files.into_iter().map(named).collect()))
+        let mut files: BTreeMap<PathBuf, Remote> = files.into_iter().map(|(path, remote)| (path.into(), remote)).collect();
+        let named = named(files.keys().cloned().collect());
+        let found = |Named { path, name, .. }| Named { remote: files.remove(&path), path: name.clone().into(), name };
+        Ok(Self(named.into_iter().map(found).collect()))
     }
 
     pub fn all(&self) -> &[Named] {
@@ -112,6 +120,28 @@ fn walk(folder: &Path, to: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Which paths below a folder an input is: those that match a pattern, or lie below what does; without one all but what
+/// tools leave there.
+pub fn chosen(mut paths: Vec<String>, pattern: Option<&str>) -> Result<Vec<String>, Error> {
+    let wrong = |error: glob::PatternError| Error::Asked(format!("it is no pattern of files: {error}"));
+    let pattern = pattern.map(|text| glob::Pattern::new(text).map(|glob| (glob, is_aside(Path::new(text)))));
+    let pattern = pattern.transpose().map_err(wrong)?;
+    paths.retain(|path| match &pattern {
+        None => path.split('/').all(|part| !is_aside(Path::new(part))),
+        Some((glob, names_aside)) => matches(path, glob, *names_aside),
+    });
+    Ok(paths)
+}
+
+fn matches(path: &str, glob: &glob::Pattern, names_aside: bool) -> bool {
+    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.filter(|end| glob.matches_with(&path[..*end], options)).any(|end| {
+        let is_named = names_aside || !is_aside(Path::new(&path[..end]));
+        is_named && path[end..].split('/').skip(1).all(|part| !is_aside(Path::new(part)))
+    })
+}
+
 fn is_aside(path: &Path) -> bool {
     path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['_', '.']))
 }
@@ -138,6 +168,19 @@ mod tests {
     fn names(given: &[&Path]) -> Vec<String> {
         let given: Vec<PathBuf> = given.iter().map(|path| (*path).to_owned()).collect();
         Files::find(&given).unwrap().all().iter().map(|file| file.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_chosen_as_files_are() {
+        let all = ["dt=1/_SUCCESS", "dt=1/a.parquet", "dt=2/b/a.parquet", "_tmp/x.parquet", ".x", "a.csv"];
+        let of = |pattern| chosen(all.iter().map(ToString::to_string).collect(), pattern).unwrap();
+        assert_eq!(of(None), ["dt=1/a.parquet", "dt=2/b/a.parquet", "a.csv"]);
+        assert_eq!(of(Some("*.csv")), ["a.csv"]);
+        assert_eq!(of(Some("dt=*")), ["dt=1/a.parquet", "dt=2/b/a.parquet"]);
+        assert_eq!(of(Some("dt=1/*")), ["dt=1/a.parquet"]);
+        assert_eq!(of(Some("dt=1/_*")), ["dt=1/_SUCCESS"]);
+        assert_eq!(of(Some("**/*.parquet")), ["dt=1/a.parquet", "dt=2/b/a.parquet", "_tmp/x.parquet"]);
+        assert!(chosen(Vec::new(), Some("a**b")).is_err());
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Asked {
         let columns = mapping.as_ref().filter(|mapping| !mapping.reads_all()).map(|mapping| needed(mapping, &ids));
         let options = Options { said, columns };
         if let Some(mapping) = &mapping {
-            fits(&first, mapping, &ids)?;
+            let named = |error| Error::Asked(format!("{}: {error}", files.all()[0].path.display()));
+            fits(&first, mapping, &ids).map_err(named)?;
             for file in &files.all()[1..] {
                 let reader = read::named(file, &options)?;
                 fits(&reader, mapping, &ids).map_err(|error| Error::broken(&file.path, error))?;
@@ -91,7 +92,7 @@ impl Asked {
     }
 
     pub fn requests(self) -> Result<Requests, Error> {
-        let is_stdin = self.files.all()[0].path.as_os_str() == open::STDIN;
+        let is_stdin = self.files.all()[0].is_stdin();
         if is_stdin && matches!(self.pick, Pick::Sample(_)) {
             return Err(Error::Asked(
                 "--sample reads the input twice, which standard input is not; use --limit".to_owned(),

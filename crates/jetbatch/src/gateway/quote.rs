@@ -131,7 +131,7 @@ async fn inspect(
         Err(SourceError::Refused(error)) => return refused(error),
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
-    let copied = source.is_own();
+    let copied = source.is_own;
     let verdict = input::validate(shared, terms, source, loads).await;
     if copied {
         shared.store.delete(&paths::input(id)).await?;

@@ -13,11 +13,15 @@ use domain::{
     event::{Code, Input, LineError},
     raw::RawRequest,
     submission::Submission,
-    table::Given,
+    limits::TABLE_FILES_MAX,
+    table::{Given, Map},
 };
 use futures::{StreamExt, stream::BoxStream};
-use std::path::{Path, PathBuf};
-use store::{External, ExternalError, StoreError};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use store::{Below, External, ExternalError, Store, StoreError};
 use url::Url;
 
 /// An input as a stream of blocks, and the path where it lies or is to be copied.
@@ -26,6 +30,8 @@ pub struct Source {
     pub path: String,
     /// It lies elsewhere and is copied while it is read.
     pub copy: bool,
+    /// The path is in the job's own folder, which nobody else reads.
+    pub is_own: bool,
     /// The lines were made of it.
     pub table: Option<Table>,
 }
@@ -42,7 +48,10 @@ pub struct Content {
 impl Content {
     pub fn of(submission: Submission) -> Result<Self, LineError> {
         let Submission { requests, model, endpoint, input, .. } = submission;
-        let map = input.as_ref().and_then(Given::map);
+        // Many files are mapped even where it says nothing of how: then they are text, or request lines.
+        let none = Map::default();
+        let is_many = input.as_ref().is_some_and(|given| many(given.url()).is_some());
+        let map = input.as_ref().and_then(Given::map).or_else(|| is_many.then_some(&none));
         let mapped = map.map(|map| Mapped::of(map, model.as_deref(), endpoint.as_deref())).transpose()?;
         Ok(Self { requests, mapped })
     }
@@ -70,16 +79,32 @@ pub fn locate(url: &str, tenant: Tenant, intake: &config::Intake) -> Result<Inpu
         return Ok(Input::Stored(paths::upload(UploadRef { tenant, id })));
     }
     let parsed = Url::parse(url).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
-    match parsed.scheme() {
-        "file" => file(&parsed, &intake.file_roots),
+    match (parsed.scheme(), many(url)) {
+        ("file", None) => file(&parsed, &intake.file_roots),
+        ("file", Some((folder, pattern))) => {
+            let folder = Url::parse(folder).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
+            let Input::Url(real) = file(&folder, &intake.file_roots)? else { return Ok(Input::Inline) };
+            Ok(Input::Url(format!("{}/{}", real.trim_end_matches('/'), pattern.unwrap_or_default())))
+        }
         _ if intake.url_prefixes.iter().any(|prefix| url.starts_with(prefix.as_str())) && !climbs(url) => {
             Ok(Input::Url(url.to_owned()))
         }
-        scheme => Err(refused(
+        (scheme, _) => Err(refused(
             Code::InputNotAllowed,
             format!("input: no prefix in intake.url_prefixes allows this {scheme}:// URL"),
         )),
     }
+}
+
+/// The folder of a URL that means many objects, and the pattern of their paths below it. None: it means one.
+fn many(url: &str) -> Option<(&str, Option<&str>)> {
+    let start = url.find("://")? + 3;
+    let path = start + url[start..].find('/')?;
+    if let Some(sign) = url[path..].find(['*', '[']) {
+        let folder = url[..path + sign].rfind('/')? + 1;
+        return Some((&url[..folder], Some(&url[folder..])));
+    }
+    url.ends_with('/').then_some((url, None))
 }
 
 /// The real path is compared, so that neither `..` nor a link leads out of the allowed folders.
@@ -117,7 +142,7 @@ impl Source {
             Input::Url(url) => {
                 let object = external(shared, url).await?;
                 let blocks = object.stream().boxed();
-                Ok(Self { blocks, path: paths::input(id), copy: true, table: None })
+                Ok(Self { blocks, path: paths::input(id), copy: true, is_own: true, table: None })
             }
         }
     }
@@ -125,22 +150,23 @@ impl Source {
     async fn stored(shared: &Shared, path: String) -> Result<Self, SourceError> {
         let bytes = size(shared, stored(shared, &path).await?)?;
         let blocks = shared.store.stream(path.clone(), 0..bytes).boxed();
-        Ok(Self { blocks, path, copy: false, table: None })
+        Ok(Self { blocks, path, copy: false, is_own: false, table: None })
     }
 
     /// Its lines, which are made unless they were before.
     async fn table(shared: &Shared, id: JobId, input: &Input, mapped: Mapped) -> Result<Self, SourceError> {
         let path = paths::input(id);
-        let table = Table { files: files(shared, input, &mapped).await?, mapped };
-        if shared.store.size(&path).await?.is_none() {
+        let is_made = shared.store.size(&path).await?.is_some();
+        let table = match files(shared, input, &mapped).await {
+            Ok(files) => Some(Table { files, mapped }),
+            // It only could have told where bad rows stand.
+            Err(_) if is_made => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(table) = table.as_ref().filter(|_| !is_made) {
             table.render(shared, &path).await?;
         }
-        Ok(Self { table: Some(table), ..Self::stored(shared, path).await? })
-    }
-
-    /// It lies in a folder of the job's own, which nobody else reads.
-    pub const fn is_own(&self) -> bool {
-        self.copy || self.table.is_some()
+        Ok(Self { table, is_own: true, ..Self::stored(shared, path).await? })
     }
 
     fn inline(id: JobId, requests: Vec<RawRequest>) -> Self {
@@ -150,7 +176,7 @@ impl Source {
             lines.push('\n');
         }
         let blocks = futures::stream::iter([Ok(Bytes::from(lines))]).boxed();
-        Self { blocks, path: paths::input(id), copy: true, table: None }
+        Self { blocks, path: paths::input(id), copy: true, is_own: true, table: None }
     }
 }
 
@@ -192,13 +218,43 @@ async fn files(shared: &Shared, input: &Input, mapped: &Mapped) -> Result<Vec<Ob
             let name = mapped.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
             Ok(vec![Object { name, store: shared.store.clone(), path: path.clone(), bytes }])
         }
-        Input::Url(url) => {
-            let object = external(shared, url).await?;
-            let (bytes, (store, path)) = (object.bytes, object.place());
-            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-            Ok(vec![Object { name, store, path, bytes }])
+        Input::Url(url) => match many(url) {
+            Some((folder, pattern)) => below(shared, folder, pattern).await,
+            None => {
+                let object = external(shared, url).await?;
+                let (bytes, (store, path)) = (object.bytes, object.place());
+                Ok(vec![Object { name: path.clone(), store, path, bytes }])
+            }
+        },
+    }
+}
+
+async fn below(shared: &Shared, url: &str, pattern: Option<&str>) -> Result<Vec<Object>, SourceError> {
+    let Below { store, folder, objects } = match store::below(url, &shared.config.store, TABLE_FILES_MAX).await {
+        Ok(found) => found,
+        Err(ExternalError::Away(error)) => return Err(error.into()),
+        Err(error) => return Err(missing(&error.to_string())),
+    };
+    let mut found = BTreeMap::new();
+    for (path, bytes) in objects {
+        let name = path.strip_prefix(&folder).unwrap_or(&path).trim_start_matches('/').to_owned();
+        found.insert(name, (path, bytes));
+    }
+    let chosen = tables::files::chosen(found.keys().cloned().collect(), pattern);
+    let mut all = Vec::new();
+    for (path, bytes) in chosen.map_err(|error| missing(&error.to_string()))?.iter().filter_map(|name| found.remove(name)) {
+        if is_inside(&store, &path, &shared.config.intake.file_roots) {
+            all.push(Object { name: path.clone(), store: store.clone(), bytes: size(shared, bytes)?, path });
         }
     }
+    if all.is_empty() { Err(missing("it holds no file")) } else { Ok(all) }
+}
+
+/// A link in an allowed folder may lead out of it.
+fn is_inside(store: &Store, path: &str, roots: &[PathBuf]) -> bool {
+    let Some(local) = store.local_path(path) else { return true };
+    let Ok(real) = local.canonicalize() else { return false };
+    roots.iter().filter_map(|root| root.canonicalize().ok()).any(|root| real.starts_with(root))
 }
 
 #[cfg(test)]
@@ -209,6 +265,17 @@ mod tests {
         let intake =
             config::Intake { file_roots: roots.to_vec(), url_prefixes: vec!["s3://in/".into()], ..Default::default() };
         locate(url, Tenant::default(), &intake).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn a_folder_or_a_pattern_means_many() {
+        assert_eq!(many("s3://b/in/"), Some(("s3://b/in/", None)));
+        assert_eq!(many("s3://b/"), Some(("s3://b/", None)));
+        assert_eq!(many("s3://b/in/dt=*/a.csv"), Some(("s3://b/in/", Some("dt=*/a.csv"))));
+        assert_eq!(many("file:///in/a-[01].csv"), Some(("file:///in/", Some("a-[01].csv"))));
+        for one in ["s3://b/in/a.csv", "s3://b", "upload://x", "file-x", ""] {
+            assert_eq!(many(one), None, "{one}");
+        }
     }
 
     #[test]
@@ -226,6 +293,12 @@ mod tests {
         assert_eq!(code(&url(&inside.path().join("ok/../../x")), &roots), Err(Code::InputNotFound));
         assert_eq!(code(&url(&outside.path().join("x")), &roots), Err(Code::InputNotAllowed));
         assert_eq!(code(&url(&inside.path().join("ok")), &[]), Err(Code::InputNotAllowed));
+        let of = |end: &str| format!("{}/{end}", url(inside.path()));
+        let Ok(Input::Url(found)) = code(&of("*.csv"), &roots) else { panic!("no pattern") };
+        assert!(found.ends_with("/*.csv"), "{found}");
+        assert!(matches!(code(&of(""), &roots), Ok(Input::Url(found)) if found.ends_with('/')));
+        assert_eq!(code(&url(&outside.path().join("*")), &roots), Err(Code::InputNotAllowed));
+        assert_eq!(code("s3://in/*/../out/x", &roots), Err(Code::InputNotAllowed));
         assert_eq!(code("s3://in/../out/x", &roots), Err(Code::InputNotAllowed));
         assert_eq!(code("s3://in/%2E./out/x", &roots), Err(Code::InputNotAllowed));
         assert_eq!(code("s3://other/x", &roots), Err(Code::InputNotAllowed));

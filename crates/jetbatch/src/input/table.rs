@@ -77,7 +77,7 @@ impl Table {
         while let Some(piece) = lines.recv().await {
             writer.write(piece).await?;
         }
-        making.await.expect("rows are read without a panic")?;
+        making.await.unwrap_or_else(|error| Err(panicked(&error)))?;
         writer.finish().await?;
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Table {
         }
         let (table, runtime) = (self.clone(), Handle::current());
         let found = move || table.read(&runtime, |asked| asked.spots(&wanted).map_err(said));
-        match tokio::task::spawn_blocking(found).await.expect("rows are read without a panic") {
+        match tokio::task::spawn_blocking(found).await.unwrap_or_else(|error| Err(panicked(&error))) {
             Ok(spots) => errors.iter_mut().for_each(|error| self.place(error, &spots)),
             Err(error) => tracing::warn!(%error, "where the bad rows of a table stand was not found out"),
         }
@@ -125,6 +125,12 @@ impl Table {
             Some(error) => Err(error.into()),
         }
     }
+}
+
+/// A reader that a broken file leads astray would do so each time.
+fn panicked(error: &tokio::task::JoinError) -> SourceError {
+    tracing::error!(%error, "the reader of a table failed");
+    SourceError::Refused(refused(Code::InvalidSubmission, "input: the file cannot be read: its format's reader failed"))
 }
 
 fn gone() -> SourceError {

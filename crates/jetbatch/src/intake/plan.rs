@@ -36,7 +36,7 @@ pub async fn run(shared: &Shared, ticket: Ticket) -> Result<(), Error> {
         Err(SourceError::Refused(error)) => return reject(shared, known, vec![error], 1).await.map(drop),
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
-    let copied = source.is_own();
+    let copied = source.is_own;
     match facts::validate(shared, id, &known.job.submitted, source).await {
         Err(Error::Publish(error @ PublishError::TooLarge { .. })) => {
             reject(shared, known, vec![large(&error)], 1).await.map(drop)
