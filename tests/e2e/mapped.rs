@@ -1,11 +1,12 @@
 //! Tables that the server reads itself: the same rows give the same requests by every door, and what is wrong says where.
 use crate::{
     cli::jetbatch,
-    support::{Http, MODEL, Plan, S3, Stand, answer, root},
+    support::{Http, KEY, LONG, MODEL, Plan, S3, SECRET, Stand, answer, root},
 };
 use domain::JobId;
 use serde_json::{Value, json};
 use std::{fs, path::Path};
+use testkit::process::{Start, binary};
 use wire::{Message, Subject, stream};
 
 fn made(name: &str) -> Vec<u8> {
@@ -187,6 +188,24 @@ async fn a_folder_of_a_bucket_is_one_job() {
     let one = submit(&stand.http, &s3.input("parts/dt=2/*.parquet"), &map).await;
     assert_eq!(stand.end(one).await["requests"]["total"], 4);
     assert!(lines(&stand, one).await.starts_with(r#"{"custom_id":"b.parquet:1""#));
+}
+
+#[tokio::test]
+async fn answers_go_to_a_bucket() {
+    let Some(s3) = S3::start("answers_go_to_a_bucket").await else { return };
+    let stand = s3.plan(Plan::echo("", 8)).start().await;
+    let input = stand.path("reviews.parquet");
+    fs::write(&input, made("types.parquet")).unwrap();
+    let out = s3.input("out/answers.parquet");
+    let map = ["--prompt-column", "text", "--model", MODEL, "-o", &out, "--url", &stand.http.base];
+    let start = Start::new(binary()).args(["run", input.to_str().unwrap()]).args(map).env("NO_PROXY", "127.0.0.1");
+    let start = start.env("AWS_ACCESS_KEY_ID", KEY).env("AWS_SECRET_ACCESS_KEY", SECRET).env("AWS_REGION", "us-east-1");
+    let endpoint = format!("http://127.0.0.1:{}", s3.port());
+    let mut run = start.env("AWS_ENDPOINT", &endpoint).env("AWS_ALLOW_HTTP", "true").spawn();
+    assert_eq!(run.exit(LONG).await.code(), Some(0), "{}", run.story());
+    let written = tables::open(&s3.path("in/out/answers.parquet"), &tables::Options::default()).unwrap();
+    assert_eq!(written.total, Some(4));
+    assert!(written.names().any(|name| name == "response"));
 }
 
 fn files(folder: &Path) -> usize {

@@ -93,6 +93,24 @@ fn object(url: &Url, own: &Settings) -> Result<(Store, String), OpenError> {
     Ok((store, path.into()))
 }
 
+/// Writes a file as an object by its URL, with what the environment says of the store. It is there whole, or not at all.
+pub async fn send(url: &str, file: &std::path::Path) -> Result<(), ExternalError> {
+    let parsed = Url::parse(url).map_err(|source| OpenError::Url { url: url.to_owned(), source })?;
+    if parsed.scheme() == "file" {
+        return Err(OpenError::Scheme { url: url.to_owned() }.into());
+    }
+    let (store, path) = object(&parsed, &Settings::default())?;
+    let (from, name) = local(&Url::from_file_path(file).map_err(|()| ExternalError::NotAFile)?)?;
+    let bytes = from.size(&name).await?.ok_or(ExternalError::NotAFile)?;
+    let mut writer = store.writer(&path).await?;
+    let mut blocks = from.stream(name, 0..bytes).boxed();
+    while let Some(block) = blocks.next().await {
+        writer.write(block?).await?;
+    }
+    writer.finish().await?;
+    Ok(())
+}
+
 impl External {
     /// The store that it lies in, and its path there.
     pub fn place(self) -> (Store, String) {

@@ -11,7 +11,7 @@ mod scratch;
 mod settings;
 mod write;
 
-pub use external::{Below, External, ExternalError, below, external};
+pub use external::{Below, External, ExternalError, below, external, send};
 pub use open::{OpenError, OpenError as Error};
 pub use rights::Rights;
 pub use settings::{Delete, Settings};
