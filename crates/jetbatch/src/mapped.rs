@@ -62,7 +62,8 @@ fn said(map: &Map) -> Result<Said, LineError> {
         let known = Format::ALL.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         word.parse().map_err(|_| wrong("map.format", format!("'{word}' is no format; use {known}")))
     });
-    let delimiter = map.delimiter.as_deref().map(|text| tables::delimiter(text).map_err(|why| wrong("map.delimiter", why)));
+    let delimiter =
+        map.delimiter.as_deref().map(|text| tables::delimiter(text).map_err(|why| wrong("map.delimiter", why)));
     Ok(Said { format: format.transpose()?, delimiter: delimiter.transpose()? })
 }
 
@@ -104,7 +105,10 @@ mod tests {
         let map = r#"{"prompt_column":"text","max_tokens":5,"param":{"top_k":20},"param_column":{"seed":"n"},
             "format":"csv","delimiter":"tab","limit":3,"model":"a"}"#;
         let mapped = Mapped::of(&serde_json::from_str(map).unwrap(), Some("b"), Some("/v1/completions")).unwrap();
-        assert_eq!((mapped.spec.model.as_deref(), mapped.spec.endpoint.as_deref()), (Some("a"), Some("/v1/completions")));
+        assert_eq!(
+            (mapped.spec.model.as_deref(), mapped.spec.endpoint.as_deref()),
+            (Some("a"), Some("/v1/completions"))
+        );
         assert_eq!(Value::from(mapped.spec.params), serde_json::json!({"max_tokens": 5, "top_k": 20}));
         assert_eq!(mapped.said, Said { format: Some(Format::Csv), delimiter: Some(b'\t') });
         assert_eq!(mapped.pick, Pick::First(3));

@@ -144,7 +144,10 @@ impl Store {
         self.walk_sizes(prefix)?.try_collect().await
     }
 
-    fn walk_sizes(&self, prefix: &str) -> Result<impl Stream<Item = Result<(String, u64), StoreError>> + '_, StoreError> {
+    fn walk_sizes(
+        &self,
+        prefix: &str,
+    ) -> Result<impl Stream<Item = Result<(String, u64), StoreError>> + '_, StoreError> {
         let (at, prefix) = (self.at(prefix)?, prefix.to_owned());
         let found = self.inner.list(Some(&at));
         let found = found.map_ok(|meta| (self.name(&meta.location), meta.size));

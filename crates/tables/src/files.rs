@@ -56,7 +56,8 @@ impl Files {
         if files.is_empty() {
             return Err(Error::Asked("no file is there".to_owned()));
         }
-        let mut files: BTreeMap<PathBuf, Remote> = files.into_iter().map(|(path, remote)| (path.into(), remote)).collect();
+        let mut files: BTreeMap<PathBuf, Remote> =
+            files.into_iter().map(|(path, remote)| (path.into(), remote)).collect();
         let named = named(files.keys().cloned().collect());
         let found = |Named { path, name, .. }| Named { remote: files.remove(&path), path: name.clone().into(), name };
         Ok(Self(named.into_iter().map(found).collect()))

@@ -59,7 +59,8 @@ impl Fields {
         let Some(text) = self.0.get(MAP) else { return Ok(url.into()) };
         let mut json = serde_json::Deserializer::from_str(text);
         let mut map: Map = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            Rejection::invalid(format!("'map' is JSON, as docs/tables.md has it: {}: {}", error.path(), error.inner())).param(MAP)
+            Rejection::invalid(format!("'map' is JSON, as docs/tables.md has it: {}: {}", error.path(), error.inner()))
+                .param(MAP)
         })?;
         map.name = map.name.or_else(|| self.0.get(FILE_NAME).cloned());
         Ok(Given::Table(Box::new(Table { url, map })))

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use domain::{
     JobId, Tenant,
     event::{Code, Input, LineError},
+    limits::TABLE_FILES_MAX,
     raw::RawRequest,
     submission::Submission,
-    limits::TABLE_FILES_MAX,
     table::{Given, Map},
 };
 use futures::{StreamExt, stream::BoxStream};
@@ -82,7 +82,8 @@ pub fn locate(url: &str, tenant: Tenant, intake: &config::Intake) -> Result<Inpu
     match (parsed.scheme(), many(url)) {
         ("file", None) => file(&parsed, &intake.file_roots),
         ("file", Some((folder, pattern))) => {
-            let folder = Url::parse(folder).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
+            let folder =
+                Url::parse(folder).map_err(|e| refused(Code::InvalidSubmission, format!("input is not a URL: {e}")))?;
             let Input::Url(real) = file(&folder, &intake.file_roots)? else { return Ok(Input::Inline) };
             Ok(Input::Url(format!("{}/{}", real.trim_end_matches('/'), pattern.unwrap_or_default())))
         }
@@ -242,7 +243,9 @@ async fn below(shared: &Shared, url: &str, pattern: Option<&str>) -> Result<Vec<
     }
     let chosen = tables::files::chosen(found.keys().cloned().collect(), pattern);
     let mut all = Vec::new();
-    for (path, bytes) in chosen.map_err(|error| missing(&error.to_string()))?.iter().filter_map(|name| found.remove(name)) {
+    for (path, bytes) in
+        chosen.map_err(|error| missing(&error.to_string()))?.iter().filter_map(|name| found.remove(name))
+    {
         if is_inside(&store, &path, &shared.config.intake.file_roots) {
             all.push(Object { name: path.clone(), store: store.clone(), bytes: size(shared, bytes)?, path });
         }

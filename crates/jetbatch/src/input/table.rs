@@ -105,11 +105,7 @@ impl Table {
     }
 
     /// Does something with its rows. That takes a thread of its own.
-    fn read<T>(
-        self,
-        runtime: &Handle,
-        work: impl FnOnce(Asked) -> Result<T, SourceError>,
-    ) -> Result<T, SourceError> {
+    fn read<T>(self, runtime: &Handle, work: impl FnOnce(Asked) -> Result<T, SourceError>) -> Result<T, SourceError> {
         let failed = Failed::default();
         let remote = |object: Object| {
             let name = object.name.clone();
@@ -176,9 +172,6 @@ impl Maker {
 
     fn large(&self) -> LineError {
         let max = self.bytes_max;
-        refused(
-            Code::FileTooLarge,
-            format!("the table's requests have more than {max} bytes (intake.input_bytes_max)"),
-        )
+        refused(Code::FileTooLarge, format!("the table's requests have more than {max} bytes (intake.input_bytes_max)"))
     }
 }

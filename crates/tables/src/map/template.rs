@@ -74,7 +74,7 @@ impl Template {
         let context: Value = columns.chain(whole).collect();
         let template = self.environment.get_template(NAME).map_err(|error| said(&error))?;
         let mut printed = Printed::default();
-        match template.render_to_write(context, &mut printed) {
+        match template.render_captured_to(context, &mut printed) {
             Ok(_) => String::from_utf8(printed.0).map_err(|error| error.to_string()),
             Err(error) if error.kind() == ErrorKind::WriteFailure => {
                 Err(format!("the template prints more than {LINE_BYTES_MAX} bytes"))

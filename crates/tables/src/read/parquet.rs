@@ -36,7 +36,10 @@ impl Chunks {
         }
         let file = File::open(path).map_err(Error::file("read", path))?;
         if !file.metadata().map_err(Error::file("read", path))?.is_file() {
-            return Err(Error::broken(path, "Parquet is read from its end, so a pipe cannot give it; save it as a file"));
+            return Err(Error::broken(
+                path,
+                "Parquet is read from its end, so a pipe cannot give it; save it as a file",
+            ));
         }
         Ok(Self::Here(file.into()))
     }
@@ -79,7 +82,8 @@ pub fn open(file: &Named, bytes: Bytes, packing: Option<Packing>, options: &Opti
     let about = ArrowReaderMetadata::load(&chunks, ArrowReaderOptions::new())
         .map_err(|error| Error::broken(path, format!("no whole Parquet file: {error}")))?;
     let schema = about.schema().clone();
-    let sizes = about.metadata().row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).collect();
+    let sizes =
+        about.metadata().row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).collect();
     let groups = about.metadata().num_row_groups();
     let total = about.metadata().file_metadata().num_rows().try_into().ok();
     let wanted = options.places(&schema);

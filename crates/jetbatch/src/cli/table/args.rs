@@ -152,12 +152,18 @@ impl Input {
 
     fn given(&self, url: &str) -> Result<Given, Error> {
         if self.files.len() > 1 {
-            return Err(Error::Usage("a URL stands alone; many files are a folder (s3://bucket/folder/) or a glob".to_owned()));
+            return Err(Error::Usage(
+                "a URL stands alone; many files are a folder (s3://bucket/folder/) or a glob".to_owned(),
+            ));
         }
         if self.is_plain(Path::new(url)) && self.pick.pick() == Pick::All && !url.ends_with('/') {
             return Ok(url.into());
         }
-        let map = Map { limit: self.pick.limit.map(NonZeroU64::get), sample: self.pick.sample.map(NonZeroU64::get), ..self.map()? };
+        let map = Map {
+            limit: self.pick.limit.map(NonZeroU64::get),
+            sample: self.pick.sample.map(NonZeroU64::get),
+            ..self.map()?
+        };
         Ok(Given::Table(Box::new(Table { url: url.to_owned(), map })))
     }
 
