@@ -35,6 +35,7 @@ mod identity;
 mod jaeger;
 mod limits;
 mod losses;
+mod mapped;
 mod nats_cli;
 mod openai;
 mod orders;

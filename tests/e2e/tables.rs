@@ -8,7 +8,10 @@ use std::{
     fs,
     path::{Path, PathBuf},
 };
-use testkit::process::{Start, binary};
+use testkit::{
+    process::{Start, binary},
+    wait_for,
+};
 
 /// Made by pyarrow: four rows, of which the third has no text.
 fn made(name: &str) -> PathBuf {
@@ -156,4 +159,36 @@ async fn bad_rows_end_as_error_rows_and_wrong_columns_before_anything_runs() {
     jetbatch(&["submit", text(&input), "--image-column", "text", "--url", url], 2).await;
     assert_eq!(jobs().await, before);
     jetbatch(&[&["submit", text(&input), "--strict", "--watch"], &map[..]].concat(), 3).await;
+}
+
+/// Rows enough that the writing takes a while.
+const MANY: usize = 30_000;
+
+#[tokio::test]
+async fn a_table_is_whole_or_not_there_whenever_its_writer_is_killed() {
+    let stand = Plan::echo("", 64).start().await;
+    let (input, out) = (stand.path("in.csv"), stand.path("out.parquet"));
+    let lines: String = (0..MANY).map(|n| format!("{n},What is {n}?\n")).collect();
+    fs::write(&input, format!("id,text\n{lines}")).unwrap();
+    let url = stand.http.base.as_str();
+    let submit = ["submit", text(&input), "--prompt-column", "text", "--model", MODEL, "--url", url];
+    let id = jetbatch(&submit, 0).await.stdout().trim().to_owned();
+    stand.end(id.parse().unwrap()).await;
+    let part = stand.path("out.parquet.part");
+    let results = ["results", &id, "--input", text(&input), "-o", text(&out), "--url", url];
+    let killed = async || {
+        let _ = fs::remove_file(&part);
+        let mut writer = Start::new(binary()).args(results).env("NO_PROXY", "127.0.0.1").spawn();
+        wait_for("the first of the table", LONG, || async { part.exists().then_some(()) }).await;
+        writer.kill9().await;
+    };
+    killed().await;
+    assert!(part.exists() && !out.exists(), "it was too fast to be killed");
+    jetbatch(&results, 0).await;
+    assert!(!part.exists());
+    let whole = fs::read(&out).unwrap();
+    killed().await;
+    assert!(part.exists(), "it was too fast to be killed");
+    assert!(fs::read(&out).unwrap() == whole, "the table that was there is whole still");
+    assert_eq!(rows(&out).len(), MANY);
 }

@@ -153,7 +153,7 @@ impl Route {
     /// The bodies it takes; one of them.
     pub(crate) fn takes(self) -> Vec<Media> {
         match self {
-            Self::Submit => vec![(JSON, of::<Submission>()), (NDJSON, file()), (FORM, form())],
+            Self::Submit => vec![(JSON, of::<Submission>()), (NDJSON, file()), ("*/*", file()), (FORM, form())],
             Self::Start => vec![(JSON, of::<Start>())],
             Self::Deadline | Self::Priority => vec![(JSON, of::<Change>())],
             Self::Keep => vec![("*/*", file()), (FORM, form())],

@@ -4,6 +4,7 @@ use domain::{
     event::Priority,
     status::State,
     submission::{Submission, absent, pairs},
+    table::Given,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +33,9 @@ pub struct Settings {
     /// Refuse the whole job where a request would be answered with an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// Of a file that is a table: how its rows become requests, as JSON (`Map`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<String>,
     /// Submit nothing, and answer with a `Quote`: what it would come to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
@@ -46,7 +50,7 @@ pub struct Settings {
 
 impl Settings {
     /// The same of an input that the server is to read itself.
-    pub fn submission(self, input: String) -> Submission {
+    pub fn submission(self, input: Given) -> Submission {
         let bare = |(key, value): (String, String)| Some((key.strip_prefix(METADATA)?.to_owned(), value));
         Submission {
             id: self.id,

@@ -38,6 +38,7 @@ pub mod schedule;
 pub mod stall;
 pub mod status;
 pub mod submission;
+pub mod table;
 pub mod tenant;
 pub mod time;
 pub mod timeline;

@@ -41,6 +41,8 @@ pub const INLINE_REQUESTS_MAX: usize = 10_000;
 pub const METADATA_PAIRS_MAX: usize = 16;
 pub const METADATA_KEY_CHARS_MAX: usize = 64;
 pub const METADATA_VALUE_CHARS_MAX: usize = 512;
+/// Files of one table.
+pub const TABLE_FILES_MAX: usize = 100_000;
 /// An input that is validated beside large ones.
 pub const SMALL_INPUT_BYTES_MAX: u64 = 1 << 20;
 /// The promised time where a submission names none.

@@ -8,6 +8,7 @@ use crate::{
     },
     line::URLS,
     raw::RawRequest,
+    table::{Given, Map},
     time,
     webhook::{self, Target},
 };
@@ -47,9 +48,10 @@ pub struct Submission {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(value_type = Option<Vec<Object>>))]
     pub requests: Option<Vec<RawRequest>>,
-    /// `upload://<id>`, `file:///...` under an allowed root, or an object's URL under an allowed prefix.
+    /// `upload://<id>`, `file:///...` under an allowed root, or an object's URL under an allowed prefix; of a table with
+    /// its `map`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input: Option<String>,
+    pub input: Option<Given>,
     /// Hash of the client's body where that is not this message (the HTTP door uploads first and submits then).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
@@ -136,6 +138,16 @@ fn short(text: &str) -> String {
 }
 
 impl Submission {
+    /// How the rows of a table become requests.
+    pub fn map(&self) -> Option<&Map> {
+        self.input.as_ref().and_then(Given::map)
+    }
+
+    /// Whether the job is refused where a request would be answered with an error.
+    pub fn is_strict(&self) -> bool {
+        self.strict || self.map().is_some_and(|map| map.strict == Some(true))
+    }
+
     /// Checks all that can be checked without the input.
     pub fn check(self) -> Result<Checked, Mistake> {
         let window_ms = self.window_ms()?;
@@ -180,8 +192,9 @@ impl Submission {
     }
 
     fn check_texts(&self) -> Result<(), Mistake> {
-        let texts = [("model", &self.model), ("input", &self.input), ("fingerprint", &self.fingerprint)];
-        let long = texts.into_iter().find(|(_, text)| text.as_ref().is_some_and(|text| text.len() > FIELD_BYTES_MAX));
+        let (model, fingerprint) = (self.model.as_deref(), self.fingerprint.as_deref());
+        let texts = [("model", model), ("input", self.input.as_ref().map(Given::url)), ("fingerprint", fingerprint)];
+        let long = texts.into_iter().find(|(_, text)| text.is_some_and(|text| text.len() > FIELD_BYTES_MAX));
         long.map_or(Ok(()), |(name, _)| Err(Mistake::TooLong(name)))
     }
 }
@@ -209,7 +222,7 @@ impl Checked {
     }
 
     pub fn set_input(&mut self, url: String) {
-        self.submission.input = Some(url);
+        self.submission.input = Some(url.into());
     }
 
     pub fn into_inner(self) -> Submission {

@@ -16,6 +16,7 @@ pub mod intake;
 pub mod keys;
 pub mod lease;
 pub mod log;
+mod mapped;
 pub mod metrics;
 mod parts;
 pub mod paths;

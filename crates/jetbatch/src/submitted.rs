@@ -66,7 +66,7 @@ impl Incoming {
             trace,
             packing: config.packing(),
             policies: config.policies(),
-            strict: submission.strict,
+            strict: submission.is_strict(),
             tenant: self.owner.tenant,
             pools: self.owner.pools.clone(),
             webhook_url: self.webhook(config).ok().flatten(),

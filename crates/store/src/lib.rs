@@ -12,7 +12,7 @@ mod settings;
 mod sync;
 mod write;
 
-pub use external::{External, ExternalError, external};
+pub use external::{Below, External, ExternalError, below, external, send};
 pub use open::{OpenError, OpenError as Error};
 pub use rights::Rights;
 pub use settings::{Delete, Settings};
@@ -145,9 +145,17 @@ impl Store {
 
     /// Paths and sizes of all objects below a folder, in no particular order.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, StoreError> {
-        let found = self.inner.list(Some(&self.at(prefix)?));
+        self.walk_sizes(prefix)?.try_collect().await
+    }
+
+    fn walk_sizes(
+        &self,
+        prefix: &str,
+    ) -> Result<impl Stream<Item = Result<(String, u64), StoreError>> + '_, StoreError> {
+        let (at, prefix) = (self.at(prefix)?, prefix.to_owned());
+        let found = self.inner.list(Some(&at));
         let found = found.map_ok(|meta| (self.name(&meta.location), meta.size));
-        found.try_collect().await.map_err(|e| StoreError::new(prefix, e))
+        Ok(found.map_err(move |e| StoreError::new(&prefix, e)))
     }
 
     /// Paths of all objects below a folder, and when each was written.

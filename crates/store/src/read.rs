@@ -77,13 +77,13 @@ impl Reading {
         let range = self.left.start..self.left.end.min(self.left.start.saturating_add(self.step));
         self.left.start = range.end;
         let (store, path) = (self.store.clone(), self.path.clone());
-        Some(AbortOnDropHandle::new(tokio::spawn(async move { store.whole(&path, range).await })))
+        Some(AbortOnDropHandle::new(tokio::spawn(async move { store.exact(&path, range).await })))
     }
 }
 
 impl Store {
     /// A range that must be there in full: who streams was told the size before.
-    async fn whole(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
+    pub async fn exact(&self, path: &str, range: Range<u64>) -> Result<Bytes, StoreError> {
         let wanted = range.end - range.start;
         let bytes = self.range(path, range).await?;
         if bytes.len() as u64 == wanted {

@@ -1,7 +1,8 @@
 //! Which files an input is: some files, folders, globs. In the order of their names, so that the same words give the same
 //! rows in the same order.
-use crate::{Error, open::STDIN};
+use crate::{Error, open::STDIN, source::Remote};
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Component, Path, PathBuf},
 };
@@ -12,6 +13,20 @@ pub struct Named {
     pub path: PathBuf,
     /// Its path below the folder that all files of the input share.
     pub name: String,
+    /// Where it lies if not on this machine; then its path is but what it is called.
+    pub remote: Option<Remote>,
+}
+
+impl Named {
+    pub fn is_stdin(&self) -> bool {
+        self.remote.is_none() && self.path == Path::new(STDIN)
+    }
+}
+
+impl From<&Path> for Named {
+    fn from(path: &Path) -> Self {
+        Self { path: path.to_owned(), name: path.to_string_lossy().into_owned(), remote: None }
+    }
 }
 
 /// The files of an input, sorted by path. At least one.
@@ -36,6 +51,18 @@ impl Files {
         }
     }
 
+    /// Files that lie elsewhere, by their paths there.
+    pub fn elsewhere(files: Vec<(String, Remote)>) -> Result<Self, Error> {
+        if files.is_empty() {
+            return Err(Error::Asked("no file is there".to_owned()));
+        }
+        let mut files: BTreeMap<PathBuf, Remote> =
+            files.into_iter().map(|(path, remote)| (path.into(), remote)).collect();
+        let named = named(files.keys().cloned().collect());
+        let found = |Named { path, name, .. }| Named { remote: files.remove(&path), path: name.clone().into(), name };
+        Ok(Self(named.into_iter().map(found).collect()))
+    }
+
     pub fn all(&self) -> &[Named] {
         &self.0
     }
@@ -47,7 +74,7 @@ fn named(paths: Vec<PathBuf>) -> Vec<Named> {
         let rest: PathBuf = path.components().skip(shared).collect();
         rest.to_string_lossy().into_owned()
     };
-    paths.into_iter().map(|path| Named { name: name(&path), path }).collect()
+    paths.into_iter().map(|path| Named { name: name(&path), path, remote: None }).collect()
 }
 
 /// How many components all folders begin with. Paths are sorted, so the first and the last tell.
@@ -94,6 +121,28 @@ fn walk(folder: &Path, to: &mut Vec<PathBuf>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Which paths below a folder an input is: those that match a pattern, or lie below what does; without one all but what
+/// tools leave there.
+pub fn chosen(mut paths: Vec<String>, pattern: Option<&str>) -> Result<Vec<String>, Error> {
+    let wrong = |error: glob::PatternError| Error::Asked(format!("it is no pattern of files: {error}"));
+    let pattern = pattern.map(|text| glob::Pattern::new(text).map(|glob| (glob, is_aside(Path::new(text)))));
+    let pattern = pattern.transpose().map_err(wrong)?;
+    paths.retain(|path| match &pattern {
+        None => path.split('/').all(|part| !is_aside(Path::new(part))),
+        Some((glob, names_aside)) => matches(path, glob, *names_aside),
+    });
+    Ok(paths)
+}
+
+fn matches(path: &str, glob: &glob::Pattern, names_aside: bool) -> bool {
+    let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.filter(|end| glob.matches_with(&path[..*end], options)).any(|end| {
+        let is_named = names_aside || !is_aside(Path::new(&path[..end]));
+        is_named && path[end..].split('/').skip(1).all(|part| !is_aside(Path::new(part)))
+    })
+}
+
 fn is_aside(path: &Path) -> bool {
     path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['_', '.']))
 }
@@ -120,6 +169,19 @@ mod tests {
     fn names(given: &[&Path]) -> Vec<String> {
         let given: Vec<PathBuf> = given.iter().map(|path| (*path).to_owned()).collect();
         Files::find(&given).unwrap().all().iter().map(|file| file.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_chosen_as_files_are() {
+        let all = ["dt=1/_SUCCESS", "dt=1/a.parquet", "dt=2/b/a.parquet", "_tmp/x.parquet", ".x", "a.csv"];
+        let of = |pattern| chosen(all.iter().map(ToString::to_string).collect(), pattern).unwrap();
+        assert_eq!(of(None), ["dt=1/a.parquet", "dt=2/b/a.parquet", "a.csv"]);
+        assert_eq!(of(Some("*.csv")), ["a.csv"]);
+        assert_eq!(of(Some("dt=*")), ["dt=1/a.parquet", "dt=2/b/a.parquet"]);
+        assert_eq!(of(Some("dt=1/*")), ["dt=1/a.parquet"]);
+        assert_eq!(of(Some("dt=1/_*")), ["dt=1/_SUCCESS"]);
+        assert_eq!(of(Some("**/*.parquet")), ["dt=1/a.parquet", "dt=2/b/a.parquet", "_tmp/x.parquet"]);
+        assert!(chosen(Vec::new(), Some("a**b")).is_err());
     }
 
     #[test]

@@ -78,6 +78,15 @@ impl Packing {
     }
 }
 
+/// What stands between the values of CSV, in the user's words.
+pub fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
+        _ => Err("use one ASCII character, or tab".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

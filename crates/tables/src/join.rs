@@ -157,7 +157,7 @@ pub fn join<R: BufRead>(
     [good, bad]: [R; 2],
     to: &Path,
 ) -> Result<Counts, Error> {
-    let first = read::open(&input.files.all()[0].path, &Options { said: input.said, columns: None })?;
+    let first = read::named(&input.files.all()[0], &Options { said: input.said, columns: None })?;
     let id_column = input.id_column.clone().or_else(|| own_id(&first));
     let kept = kept(wanted, &first)?;
     let ids = Ids::new(id_column);
@@ -220,7 +220,7 @@ fn target(files: &Files, options: &Options, kept: &[String], first: &Reader) -> 
     }
     let mut found = Found::new(kept);
     for file in files.all() {
-        read::open(&file.path, options)?.for_each(|rows| found.look(&rows));
+        read::named(file, options)?.for_each(|rows| found.look(&rows));
     }
     Ok(found.target())
 }
@@ -251,8 +251,8 @@ pub fn answers<R: BufRead>(
         if rows.is_empty() {
             break;
         }
-        let taken = (0..rows.len()).map(|at| Taken { at, id: String::new(), bad: None }).collect();
-        writer.write(&Piece { rows: Rows::Objects(rows), taken }, &answers)?;
+        let taken = (0..rows.len()).map(|at| Taken { at, number: 0, id: String::new(), bad: None }).collect();
+        writer.write(&Piece { rows: Rows::Objects(rows), file: 0, taken }, &answers)?;
     }
     writer.finish()?;
     Ok(counts)

@@ -1,5 +1,8 @@
 //! A file as a stream of plain bytes, whatever it is packed with.
-use crate::{Error, Format, Packing};
+use crate::{
+    Error, Format, Named, Packing,
+    source::{Blocks, Cursor},
+};
 use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use std::{
@@ -15,10 +18,11 @@ const BLOCK_BYTES: usize = 128 << 10;
 pub const STDIN: &str = "-";
 
 /// The plain bytes of a file, its format, and whether it is packed.
-pub fn open(path: &Path, said: Option<Format>) -> Result<(Bytes, Format, Option<Packing>), Error> {
+pub fn open(file: &Named, said: Option<Format>) -> Result<(Bytes, Format, Option<Packing>), Error> {
+    let path = &file.path;
     let read = Error::file("read", path);
     let opened = || -> io::Result<_> {
-        let mut raw = source(path)?;
+        let mut raw = source(file)?;
         let packing = Packing::of_bytes(raw.fill_buf()?);
         let mut bytes = unpacked(raw, packing)?;
         let seen = Format::of_bytes(bytes.fill_buf()?);
@@ -40,7 +44,10 @@ fn format(path: &Path, said: Option<Format>, seen: Option<Format>) -> Result<For
     })
 }
 
-fn source(path: &Path) -> io::Result<Bytes> {
+fn source(Named { path, remote, .. }: &Named) -> io::Result<Bytes> {
+    if let Some(remote) = remote {
+        return Ok(Box::new(BufReader::with_capacity(BLOCK_BYTES, Cursor::at(&Blocks::of(remote), 0))));
+    }
     if path == Path::new(STDIN) {
         return Ok(Box::new(BufReader::with_capacity(BLOCK_BYTES, io::stdin())));
     }

@@ -8,7 +8,10 @@ use crate::{
     read::{self, TEXT},
     walk::{Piece, Walk},
 };
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// The request of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,15 +37,16 @@ impl Asked {
     /// Every file must have the columns that the requests are made of.
     pub fn new(files: Files, spec: &Spec, said: Said, pick: Pick) -> Result<Self, Error> {
         let all = Options { said, columns: None };
-        let first = read::open(&files.all()[0].path, &all)?;
+        let first = read::named(&files.all()[0], &all)?;
         let mapping = mapping(spec, &first)?;
         let ids = Ids::new(spec.id_column.clone());
         let columns = mapping.as_ref().filter(|mapping| !mapping.reads_all()).map(|mapping| needed(mapping, &ids));
         let options = Options { said, columns };
         if let Some(mapping) = &mapping {
-            fits(&first, mapping, &ids)?;
+            let named = |error| Error::Asked(format!("{}: {error}", files.all()[0].path.display()));
+            fits(&first, mapping, &ids).map_err(named)?;
             for file in &files.all()[1..] {
-                let reader = read::open(&file.path, &options)?;
+                let reader = read::named(file, &options)?;
                 fits(&reader, mapping, &ids).map_err(|error| Error::broken(&file.path, error))?;
             }
         }
@@ -63,8 +67,32 @@ impl Asked {
         self.mapping.is_none()
     }
 
+    /// Where the rows of these requests stand, which are counted from 1. It reads the input once more, of its columns only those
+    /// that name rows.
+    pub fn spots(self, wanted: &BTreeSet<u64>) -> Result<BTreeMap<u64, Spot>, Error> {
+        let mut found = BTreeMap::new();
+        let Some(last) = wanted.last().filter(|_| self.mapping.is_some()) else { return Ok(found) };
+        let columns = Some(self.ids.column().map(str::to_owned).into_iter().collect());
+        let options = Options { columns, ..self.options };
+        let picked = Walk::pick(self.pick, &self.files, &self.ids, &options)?;
+        let (files, mut number) = (self.files.clone(), 0);
+        for piece in Walk::new(self.files, self.ids, picked, options.clone(), None) {
+            let piece = piece?;
+            for taken in &piece.taken {
+                number += 1;
+                if wanted.contains(&number) {
+                    found.insert(number, Spot::of(&files, piece.file, taken.number, &options)?);
+                }
+            }
+            if number >= *last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     pub fn requests(self) -> Result<Requests, Error> {
-        let is_stdin = self.files.all()[0].path.as_os_str() == open::STDIN;
+        let is_stdin = self.files.all()[0].is_stdin();
         if is_stdin && matches!(self.pick, Pick::Sample(_)) {
             return Err(Error::Asked(
                 "--sample reads the input twice, which standard input is not; use --limit".to_owned(),
@@ -78,6 +106,38 @@ impl Asked {
         let first = is_stdin.then_some(self.first);
         let walk = Walk::new(self.files, self.ids, picked, self.options, first);
         Ok(Requests::Mapped(Box::new(Mapped { walk, mapping, piece: None })))
+    }
+}
+
+/// Where a row stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// What its file is called.
+    pub file: String,
+    /// From 0, where the format has such.
+    pub group: Option<usize>,
+    /// In its file, from 1.
+    pub row: u64,
+}
+
+impl Spot {
+    fn of(files: &Files, file: usize, row: u64, options: &Options) -> Result<Self, Error> {
+        let named = &files.all()[file];
+        let mut before = 0;
+        let group = read::named(named, options)?.groups.iter().position(|rows| {
+            before += rows;
+            row <= before
+        });
+        Ok(Self { file: named.name.clone(), group, row })
+    }
+}
+
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.group {
+            Some(group) => write!(f, "{}, row group {group}, row {}", self.file, self.row),
+            None => write!(f, "{}, row {}", self.file, self.row),
+        }
     }
 }
 
@@ -216,7 +276,7 @@ impl Plain {
             let Some(open) = &mut self.open else {
                 let Some(next) = self.files.all().get(self.file) else { return Ok(None) };
                 self.file += 1;
-                self.open = Some(open::open(&next.path, Some(Format::Jsonl))?.0);
+                self.open = Some(open::open(next, Some(Format::Jsonl))?.0);
                 continue;
             };
             let path = &self.files.all()[self.file - 1].path;

@@ -9,12 +9,16 @@ use crate::{
 /// Rows that were read at once, and which of them are taken.
 pub struct Piece {
     pub rows: Rows,
+    /// Which of the input's files they are of.
+    pub file: usize,
     pub taken: Vec<Taken>,
 }
 
 pub struct Taken {
     /// Where it stands in the piece.
     pub at: usize,
+    /// Where it stands in its file, from 1.
+    pub number: u64,
     pub id: String,
     /// Why it has no id of its own.
     pub bad: Option<String>,
@@ -67,7 +71,7 @@ impl Walk {
                 Err((id, why)) => (id, Some(why)),
             };
             if self.picked.has(self.total, &id) {
-                taken.push(Taken { at, id, bad });
+                taken.push(Taken { at, number: self.number, id, bad });
             }
             self.total += 1;
         }
@@ -85,12 +89,12 @@ impl Iterator for Walk {
             }
             if let Some(rows) = self.open.as_mut().and_then(Iterator::next) {
                 let taken = self.taken(&rows);
-                return Some(Ok(Piece { rows, taken }));
+                return Some(Ok(Piece { rows, file: self.file - 1, taken }));
             }
             let next = self.files.all().get(self.file)?;
             self.file += 1;
             self.number = 0;
-            match read::open(&next.path, &self.options) {
+            match read::named(next, &self.options) {
                 Ok(reader) => self.open = Some(reader),
                 Err(error) => {
                     self.file = self.files.all().len();

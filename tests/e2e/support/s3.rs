@@ -79,8 +79,14 @@ impl S3 {
 
     /// Lays an input into the bucket.
     pub fn put(&self, name: &str, text: &str) {
-        fs::create_dir_all(self.path("in")).unwrap();
-        fs::write(self.path("in").join(name), text).unwrap();
+        self.put_bytes(name, text.as_bytes());
+    }
+
+    /// The same of what is no text, in folders of its own.
+    pub fn put_bytes(&self, name: &str, bytes: &[u8]) {
+        let path = self.path("in").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
     }
 
     /// The URL of an input in the bucket.

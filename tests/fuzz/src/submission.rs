@@ -47,7 +47,8 @@ fn checked(submission: &Submission) {
             let requests = submission.requests.as_ref().map(Vec::len);
             assert!(requests.is_none_or(|requests| (1..=INLINE_REQUESTS_MAX).contains(&requests)));
             assert_ne!(requests.is_some(), submission.input.is_some());
-            let texts = [&submission.model, &submission.input, &submission.fingerprint];
+            let url = submission.input.as_ref().map(|given| given.url().to_owned());
+            let texts = [&submission.model, &url, &submission.fingerprint];
             assert!(texts.into_iter().flatten().all(|text| text.len() <= FIELD_BYTES_MAX));
         }
         Err(fault) => assert!(fault.to_string().chars().count() <= REASON_CHARS_MAX, "{fault}"),

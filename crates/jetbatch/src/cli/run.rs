@@ -33,7 +33,8 @@ pub struct Run {
     /// Write the error lines of requests that fail to this file
     #[arg(long, value_name = "FILE")]
     errors: Option<PathBuf>,
-    /// Write a table of the input's rows, each with its answer, to this file instead: .parquet, .csv, .tsv or .jsonl
+    /// Write a table of the input's rows, each with its answer, to this file instead: .parquet, .csv, .tsv or .jsonl; or to a
+    /// store: s3://bucket/answers.parquet, with the keys in the environment
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Run every row, whatever answers the file of -o has already

@@ -244,9 +244,9 @@ impl Batch {
         let settings = Settings { dry_run, ..self.settings() };
         let request = self.keyed(client.submission().query(&settings));
         match self.input.way()? {
-            Way::Url(url) => {
+            Way::Url(given) => {
                 let request = client.request(Route::Submit).query(&dry_run.map(|dry_run| [("dry_run", dry_run)]));
-                client.json(self.keyed(request).json(&settings.submission(url.to_owned()))).await
+                client.json(self.keyed(request).json(&settings.submission(given))).await
             }
             Way::Plain(path) => self.plain(client, request, path, is_quiet).await,
             Way::Table(asked) => table(client, request, *asked, is_quiet).await,

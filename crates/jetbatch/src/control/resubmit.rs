@@ -68,7 +68,7 @@ async fn submit(shared: &Shared, job: &Job, trace: Option<&str>) -> Result<(), E
     let id = resubmit::id(job.id);
     let mut submission = resubmit::submission(job);
     let fingerprint = blake3::hash(format!("{}:{}", resubmit::OF, job.id).as_bytes()).to_hex().to_string();
-    submission.input = Some(format!("upload://{}", id.uuid()));
+    submission.input = Some(format!("upload://{}", id.uuid()).into());
     submission.fingerprint = Some(fingerprint.clone());
     let message = Message::new(Subject::SubmitJob(id), envelope::encode(&submission)).id(format!("{id}:{fingerprint}"));
     let message = message.header(envelope::CONTENT_TYPE, envelope::MSGPACK);

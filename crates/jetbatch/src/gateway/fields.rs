@@ -3,6 +3,7 @@ use super::{error::Rejection, limits};
 use domain::{
     event::Priority,
     submission::{Checked, Submission},
+    table::{Given, Map, Table},
 };
 use std::collections::BTreeMap;
 use url::form_urlencoded;
@@ -11,7 +12,10 @@ use url::form_urlencoded;
 pub struct Fields(BTreeMap<String, String>);
 
 const METADATA: &str = "metadata.";
-const KNOWN: [&str; 7] = ["id", "model", "endpoint", "completion_window", "priority", "strict", "webhook_url"];
+const MAP: &str = "map";
+/// No client gives it as a field.
+const FILE_NAME: &str = "file name";
+const KNOWN: [&str; 8] = ["id", "model", "endpoint", "completion_window", "priority", "strict", "webhook_url", MAP];
 
 impl Fields {
     pub fn query(query: Option<&str>) -> Result<Self, Rejection> {
@@ -41,6 +45,27 @@ impl Fields {
         self.0.is_empty()
     }
 
+    /// Whether the file is a table.
+    pub fn is_mapped(&self) -> bool {
+        self.0.contains_key(MAP)
+    }
+
+    /// What a file is called where it comes in a form.
+    pub fn name(&mut self, file: &str) {
+        self.0.insert(FILE_NAME.to_owned(), file.to_owned());
+    }
+
+    fn input(&self, url: String) -> Result<Given, Rejection> {
+        let Some(text) = self.0.get(MAP) else { return Ok(url.into()) };
+        let mut json = serde_json::Deserializer::from_str(text);
+        let mut map: Map = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            Rejection::invalid(format!("'map' is JSON, as docs/tables.md has it: {}: {}", error.path(), error.inner()))
+                .param(MAP)
+        })?;
+        map.name = map.name.or_else(|| self.0.get(FILE_NAME).cloned());
+        Ok(Given::Table(Box::new(Table { url, map })))
+    }
+
     /// The submission they describe, of an input to come.
     pub fn submission(&self, input: String) -> Result<Checked, Rejection> {
         let text = |name: &str| self.0.get(name).cloned();
@@ -54,7 +79,7 @@ impl Fields {
             priority: self.0.get("priority").map(|word| priority(word)).transpose()?,
             strict: self.0.get("strict").map(|word| flag(word)).transpose()?.unwrap_or_default(),
             metadata: metadata.collect(),
-            input: Some(input),
+            input: Some(self.input(input)?),
             webhook_url: text("webhook_url"),
             ..Submission::default()
         };
@@ -122,6 +147,8 @@ mod tests {
         assert_eq!(param("strict=yes"), "strict");
         assert_eq!(param("id=7"), "id");
         assert_eq!(param("webhook_url=here"), "webhook_url");
+        assert_eq!(param("map=text"), "map");
+        assert_eq!(param("map=%7B%22promt_column%22:1%7D"), "map");
     }
 
     #[test]

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::{
     ask, clock,
-    input::{self, Plans, Source, SourceError, Terms},
+    input::{self, Content, Plans, Source, SourceError, Terms},
     paths,
 };
-use api::{ErrorCode, FORM, JSON, NDJSON, Quote};
+use api::{ErrorCode, FORM, JSON, Quote};
 use axum::{Json, extract::Request, response::IntoResponse};
 use domain::{
     JobId,
@@ -49,7 +49,7 @@ pub async fn quote(app: App, query: Option<String>, request: Request) -> Answer 
                 body::json::<Submission>(&app, &headers, request.into_body()).await?;
             of(&app, value.check()?).await
         }
-        NDJSON | "application/jsonl" => {
+        kind if kind != FORM && submit::is_file(kind, query.as_deref()) => {
             let fields = Fields::query(query.as_deref())?;
             submit::check(&app, &fields)?;
             let file = upload::raw(&app, &app.shared.store.passing(), request).await?;
@@ -72,7 +72,7 @@ async fn of_file(app: &App, fields: &Fields, file: &Upload) -> Answer {
 
 async fn of(app: &App, submission: Checked) -> Answer {
     let _place = app.quote_place()?;
-    let (terms, strict) = (Terms::of(&submission, app.caller().pools(), &app.shared.config), submission.strict);
+    let (terms, strict) = (Terms::of(&submission, app.caller().pools(), &app.shared.config), submission.is_strict());
     let (window_ms, priority) = (submission.window_ms(), submission.priority.unwrap_or_default());
     let mut loads = Loads(Asked::new(priority, window_ms).of(app.tenant()));
     let mut input = inspect(app, submission, &terms, &mut loads).await?;
@@ -115,23 +115,24 @@ async fn inspect(
 ) -> Result<api::QuotedInput, Rejection> {
     let shared = &app.shared;
     let submission = submission.into_inner();
-    let place = match submission.input.as_deref() {
+    let place = match &submission.input {
         None => Ok(Input::Inline),
-        Some(url) => input::locate(url, app.tenant(), &shared.config.intake),
+        Some(given) => input::locate(given.url(), app.tenant(), &shared.config.intake),
     };
+    let place = place.and_then(|place| Ok((place, Content::of(submission)?)));
     let refused = |error| Ok(api::QuotedInput { errors: vec![error], errors_total: 1, ..Default::default() });
-    let place = match place {
-        Ok(place) => place,
+    let (place, content) = match place {
+        Ok(found) => found,
         Err(error) => return refused(error),
     };
     // Of no job: what is copied goes again.
     let id = JobId::new(Uuid::now_v7());
-    let source = match Source::open(shared, id, &place, submission.requests).await {
+    let source = match Source::open(shared, id, &place, content).await {
         Ok(source) => source,
         Err(SourceError::Refused(error)) => return refused(error),
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
-    let copied = source.copy;
+    let copied = source.is_own;
     let verdict = input::validate(shared, terms, source, loads).await;
     if copied {
         shared.store.delete(&paths::input(id)).await?;

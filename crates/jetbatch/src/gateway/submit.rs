@@ -12,6 +12,7 @@ use super::{
 use crate::{
     bus::PublishError,
     clock,
+    mapped::Mapped,
     submitted::DERIVED,
     telemetry::{
         self,
@@ -65,7 +66,7 @@ pub async fn create(app: App, request: Request) -> Answer {
                 body::json::<Submission>(&app, &headers, request.into_body()).await?;
             place(&app, key, Offer { submission: value.check()?, fingerprint, upload: None }).await
         }
-        NDJSON | "application/jsonl" => {
+        kind if kind != FORM && is_file(kind, query.as_deref()) => {
             let fields = Fields::query(query.as_deref())?;
             ready(&app, key, &fields)?;
             let file = upload::raw(&app, &app.shared.store, request).await?;
@@ -81,21 +82,31 @@ pub async fn create(app: App, request: Request) -> Answer {
     }
 }
 
+/// Request lines, or whatever is said to be a table.
+pub fn is_file(kind: &str, query: Option<&str>) -> bool {
+    matches!(kind, NDJSON | "application/jsonl") || Fields::query(query).is_ok_and(|fields| fields.is_mapped())
+}
+
 /// What can be said before the file is there. A job that may have been taken before is looked for first.
 fn ready(app: &App, key: Option<JobId>, fields: &Fields) -> Result<(), Rejection> {
     let submission = fields.submission(String::new())?;
-    may_call(app, &submission)?;
+    is_sound(app, &submission)?;
     if key.or(submission.id).is_some() { Ok(()) } else { app.may_submit() }
 }
 
 /// The same, where nothing is to run.
 pub fn check(app: &App, fields: &Fields) -> Result<(), Rejection> {
     let submission = fields.submission(String::new())?;
-    may_call(app, &submission)
+    is_sound(app, &submission)
 }
 
-/// Whether its hooks may go where it wants them.
-fn may_call(app: &App, submission: &Submission) -> Result<(), Rejection> {
+/// Whether its table can be mapped, and its hooks may go where it wants them.
+fn is_sound(app: &App, submission: &Submission) -> Result<(), Rejection> {
+    if let Some(map) = submission.map() {
+        let mapped = Mapped::of(map, submission.model.as_deref(), submission.endpoint.as_deref());
+        let checked = mapped.and_then(|mapped| mapped.check());
+        checked.map_err(|error| Rejection::invalid(error.message).param(error.param.unwrap_or_default()))?;
+    }
     let Some(url) = &submission.webhook_url else { return Ok(()) };
     let told = app.shared.config.check_webhook(app.tenant(), url);
     told.map_err(|why| Rejection::invalid(why.to_string()).param("webhook_url"))
@@ -162,7 +173,7 @@ impl Taken {
 /// saves a needless message, and one read after tells the loser of two submissions that raced for one key; if none
 /// shows in time, both are told "accepted" and the log still keeps but one.
 pub async fn taken(app: &App, key: Option<JobId>, mut offer: Offer) -> Result<Taken, Rejection> {
-    may_call(app, &offer.submission)?;
+    is_sound(app, &offer.submission)?;
     let named = offer.submission.id.or(key);
     let id = named.unwrap_or_else(|| JobId::new(Uuid::now_v7()));
     if named.is_some()

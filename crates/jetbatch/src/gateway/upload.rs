@@ -148,6 +148,9 @@ pub async fn form(
     while let Some(field) = form.next().await? {
         match (field.name(), &upload) {
             (Some(FILE), None) => {
+                if let Some(name) = field.file_name().filter(|_| fields.is_mapped()) {
+                    fields.name(name);
+                }
                 ready(fields)?;
                 let field = field.inspect(|_| unused.store(0, Ordering::Relaxed));
                 upload = Some(receive_in(app, store, field).await?);

@@ -3,7 +3,8 @@
 mod check;
 mod constraints;
 mod source;
+mod table;
 mod validate;
 
-pub use source::{Source, SourceError, locate};
+pub use source::{Content, Source, SourceError, locate};
 pub use validate::{Error, Plans, Terms, Verdict, validate};

@@ -1,5 +1,5 @@
 //! Validates an input in one pass: lines, ids, pools, requests that will be refused, and the cut into segments and chunks.
-use super::{check::Check, source::Source};
+use super::{check::Check, source::Source, table::Table};
 use crate::{bus::PublishError, config::Config, shared::Shared};
 use domain::{
     Pool,
@@ -16,6 +16,24 @@ use store::{StoreError, Writer};
 pub enum Verdict {
     Good { input: String, requests: u64, segments: u32, bytes: u64, warnings: Vec<Warning> },
     Bad { requests: u64, errors: Vec<LineError>, total: u64 },
+}
+
+impl Verdict {
+    /// Says of rows where they stand in their table.
+    async fn place(&mut self, table: &Table) {
+        match self {
+            Self::Bad { errors, .. } => table.explain(errors).await,
+            Self::Good { warnings, .. } => {
+                let line = |warning: &Warning| {
+                    let Warning { code, line, param, message, .. } = warning.clone();
+                    LineError { code, line: Some(line), param, message }
+                };
+                let mut told: Vec<LineError> = warnings.iter().map(line).collect();
+                table.explain(&mut told).await;
+                warnings.iter_mut().zip(told).for_each(|(warning, told)| warning.message = told.message);
+            }
+        }
+    }
 }
 
 /// What may pass: the input is to be read once more.
@@ -92,7 +110,10 @@ pub async fn validate(
         finish(copy.take()).await?;
         check = duplicates(shared, &source.path, bytes, check, candidates).await?;
     }
-    let verdict = judge(&source.path, check, bytes);
+    let mut verdict = judge(&source.path, check, bytes);
+    if let Some(table) = &source.table {
+        verdict.place(table).await;
+    }
     let last = if matches!(verdict, Verdict::Good { .. }) { last } else { Vec::new() };
     let told = async {
         for plan in last {

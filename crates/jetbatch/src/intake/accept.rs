@@ -3,7 +3,7 @@ use crate::{
     audit,
     bus::{Delivery, PublishError},
     command,
-    input::{self, locate},
+    input::{self, Content, locate},
     log::{self, Folded, LogError},
     paths,
     shared::Shared,
@@ -20,7 +20,6 @@ use domain::{
     job::Phase,
     limits::SMALL_INPUT_BYTES_MAX,
     queue::{Size, Turn},
-    raw::RawRequest,
 };
 use store::StoreError;
 use tracing::{Instrument, Span};
@@ -66,7 +65,7 @@ pub struct Ticket {
 pub enum Asked {
     /// Nothing: the submission itself is wrong.
     Refused(LineError),
-    Input(Option<Vec<RawRequest>>),
+    Input(Content),
 }
 
 impl Ticket {
@@ -97,9 +96,10 @@ async fn begin(
     let submitted = incoming.begin(input, trace.or_else(telemetry::context), &shared.config);
     let Some(known) = submit(shared, incoming.id, submitted, delivery).await? else { return Ok(None) };
     audit::past(&shared.bus, delivery, What::Submit, incoming.id).await;
-    let asked = match denied {
-        Some(error) => Asked::Refused(error),
-        None => Asked::Input(incoming.submission.ok().and_then(|submission| submission.into_inner().requests)),
+    let content = incoming.submission.map(|submission| Content::of(submission.into_inner()));
+    let asked = match denied.map_or_else(|| content.unwrap_or_else(|_| Ok(Content::default())), Err) {
+        Ok(content) => Asked::Input(content),
+        Err(error) => Asked::Refused(error),
     };
     Ok(Some((known, asked)))
 }
@@ -111,7 +111,7 @@ fn input(shared: &Shared, incoming: &Incoming) -> (Input, Option<LineError>) {
         Err(why) => Err(LineError { code: Code::InvalidSubmission, line: None, param: None, message: why.clone() }),
         Ok(submission) => match &submission.input {
             None => Ok(Input::Inline),
-            Some(url) => locate(url, incoming.owner.tenant, &shared.config.intake),
+            Some(given) => locate(given.url(), incoming.owner.tenant, &shared.config.intake),
         },
     };
     let called = || incoming.webhook(&shared.config).map_err(|why| uncalled(why.to_string()));

@@ -26,17 +26,17 @@ pub async fn run(shared: &Shared, ticket: Ticket) -> Result<(), Error> {
     if clock::now() >= known.job.deadline {
         return expire(shared, known).await;
     }
-    let requests = match ticket.asked {
+    let content = match ticket.asked {
         Asked::Refused(error) => return reject(shared, known, vec![error], 1).await.map(drop),
-        Asked::Input(requests) => requests,
+        Asked::Input(content) => content,
     };
     let id = known.job.id;
-    let source = match Source::open(shared, id, &known.job.submitted.input, requests).await {
+    let source = match Source::open(shared, id, &known.job.submitted.input, content).await {
         Ok(source) => source,
         Err(SourceError::Refused(error)) => return reject(shared, known, vec![error], 1).await.map(drop),
         Err(SourceError::Store(error)) => return Err(error.into()),
     };
-    let copied = source.copy;
+    let copied = source.is_own;
     match facts::validate(shared, id, &known.job.submitted, source).await {
         Err(Error::Publish(error @ PublishError::TooLarge { .. })) => {
             reject(shared, known, vec![large(&error)], 1).await.map(drop)

@@ -25,7 +25,7 @@ async fn a_file_of_many_frames_is_stored_whole() {
     };
     assert_eq!(send([skipped, frame("{1}\n"), frame("{2}\n")].concat()).await.unwrap().status(), 202);
     let (submission, _) = stand.submitted().await.pop().unwrap();
-    let path = format!("uploads/{}.jsonl", submission.input.unwrap().strip_prefix("upload://").unwrap());
+    let path = format!("uploads/{}.jsonl", submission.input.unwrap().url().strip_prefix("upload://").unwrap());
     assert_eq!(stand.read(&path).await, "{1}\n{2}\n");
     let torn = refusal(send([frame("{1}\n"), b"and more".to_vec()].concat()).await.unwrap()).await;
     assert_eq!((torn.0, torn.1.as_str()), (400, "incomplete_body"));

@@ -146,7 +146,7 @@ async fn requests_too_large_for_a_message_go_by_the_store() {
     assert!(raw.payload.len() < 1_000);
     assert_eq!((submission.requests, submission.priority), (None, Some(Priority::High)));
     let input = submission.input.unwrap();
-    let text = stand.read(&format!("uploads/{}.jsonl", input.strip_prefix("upload://").unwrap())).await;
+    let text = stand.read(&format!("uploads/{}.jsonl", input.url().strip_prefix("upload://").unwrap())).await;
     let lines: Vec<Value> =
         text.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect();
     assert_eq!(lines, requests);

@@ -10,7 +10,7 @@ fn lines() -> Vec<Bytes> {
 }
 
 fn path(submission: &Submission) -> String {
-    format!("uploads/{}.jsonl", submission.input.as_ref().unwrap().strip_prefix("upload://").unwrap())
+    format!("uploads/{}.jsonl", submission.input.as_ref().unwrap().url().strip_prefix("upload://").unwrap())
 }
 
 #[tokio::test]
@@ -110,5 +110,5 @@ async fn a_file_can_be_left_for_later() {
     let form = stand.request(Method::POST, "/files").multipart(form).send().await.unwrap();
     assert_eq!(form.status(), 201);
     assert_eq!(stand.post("/jobs", &json!({"input": raw["input"]})).await.status(), 202);
-    assert_eq!(stand.submitted().await[0].0.input, raw["input"].as_str().map(str::to_owned));
+    assert_eq!(stand.submitted().await[0].0.input, raw["input"].as_str().map(Into::into));
 }

@@ -5,6 +5,7 @@ use domain::{
     event::{Cause, Priority, SegmentPlan},
     raw::RawRequest,
     submission::Submission,
+    table::{Given, Map, Table},
 };
 use jetbatch::streams::DECLARED;
 use jetbatch::{
@@ -52,7 +53,7 @@ async fn connect(url: &str) -> Bus {
 
 async fn submit(rig: &Rig, job: JobId) {
     let input = upload(rig, REQUESTS).await;
-    publish(rig, job, Submission { input: Some(input), ..Submission::default() }).await;
+    publish(rig, job, Submission { input: Some(input.into()), ..Submission::default() }).await;
 }
 
 /// Gives when it was stored.
@@ -121,6 +122,50 @@ async fn a_validation_that_was_cut_off_is_ended_by_another_intake() {
     assert_eq!(plans[0].iter().map(|plan| u64::from(plan.requests)).sum::<u64>(), REQUESTS);
 }
 
+/// The lines of a table are made once: from then on nobody looks at the table, here or on another head.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_validation_was_cut_off_gives_the_lines_that_it_gave() {
+    let rig = Rig::start().await;
+    connect(&rig.server.url()).await.apply_streams(&[]).await.unwrap();
+    let (cut, whole) = (id("cut"), id("whole"));
+    let first = Head::start(&rig);
+    let table = submit_table(&rig, cut).await;
+    wait_for("the first segment", LONG, || async { (!plans(&rig, cut).await.is_empty()).then_some(()) }).await;
+    drop(first);
+    assert_eq!(planned(&rig, cut).await, 0, "too fast to be interrupted");
+    rig.shared.store.delete(&table).await.unwrap();
+
+    let _heads = [Head::start(&rig), Head::start(&rig)];
+    submit_table(&rig, whole).await;
+    for job in [cut, whole] {
+        wait_for("the plan", LONG, || async { (planned(&rig, job).await == 1).then_some(()) }).await;
+    }
+    assert_eq!(plans(&rig, cut).await, plans(&rig, whole).await);
+    assert_eq!(plans(&rig, cut).await.iter().map(|plan| u64::from(plan.requests)).sum::<u64>(), REQUESTS);
+    let lines = async |job| {
+        let (store, path) = (&rig.shared.store, paths::input(job));
+        store.range(&path, 0..store.size(&path).await.unwrap().unwrap()).await.unwrap()
+    };
+    assert!(lines(cut).await == lines(whole).await);
+}
+
+/// A CSV. Gives its path.
+async fn submit_table(rig: &Rig, job: JobId) -> String {
+    let of = UploadRef { tenant: Tenant::default(), id: uuid::Uuid::now_v7() };
+    let mut text = "id,text\n".to_owned();
+    (0..REQUESTS).for_each(|n| writeln!(text, "{n},What is {n}?").unwrap());
+    rig.shared.store.put(&paths::upload(of), Bytes::from(text)).await.unwrap();
+    let map = Map {
+        prompt_column: Some("text".to_owned()),
+        id_column: Some("id".to_owned()),
+        format: Some("csv".to_owned()),
+        ..Map::default()
+    };
+    let given = Given::Table(Box::new(Table { url: format!("upload://{}", of.id), map }));
+    publish(rig, job, Submission { input: Some(given), model: Some("tiny".into()), ..Submission::default() }).await;
+    paths::upload(of)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejected_input_leaves_no_copy() {
     let (rig, job) = (Rig::start().await, id("bad"));
@@ -156,7 +201,7 @@ async fn a_small_input_does_not_wait_behind_large_ones() {
     for job in large {
         submit(&rig, job).await;
     }
-    let input = Some(upload(&rig, 1).await);
+    let input = Some(upload(&rig, 1).await.into());
     publish(&rig, small, Submission { input, priority: Some(Priority::High), ..Submission::default() }).await;
     let _head = Head::start(&rig);
     let is_planned = |job| {
@@ -179,7 +224,7 @@ async fn what_is_found_after_its_window_expires() {
     let (rig, late) = (Rig::start().await, id("late"));
     connect(&rig.server.url()).await.apply_streams(&[]).await.unwrap();
     let window = Some("1s".to_owned());
-    let input = Some(upload(&rig, 1).await);
+    let input = Some(upload(&rig, 1).await.into());
     let stored = publish(&rig, late, Submission { input, completion_window: window, ..Submission::default() }).await;
     let is_over = || async { (jetbatch::clock::now() >= Timestamp::new(stored + 1_000)).then_some(()) };
     wait_for("the window's end", LONG, is_over).await;

@@ -3,7 +3,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 
 /// The longest line that intake takes.
-const LINE_BYTES_MAX: usize = 1 << 20;
+pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// Characters of a reason, as intake tells them.
 const REASON_CHARS_MAX: usize = 300;
 

@@ -50,6 +50,22 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// The column that a field of a request comes from, as errors name it: `body.temperature`, `body.messages[0].content`.
+    pub fn column_of(&self, param: &str) -> Option<&str> {
+        if param == "custom_id" {
+            return self.id_column.as_deref();
+        }
+        let name = param.strip_prefix("body.")?.split(['.', '[']).next()?;
+        match name {
+            "messages" | "prompt" | "input" => {
+                [&self.prompt_column, &self.messages_column, &self.input_column].into_iter().find_map(Option::as_deref)
+            }
+            name => self.param_columns.get(name).map(String::as_str),
+        }
+    }
+}
+
 /// Where a request's text comes from.
 enum Source {
     Column(String),

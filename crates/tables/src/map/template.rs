@@ -1,11 +1,36 @@
 //! A template over the columns of a row. A column that nobody has is found before anything runs; a null is nothing to print.
+use super::body::LINE_BYTES_MAX;
 use crate::{Error, Row};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, escape_formatter, value::Value};
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
 
 const NAME: &str = "template";
 /// The whole row, for columns whose names are no words: `{{ row["a b"] }}`.
 const ROW: &str = "row";
+
+/// Steps of one row: a template may come from anybody who may submit, and loops end.
+const STEPS_MAX: u64 = 200_000;
+
+/// What a template prints, as far as a request has room for it.
+#[derive(Default)]
+struct Printed(Vec<u8>);
+
+impl Write for Printed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > LINE_BYTES_MAX {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 pub struct Template {
     environment: Environment<'static>,
@@ -18,6 +43,7 @@ impl Template {
         let wrong = |error: minijinja::Error| Error::Asked(format!("the template is wrong: {}", said(&error)));
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(STEPS_MAX));
         environment.set_formatter(|out, state, value| match value.is_none() {
             true => Err(minijinja::Error::new(ErrorKind::InvalidOperation, "a null cannot be printed")),
             false => escape_formatter(out, state, value),
@@ -47,7 +73,14 @@ impl Template {
         });
         let context: Value = columns.chain(whole).collect();
         let template = self.environment.get_template(NAME).map_err(|error| said(&error))?;
-        template.render(context).map_err(|error| self.why(row, &error))
+        let mut printed = Printed::default();
+        match template.render_captured_to(context, &mut printed) {
+            Ok(_) => String::from_utf8(printed.0).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::WriteFailure => {
+                Err(format!("the template prints more than {LINE_BYTES_MAX} bytes"))
+            }
+            Err(error) => Err(self.why(row, &error)),
+        }
     }
 
     fn why(&self, row: &Row, error: &minijinja::Error) -> String {

@@ -84,6 +84,16 @@ fn a_template_is_strict_and_prints_no_null() {
 }
 
 #[test]
+fn a_template_ends_and_prints_no_more_than_a_request_holds() {
+    let of = |template: &str| Spec { template: Some(template.to_owned()), ..Spec::default() };
+    let why = |template: &str| bad(&of(template), json!({"a": "x"}));
+    let long = why("{{ a }}{{ 'y' * 1048576 }}");
+    assert_eq!(long, "the template prints more than 1048576 bytes");
+    let deep = "{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}{{ a }}";
+    assert!(why(deep).contains("fuel"), "{}", why(deep));
+}
+
+#[test]
 fn a_column_overrides_a_field_of_its_row() {
     let by = [("temperature", "t"), ("model", "m")].map(|(a, b)| (a.to_owned(), b.to_owned()));
     let spec = Spec {

@@ -5,7 +5,7 @@ mod json;
 mod parquet;
 mod text;
 
-use crate::{Error, Format, Packing, open as unpack, value};
+use crate::{Error, Format, Named, Packing, open as unpack, value};
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use serde_json::{Map, Value};
@@ -105,6 +105,8 @@ pub struct Reader {
     pub columns: Vec<Column>,
     /// Rows, where the file says so.
     pub total: Option<u64>,
+    /// Rows of each row group, where the format has such.
+    pub groups: Vec<u64>,
     /// The types of all columns, where the format has types.
     pub schema: Option<SchemaRef>,
     rows: Box<dyn Iterator<Item = Rows> + Send>,
@@ -129,35 +131,42 @@ pub fn columns_of(path: &Path, options: &Options) -> Result<Vec<Column>, Error> 
     open(path, options).map(|reader| reader.columns)
 }
 
-/// Opens a file. What is broken in the middle of it is told as rows.
+/// Opens a file of this machine.
 pub fn open(path: &Path, options: &Options) -> Result<Reader, Error> {
-    let (bytes, format, packing) = unpack::open(path, options.said.format)?;
-    let Opened { columns, total, schema, rows } = match format {
-        Format::Parquet => parquet::open(path, bytes, packing, options)?,
+    named(&path.into(), options)
+}
+
+/// Opens a file. What is broken in the middle of it is told as rows.
+pub fn named(file: &Named, options: &Options) -> Result<Reader, Error> {
+    let (bytes, format, packing) = unpack::open(file, options.said.format)?;
+    let path = &file.path;
+    let Opened { columns, total, groups, schema, rows } = match format {
+        Format::Parquet => parquet::open(file, bytes, packing, options)?,
         Format::Arrow => arrow::open(path, bytes, options)?,
         Format::Csv => csv::open(path, bytes, options.said.delimiter.unwrap_or(b','), options)?,
         Format::Tsv => csv::open(path, bytes, options.said.delimiter.unwrap_or(b'\t'), options)?,
         Format::Jsonl => json::open(path, bytes),
         Format::Text => text::open(path, bytes),
     };
-    Ok(Reader { format, packing, columns, total, schema, rows })
+    Ok(Reader { format, packing, columns, total, groups, schema, rows })
 }
 
 /// What a format's reader knows of a file.
 struct Opened {
     columns: Vec<Column>,
     total: Option<u64>,
+    groups: Vec<u64>,
     schema: Option<SchemaRef>,
     rows: Box<dyn Iterator<Item = Rows> + Send>,
 }
 
 impl Opened {
     fn untyped(columns: Vec<Column>, rows: impl Iterator<Item = Rows> + Send + 'static) -> Self {
-        Self { columns, total: None, schema: None, rows: Box::new(rows) }
+        Self { columns, total: None, groups: Vec::new(), schema: None, rows: Box::new(rows) }
     }
 
     fn typed(schema: SchemaRef, total: Option<u64>, rows: impl Iterator<Item = Rows> + Send + 'static) -> Self {
-        Self { columns: typed(&schema), total, schema: Some(schema), rows: Box::new(rows) }
+        Self { columns: typed(&schema), total, groups: Vec::new(), schema: Some(schema), rows: Box::new(rows) }
     }
 }
 

@@ -1,19 +1,20 @@
 //! Which files, and how their rows become requests.
-use crate::cli::error::Error;
+use crate::{cli::error::Error, mapped::Mapped};
 use clap::Args;
-use serde_json::{Map, Value, value::Number};
+use domain::table::{Given, Map, Table};
+use serde_json::Value;
 use std::{
     fs,
     num::NonZeroU64,
     path::{Path, PathBuf},
 };
-use tables::{Asked, Files, Format, Packing, Pick, Said, Spec};
+use tables::{Asked, Files, Format, Packing, Pick, Said};
 
 /// What is submitted.
 #[derive(Debug, Args)]
 pub struct Input {
     /// JSONL files of requests, or tables (Parquet, Arrow, CSV, TSV, JSONL, text; also .gz, .zst, .bz2), folders or globs of
-    /// them; `-` for standard input, or a URL of requests that the server may read (s3://..., file:///...)
+    /// them; `-` for standard input, or a URL of one of these that the server may read (s3://..., file:///...)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The model of requests that name none
@@ -28,7 +29,7 @@ pub struct Input {
     #[command(flatten)]
     said: SaidArgs,
     #[command(flatten)]
-    map: Mapped,
+    map: MapArgs,
     #[command(flatten)]
     pick: PickArgs,
 }
@@ -36,7 +37,7 @@ pub struct Input {
 /// How a row becomes a request.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tables")]
-struct Mapped {
+struct MapArgs {
     /// The column of prompts
     #[arg(long, value_name = "COLUMN")]
     prompt_column: Option<String>,
@@ -86,7 +87,7 @@ pub struct SaidArgs {
     #[arg(long)]
     format: Option<Format>,
     /// What stands between the values of CSV, where it is no comma: `--delimiter ';'`, `--delimiter tab`
-    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    #[arg(long, value_name = "CHARACTER", value_parser = tables::delimiter)]
     delimiter: Option<u8>,
 }
 
@@ -120,7 +121,7 @@ impl PickArgs {
 /// How an input gets to the server.
 pub enum Way<'a> {
     /// It reads it itself.
-    Url(&'a str),
+    Url(Given),
     /// A file or standard input with requests, sent as it is.
     Plain(&'a Path),
     Table(Box<Asked>),
@@ -129,14 +130,6 @@ pub enum Way<'a> {
 fn pair(text: &str) -> Result<(String, String), String> {
     let (name, column) = text.split_once('=').ok_or("use NAME=COLUMN")?;
     Ok((name.to_owned(), column.to_owned()))
-}
-
-fn delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        b"tab" | b"\\t" => Ok(b'\t'),
-        [byte] if byte.is_ascii() && !b"\"\r\n".contains(byte) => Ok(*byte),
-        _ => Err("use one ASCII character, or tab".to_owned()),
-    }
 }
 
 /// What is no JSON is a text.
@@ -149,7 +142,7 @@ impl Input {
     pub fn way(&self) -> Result<Way<'_>, Error> {
         let url = self.files.iter().filter_map(|file| file.to_str()).find(|text| text.contains("://"));
         if let Some(url) = url {
-            return self.url(url);
+            return self.given(url).map(Way::Url);
         }
         match self.files.as_slice() {
             [one] if self.is_plain(one) => Ok(Way::Plain(one)),
@@ -157,23 +150,26 @@ impl Input {
         }
     }
 
-    fn url<'a>(&self, url: &'a str) -> Result<Way<'a>, Error> {
-        let usage = |why: &str| Err(Error::Usage(why.to_owned()));
-        if self.pick.pick() != Pick::All {
-            return usage("--limit and --sample are for files that are read here, not for a URL");
+    fn given(&self, url: &str) -> Result<Given, Error> {
+        if self.files.len() > 1 {
+            return Err(Error::Usage(
+                "a URL stands alone; many files are a folder (s3://bucket/folder/) or a glob".to_owned(),
+            ));
         }
-        if self.files.len() > 1 || self.is_mapped() {
-            return usage(
-                "a URL is read by the server: one file of request lines; fetch tables and give them as files",
-            );
+        if self.is_plain(Path::new(url)) && self.pick.pick() == Pick::All && !url.ends_with('/') {
+            return Ok(url.into());
         }
-        Ok(Way::Url(url))
+        let map = Map {
+            limit: self.pick.limit.map(NonZeroU64::get),
+            sample: self.pick.sample.map(NonZeroU64::get),
+            ..self.map()?
+        };
+        Ok(Given::Table(Box::new(Table { url: url.to_owned(), map })))
     }
 
     fn is_mapped(&self) -> bool {
-        let files = self.map.template.is_some() || self.map.schema.is_some();
-        let declared = Spec { model: None, endpoint: None, ..self.bare() } != Spec::default();
-        files || declared || self.map.image_column.is_some() || self.said.said() != Said::default()
+        let files = self.map.template.is_some() || self.map.schema.is_some() || self.map.image_column.is_some();
+        files || !self.bare().is_empty()
     }
 
     /// Request lines that nothing is to be done with.
@@ -194,10 +190,9 @@ impl Input {
     }
 
     pub fn asked(&self) -> Result<Asked, Error> {
-        if self.map.image_column.is_some() {
-            return Err(Error::Usage("--image-column: no engine takes pictures yet; requests are texts".to_owned()));
-        }
-        Ok(Asked::new(Files::find(&self.files)?, &self.spec()?, self.said.said(), self.pick.pick())?)
+        let mapped = Mapped::of(&self.map()?, self.model.as_deref(), self.endpoint.as_deref());
+        let mapped = mapped.map_err(|error| Error::Usage(error.message))?;
+        Ok(Asked::new(Files::find(&self.files)?, &mapped.spec, mapped.said, self.pick.pick())?)
     }
 
     /// The same input, to hold answers against.
@@ -221,41 +216,33 @@ impl Input {
     }
 
     /// With what stands in files.
-    fn spec(&self) -> Result<Spec, Error> {
+    fn map(&self) -> Result<Map, Error> {
+        if self.map.image_column.is_some() {
+            return Err(Error::Usage("--image-column: no engine takes pictures yet; requests are texts".to_owned()));
+        }
         let template = self.map.template.as_deref().map(text).transpose()?;
         let schema = self.map.schema.as_deref().map(json).transpose()?;
-        Ok(Spec { template, schema, ..self.bare() })
+        Ok(Map { template, schema, ..self.bare() })
     }
 
-    fn bare(&self) -> Spec {
-        let map = &self.map;
-        Spec {
+    fn bare(&self) -> Map {
+        let (map, said) = (&self.map, self.said.said());
+        Map {
             prompt_column: map.prompt_column.clone(),
             messages_column: map.messages_column.clone(),
             input_column: map.input_column.clone(),
             id_column: map.id_column.clone(),
             system: map.system.clone(),
-            model: self.model.clone(),
-            endpoint: self.endpoint.clone(),
-            params: map.params(),
-            param_columns: map.param_column.iter().cloned().collect(),
-            template: None,
-            schema: None,
+            max_tokens: map.max_tokens,
+            temperature: map.temperature,
+            top_p: map.top_p,
+            seed: map.seed,
+            param: map.param.iter().cloned().collect(),
+            param_column: map.param_column.iter().cloned().collect(),
+            format: said.format.map(|format| format.to_string()),
+            delimiter: said.delimiter.map(|byte| char::from(byte).to_string()),
+            ..Map::default()
         }
-    }
-}
-
-impl Mapped {
-    fn params(&self) -> Map<String, Value> {
-        let number = |number: Option<f64>| number.and_then(Number::from_f64).map(Value::Number);
-        let own = [
-            ("max_tokens", self.max_tokens.map(Value::from)),
-            ("temperature", number(self.temperature)),
-            ("top_p", number(self.top_p)),
-            ("seed", self.seed.map(Value::from)),
-        ];
-        let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        own.chain(self.param.iter().cloned()).collect()
     }
 }
 

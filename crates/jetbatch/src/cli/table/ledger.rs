@@ -1,4 +1,5 @@
 //! The jobs that a table is being made by, in a file beside it: whoever gives the same command again goes on with them.
+use super::target::url;
 use crate::cli::error::Error;
 use domain::JobId;
 use std::{
@@ -9,33 +10,37 @@ use std::{
 };
 
 /// `answers.parquet.jobs`: an id a line. It is there while the table is not whole.
-pub struct Ledger(PathBuf);
+///
+/// None: the table is an object of a store, and nothing lies beside it.
+pub struct Ledger(Option<PathBuf>);
 
 impl Ledger {
     pub fn of(table: &Path) -> Self {
         let mut name = OsString::from(table);
         name.push(".jobs");
-        Self(name.into())
+        Self(url(table).is_none().then(|| name.into()))
     }
 
     pub fn jobs(&self) -> Result<Vec<JobId>, Error> {
-        let text = match fs::read_to_string(&self.0) {
+        let Some(path) = &self.0 else { return Ok(Vec::new()) };
+        let text = match fs::read_to_string(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text.map_err(Error::file("read", &self.0))?,
+            text => text.map_err(Error::file("read", path))?,
         };
         let wrong =
-            |line: &str| Error::Failed(format!("{} names no job: '{line}'; remove it to begin anew", self.0.display()));
+            |line: &str| Error::Failed(format!("{} names no job: '{line}'; remove it to begin anew", path.display()));
         text.lines().map(|line| line.trim().parse().map_err(|_| wrong(line))).collect()
     }
 
     /// On the disk before anybody waits for the job.
     pub fn add(&self, job: JobId) -> Result<(), Error> {
+        let Some(path) = &self.0 else { return Ok(()) };
         let add = || {
-            let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.0)?;
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
             writeln!(file, "{job}")?;
             file.sync_all()
         };
-        add().map_err(Error::file("write", &self.0))
+        add().map_err(Error::file("write", path))
     }
 
     /// A job that answered nothing and never will.
@@ -46,8 +51,9 @@ impl Ledger {
     }
 
     pub fn remove(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", &self.0)(error)),
+        let Some(path) = &self.0 else { return Ok(()) };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", path)(error)),
             _ => Ok(()),
         }
     }

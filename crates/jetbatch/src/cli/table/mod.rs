@@ -4,6 +4,7 @@ mod ledger;
 pub mod results;
 pub mod resume;
 mod stream;
+mod target;
 pub mod validate;
 
 pub use args::{Input, Way};

@@ -3,6 +3,7 @@ use super::{
     apart,
     args::{PickArgs, SaidArgs, json},
     resume,
+    target::{Target, url},
 };
 use crate::cli::{
     client::Client,
@@ -29,7 +30,7 @@ pub struct Results {
     /// The job's id
     id: JobId,
     /// Write to this file instead of standard output; as a table where its name ends in .parquet, .csv or .tsv, or --input is
-    /// given
+    /// given. A table may go to a store, too: s3://bucket/answers.parquet, with the keys in the environment
     #[arg(long, short)]
     output: Option<PathBuf>,
     /// The files that the job was made of: each of their rows is written with its answer, in their order
@@ -130,17 +131,23 @@ pub async fn whole(
         });
     }
     let [good, bad] = files.try_into().expect("both files");
-    let (wanted, to) = (Wanted { missing: missing(job), ..wanted }, path.to_owned());
+    let target = Target::of(path);
+    let (wanted, to) = (Wanted { missing: missing(job), ..wanted }, target.file().to_owned());
     let written = apart(move || match input {
         Some(input) => join::join(input, &wanted, plan, [good, bad], &to),
         None => join::answers(&wanted, plan, [good, bad], &to),
     });
-    tell(job, written.await?);
+    let counts = written.await?;
+    target.deliver().await?;
+    tell(job, counts);
     Ok(())
 }
 
 /// Where files without a name lie, for a table.
 pub fn folder(path: &Path) -> PathBuf {
+    if url(path).is_some() {
+        return std::env::temp_dir();
+    }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new(".")).to_owned()
 }

@@ -108,7 +108,7 @@ impl Entry {
             model: dead.model.clone(),
             endpoint: dead.endpoint.clone(),
             metadata: [("replay_of".to_owned(), format!("{}/{}", dead.job, dead.chunk))].into(),
-            input: Some(file.url()),
+            input: Some(file.url().into()),
             ..Submission::default()
         };
         Ok(Offer { submission: submission.check()?, fingerprint, upload: Some(file) })

@@ -23,6 +23,7 @@ use domain::{
     JobId,
     command::{CommandKind, JobCommand},
     submission::Submission,
+    table::Given,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use std::str::FromStr;
@@ -102,7 +103,7 @@ fn submission(create: CreateBatch, input: Option<String>) -> Result<Submission, 
         model: create.model,
         requests: create.requests,
         webhook_url: create.webhook_url,
-        input,
+        input: input.map(Given::from),
         ..Submission::default()
     })
 }

@@ -61,6 +61,8 @@ async fn read(app: &App, status: &Status) -> Result<Lifecycle, ReadError> {
                 lifecycle.window_ms = submitted.window_ms;
                 lifecycle.input = Some(submitted.input);
             }
+            // Of a table, the lines that were made of it.
+            Event::JobPlanned(planned) => lifecycle.input = Some(Input::Stored(planned.input)),
             Event::JobClosing(closing) => lifecycle.closing = Some((closing.at, closing.cause)),
             Event::JobEnded(_) | Event::JobRejected(_) | Event::JobDeleted(_) => break,
             _ => {}
@@ -77,7 +79,7 @@ async fn read(app: &App, status: &Status) -> Result<Lifecycle, ReadError> {
 }
 
 fn input(submission: &Submission, tenant: Tenant) -> Input {
-    match submission.input.as_deref().map(str::parse) {
+    match submission.input.as_ref().map(|given| given.url().parse()) {
         Some(Ok(FileId::Upload(id))) => Input::Stored(paths::upload(UploadRef { tenant, id })),
         _ => Input::Inline,
     }
