@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every test: units, properties, and end to end with a real nats-server, the `nats` command, Jaeger and an
 # S3 server, llama.cpp's server, OpenAI's client, and a browser. All but the first are built where Go, or Python, is present; elsewhere their tests are
-# skipped, and this says so, unless JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3,helm,llama,openai,kube,page): then a skip is a failure.
+# skipped, and this says so, unless JETBATCH_TEST_REQUIRE lists them (nats,jaeger,s3,helm,llama,openai,kube,schemathesis,page): then a skip is a failure.
 # Arguments go to `cargo test`.
 set -eu
 # shellcheck source=deploy/setup.sh
@@ -28,6 +28,7 @@ helm=$(tool helm)
 llama=$(tool llama)
 openai=$(tool openai)
 kube=$(tool kube)
+schemathesis=$(tool schemathesis)
 page=$(tool page)
 [ -z "$nats_cli" ] || export JETBATCH_TEST_NATS_CLI="$nats_cli"
 [ -z "$jaeger" ] || export JETBATCH_TEST_JAEGER="$jaeger"
@@ -35,6 +36,7 @@ page=$(tool page)
 [ -z "$helm" ] || export JETBATCH_TEST_HELM="$helm"
 [ -z "$kube" ] || export JETBATCH_TEST_KUBE="$kube"
 [ -z "$llama" ] || export JETBATCH_TEST_LLAMA="$llama"
+[ -z "$schemathesis" ] || export JETBATCH_TEST_SCHEMATHESIS="$schemathesis"
 [ -z "$openai" ] || export JETBATCH_TEST_OPENAI="$openai"
 [ -z "$page" ] || export JETBATCH_TEST_PAGE="$page"
 

@@ -5,7 +5,7 @@
 //! `JETBATCH_TEST_ENGINE=echo` takes the echo engine where the bundled model would run, for a jetbatch built without
 //! mistral.rs. `JETBATCH_TEST_NATS_CLI`, `JETBATCH_TEST_JAEGER` and `JETBATCH_TEST_S3` name the `nats` command, Jaeger's
 //! all-in-one and VersityGW; `JETBATCH_TEST_LLAMA` a Python with llama.cpp's server, `JETBATCH_TEST_OPENAI` one
-//! with OpenAI's client, `JETBATCH_TEST_HELM` and `JETBATCH_TEST_KUBE` helm and a Python with the Kubernetes schemas,
+//! with OpenAI's client, `JETBATCH_TEST_SCHEMATHESIS` one with Schemathesis, `JETBATCH_TEST_HELM` and `JETBATCH_TEST_KUBE` helm and a Python with the Kubernetes schemas,
 //! `JETBATCH_TEST_PAGE` a folder with a browser and what drives it, and `JETBATCH_TEST_OPENAI_SCHEMA` OpenAI's document, where every answer is to be held against it.
 #![allow(clippy::unwrap_used)]
 
@@ -18,6 +18,7 @@ mod caches;
 mod cancels;
 mod check;
 mod cli;
+mod contract;
 mod crashes;
 mod dead;
 mod deploy;

@@ -14,7 +14,10 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
 };
-use testkit::wait_for;
+use testkit::{
+    process::{Start, binary},
+    wait_for,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -137,6 +140,8 @@ async fn a_job_that_completes_tells_its_url_once() {
     assert_eq!(body, wanted);
     assert!(one.is_signed_with(SECRET) && !one.is_signed_with(BLUE), "{one:?}");
     assert_eq!(one.headers["content-type"], "application/json");
+    let shown = stand.http.text(&format!("/jobs/{first}")).await;
+    assert!(shown.contains(r#""webhook_host":"127.0.0.1""#) && !shown.contains("k=v"), "{shown}");
     // In OpenAI's form, too. What came before it came once.
     let file = stand.http.post("/files").body(jsonl(&echoes(2)));
     let upload = answer(file).await.body["id"].as_str().unwrap().replace('-', "");
@@ -237,4 +242,19 @@ async fn a_url_that_is_gone_is_switched_off() {
     let alert = Subject::TroubleAlert(Kind::Webhooks, Scope::Installation);
     let told = || async { subjects(&stand.log().await.js, stream::ALERTS).await.contains(&alert).then_some(()) };
     wait_for("the alert", LONG, told).await;
+}
+
+/// Webhooks are one room of many: without their stream the others go on, and with it they do, too.
+#[tokio::test]
+async fn a_stream_that_is_gone_ends_no_head() {
+    let mut stand = plan(OPEN).start().await;
+    let receiver = Receiver::start(&[]).await;
+    stand.head.line("role=webhooks", LONG).await;
+    stand.log().await.js.delete_stream(stream::HOOKS.as_str()).await.unwrap();
+    stand.head.line("webhooks cannot be pulled", LONG).await;
+    let job = submit(&stand.http, &receiver.url).await;
+    stand.end(job).await;
+    let mut apply = Start::new(binary()).args(["streams", "apply", "--config"]).arg(stand.config()).spawn();
+    assert!(apply.exit(LONG).await.success(), "{}", apply.story());
+    assert!(receiver.until(1).await[0].is_of(job));
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# build.sh nats|jaeger|s3|helm|llama|openai|kube|page: prints the path of that tool, built from the Go module beside this file
+# build.sh nats|jaeger|s3|helm|llama|openai|kube|schemathesis|page: prints the path of that tool, built from the Go module beside this file
 # unless it is there; `llama` is a Python that has llama.cpp's server, from a wheel that is pinned by its hash, `openai` one
-# that has OpenAI's client, `kube` one that has the Kubernetes schemas; `page` is a folder with what drives a browser, where
+# that has OpenAI's client, `schemathesis` one that has that, `kube` one that has the Kubernetes schemas; `page` is a folder with what drives a browser, where
 # Node and Chromium are.
 # On PATH `nats`, `jaeger-all-in-one`, `versitygw` and `helm` are taken as they are. Exit code 3: there is no
 # Go, or no Python, that can build it.
@@ -15,6 +15,7 @@ tools=${JETBATCH_TOOLS_DIR:-$root/.tools}
 case $tools in /*) ;; *) tools=$root/$tools ;; esac
 bin=$tools/bin
 
+unset pins
 case ${1:-} in
 nats) name=nats package=github.com/nats-io/natscli/nats ;;
 jaeger) name=jaeger-all-in-one package=github.com/jaegertracing/jaeger/cmd/all-in-one ;;
@@ -23,12 +24,13 @@ helm) name=helm package=helm.sh/helm/v4/cmd/helm ;;
 llama) name=llama pins=--require-hashes ;;
 openai) name=openai pins= ;;
 kube) name=kube pins= ;;
+schemathesis) name=schemathesis pins= ;;
 page) name=page ;;
-*) echo "usage: $0 nats|jaeger|s3|helm|llama|openai|kube|page" >&2; exit 2 ;;
+*) echo "usage: $0 nats|jaeger|s3|helm|llama|openai|kube|schemathesis|page" >&2; exit 2 ;;
 esac
 
 # A Python of its own, with the packages that are pinned beside this file.
-if [ "$name" = llama ] || [ "$name" = openai ] || [ "$name" = kube ]; then
+if [ -n "${pins+set}" ]; then
     python=$tools/$name/bin/python
     want=$(cksum <"$here/$name/requirements.txt")
     if [ "$(cat "$tools/$name/.pins" 2>/dev/null)" != "$want" ]; then

@@ -48,12 +48,15 @@ pub struct AuditQuery {
     pub tenant: Option<Tenant>,
     /// How long ago at most, such as `1h`; a day where neither it nor `job` is given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^[0-9]*[1-9][0-9]*[smhd]$")]
     pub since: Option<String>,
     /// What follows this record: `next` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1)]
     pub after: Option<u64>,
     /// 1 to 1,000; 100 where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 1_000)]
     pub limit: Option<usize>,
 }
 

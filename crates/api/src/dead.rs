@@ -100,9 +100,11 @@ pub struct DeadQuery {
     pub reason: Option<FaultClass>,
     /// Those after this entry: `next` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1)]
     pub after: Option<u64>,
     /// 1 to 100; 20 where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 100)]
     pub limit: Option<u32>,
 }
 

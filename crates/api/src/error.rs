@@ -73,6 +73,8 @@ pub enum ErrorCode {
     Timeout,
     /// The job does not take this now, or its key is another's.
     Conflict,
+    /// The file is not the one that `If-Match` names.
+    PreconditionFailed,
     TooLarge,
     UnsupportedMediaType,
     /// The file ends before the range begins.
@@ -123,6 +125,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => 405,
             Self::Timeout => 408,
             Self::Conflict => 409,
+            Self::PreconditionFailed => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::Range => 416,

@@ -63,6 +63,9 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub trace_id: Option<String>,
+    /// The host of the `webhook_url` that it was submitted with, whose rest may be a secret; `none` where nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_host: Option<String>,
     pub links: JobLinks,
 }
 
@@ -158,6 +161,7 @@ pub struct JobQuery {
     pub after: Option<JobId>,
     /// 1 to 100; 20 where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 100)]
     pub limit: Option<u32>,
 }
 
@@ -195,6 +199,7 @@ impl Job {
             error_file: status.error_file,
             reason: status.reason,
             trace_id: status.trace.as_deref().and_then(trace_id).map(str::to_owned),
+            webhook_host: status.webhook_host,
             links: JobLinks::of(status.id),
         }
     }

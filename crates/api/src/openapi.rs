@@ -183,7 +183,9 @@ fn body(route: Route) -> Option<RequestBody> {
     if takes.is_empty() {
         return None;
     }
-    let body = RequestBodyBuilder::new().required(Some(Required::True));
+    // Nothing is a file of no bytes.
+    let is_required = if route == Route::Keep { Required::False } else { Required::True };
+    let body = RequestBodyBuilder::new().required(Some(is_required));
     let body = takes.into_iter().map(content).fold(body, |body, (media, content)| body.content(media, content));
     Some(body.build())
 }

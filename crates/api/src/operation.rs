@@ -6,14 +6,14 @@ use crate::{
     UsageQuery, Whoami, Workers,
     openai::{
         Batch, BatchPage, CompleteUpload, CreateBatch, CreateUpload, DeletedFile, File, FilePage, FileQuery, Model,
-        ModelList, PageQuery, Upload, UploadPart,
+        ModelList, PageQuery, Purpose, Upload, UploadPart,
     },
 };
 use domain::{JobId, Tenant, key::KeyId, key::Role, quota::Limits};
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
-        Content, ObjectBuilder, Ref, RefOr, Schema, Type,
+        Content, ObjectBuilder, Ref, RefOr, Schema, SchemaFormat, Type,
         path::{Parameter, ParameterIn},
         schema::KnownFormat,
     },
@@ -42,7 +42,7 @@ fn text() -> RefOr<Schema> {
 }
 
 fn file() -> RefOr<Schema> {
-    let format = utoipa::openapi::SchemaFormat::KnownFormat(KnownFormat::Binary);
+    let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
     ObjectBuilder::new().schema_type(Type::String).format(Some(format)).into()
 }
 
@@ -54,8 +54,12 @@ fn part_form() -> RefOr<Schema> {
     ObjectBuilder::new().property("data", file()).required("data").into()
 }
 
+fn purpose() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(Purpose::GIVEN.map(Purpose::as_str)))
+}
+
 fn openai_form() -> RefOr<Schema> {
-    let form = ObjectBuilder::new().property("file", file()).required("file").property("purpose", text());
+    let form = ObjectBuilder::new().property("file", file()).required("file").property("purpose", purpose());
     form.required("purpose").additional_properties(Some(text())).into()
 }
 
@@ -279,8 +283,15 @@ impl Route {
     fn own_refusals(self) -> &'static [ErrorCode] {
         use ErrorCode as E;
         const JOB: &[ErrorCode] = &[E::InvalidRequest, E::Misdirected, E::JobNotFound, E::Unavailable];
-        const LINES: &[ErrorCode] =
-            &[E::InvalidRequest, E::Misdirected, E::JobNotFound, E::Range, E::Busy, E::Unavailable];
+        const LINES: &[ErrorCode] = &[
+            E::InvalidRequest,
+            E::Misdirected,
+            E::JobNotFound,
+            E::PreconditionFailed,
+            E::Range,
+            E::Busy,
+            E::Unavailable,
+        ];
         const ORDER: &[ErrorCode] = &[
             E::InvalidRequest,
             E::ForeignOrigin,
@@ -462,7 +473,9 @@ impl Route {
             Self::CreateFile => KEEP,
             Self::File => &[E::Misdirected, E::FileNotFound, E::Unavailable],
             Self::DeleteFile => &[E::ForeignOrigin, E::Misdirected, E::FileNotFound, E::Unavailable],
-            Self::FileContent => &[E::Misdirected, E::FileNotFound, E::Range, E::Busy, E::Unavailable],
+            Self::FileContent => {
+                &[E::Misdirected, E::FileNotFound, E::PreconditionFailed, E::Range, E::Busy, E::Unavailable]
+            }
             Self::Batches => &[E::InvalidRequest, E::Misdirected, E::Unavailable],
             Self::CreateUpload => UPLOAD,
             Self::AddPart | Self::CompleteUpload => PART,
@@ -490,7 +503,11 @@ impl Route {
     /// The id in its path: a job's, an entry's number, or a worker's or a tenant's name.
     pub(crate) fn id(self) -> RefOr<Schema> {
         match self {
-            Self::Dead | Self::DropDead | Self::Replay => u64::schema(),
+            Self::Dead | Self::DropDead | Self::Replay => ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+                .minimum(Some(1))
+                .into(),
             Self::Drain | Self::Quarantine | Self::Trust | Self::Model => text(),
             Self::File | Self::DeleteFile | Self::FileContent | Self::Batch | Self::CancelBatch => text(),
             Self::AddPart | Self::CompleteUpload | Self::CancelUpload => text(),

@@ -79,6 +79,7 @@ const METADATA: &str = "metadata.";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
+    #[schema(min_items = 1)]
     pub prompts: Vec<String>,
     /// Said to the model before each prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -56,6 +56,7 @@ pub struct UsageQuery {
     pub to: Option<Day>,
     /// For admins: another tenant's, or `*` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(pattern = r"^([a-z0-9-]{1,32}|\*)$")]
     pub tenant: Option<String>,
 }
 

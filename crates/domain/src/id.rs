@@ -157,7 +157,7 @@ impl FromStr for ChunkId {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(value_type = String))]
+#[cfg_attr(feature = "schema", schema(value_type = String, pattern = "^[a-z0-9_-]{1,64}$"))]
 pub struct Pool(String);
 
 impl Pool {

@@ -65,6 +65,12 @@ impl Limit {
     }
 }
 
+/// Whether one more of those that have `own` of the `taken` places may take one of `most`: they may have as many as are
+/// left. So one who is alone gets half of them, two get a third each, and whoever comes next always finds a place.
+pub const fn has_share(own: usize, taken: usize, most: usize) -> bool {
+    own < most.saturating_sub(taken)
+}
+
 /// The most there may be of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Given", into = "Given")]

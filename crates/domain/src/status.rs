@@ -10,6 +10,7 @@ use crate::{
     retry::Policies,
     trouble::Trouble,
     warning::Warning,
+    webhook,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -128,6 +129,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub trace: Option<String>,
+    /// The host of the URL that it names for its webhooks, or `none`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_host: Option<String>,
 }
 
 /// The part that depends on the clock and on what else runs. It is no part of the fold.
@@ -189,6 +193,7 @@ impl Status {
             error_file: written.and_then(|w| w.errors.clone()),
             reason: reason(job).map(str::to_owned),
             trace: submitted.trace.clone(),
+            webhook_host: submitted.webhook_url.as_deref().map(webhook::shown),
         }
     }
 

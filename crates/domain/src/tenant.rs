@@ -11,7 +11,7 @@ const DEFAULT: &str = "default";
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "schema", schema(value_type = String))]
+#[cfg_attr(feature = "schema", schema(value_type = String, pattern = "^[a-z0-9-]{1,32}$"))]
 pub struct Tenant([u8; CHARS_MAX]);
 
 impl Tenant {

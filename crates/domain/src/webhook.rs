@@ -2,7 +2,7 @@
 mod pace;
 mod target;
 
-pub use pace::{AT_ONCE_MAX, Dropped, Pace, Standing, TENANT_MAX, Turn, Verdict};
+pub use pace::{AT_ONCE_MAX, Dropped, Pace, Standing, Turn, Verdict};
 pub use target::{Fault, Rule, Target, is_public};
 
 use crate::{
@@ -143,6 +143,11 @@ pub fn signed(id: &str, at_s: u64, body: &str) -> String {
     format!("{id}.{at_s}.{body}")
 }
 
+/// What is shown of the URL that a job names: its host, since the rest may be a secret.
+pub fn shown(url: &str) -> String {
+    Target::read(url).map_or_else(|_| NONE.to_owned(), |target| target.host().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +178,12 @@ mod tests {
         for topic in Topic::ALL {
             assert_eq!(json!(topic), topic.as_str(), "one spelling");
         }
+    }
+
+    #[test]
+    fn of_a_url_its_host_is_shown() {
+        assert_eq!(shown("https://hooks.example:8443/services/T0/SECRET?k=v"), "hooks.example");
+        assert_eq!(shown(NONE), NONE);
     }
 
     #[test]

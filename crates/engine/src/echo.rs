@@ -299,12 +299,16 @@ fn words(raw: &RawValue) -> Cow<'_, str> {
     if raw.get().starts_with('"') {
         return Cow::Borrowed(raw.get());
     }
+    /// Of a message, or one of many prompts.
     #[derive(Deserialize)]
-    struct Part {
-        text: String,
+    #[serde(untagged)]
+    enum Part {
+        Typed { text: String },
+        Plain(String),
     }
     let parts: Vec<Part> = serde_json::from_str(raw.get()).unwrap_or_default();
-    Cow::Owned(quoted(&parts.into_iter().map(|part| part.text).collect::<Vec<_>>().join("\n")))
+    let texts = parts.into_iter().map(|(Part::Typed { text } | Part::Plain(text))| text);
+    Cow::Owned(quoted(&texts.collect::<Vec<_>>().join("\n")))
 }
 
 #[cfg(test)]
@@ -347,12 +351,10 @@ mod tests {
         let (_, body) = run(&echo(Behaviour::default()), call).await;
         assert_eq!(body["choices"][0]["message"]["content"], "a\nb");
         assert_eq!(body["model"], "echo");
-        let call = Call {
-            endpoint: Endpoint::Completions,
-            body: Bytes::from_static(br#"{"prompt":"p"}"#),
-            key: Key::seeded(0),
-        };
-        assert_eq!(run(&echo(Behaviour::default()), call).await.1["choices"][0]["text"], "p");
+        for (body, said) in [(&br#"{"prompt":"p"}"#[..], "p"), (br#"{"prompt":["p","q"]}"#, "p\nq")] {
+            let call = Call { endpoint: Endpoint::Completions, body: Bytes::from_static(body), key: Key::seeded(0) };
+            assert_eq!(run(&echo(Behaviour::default()), call).await.1["choices"][0]["text"], said);
+        }
     }
 
     #[tokio::test]

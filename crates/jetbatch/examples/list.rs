@@ -105,6 +105,7 @@ fn stored(n: u64) -> StoredStatus {
         error_file: None,
         reason: None,
         trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        webhook_host: None,
     };
     let live = Live { requests_per_s: Some(111.6), tokens_per_s: Some(2_232.0), ..Live::default() };
     StoredStatus { v: 1, seq: n + 1, status, live }

@@ -68,6 +68,23 @@ pub struct Http {
     pub answer_s: u64,
     /// Whether a request needs a key.
     pub auth: Auth,
+    /// Connections from one address at once, of IPv6 from one network of 64 bits; 0: a share of all that there may be, so
+    /// that no address takes what others need, and no bound for this machine's own, such as a proxy's.
+    pub connections_per_address: usize,
+    /// Origins whose pages may call this door, such as `https://app.example`. None: those of no other site.
+    #[serde(deserialize_with = "list::list")]
+    pub cors_origins: Vec<String>,
+    /// The door speaks HTTPS alone where it is given.
+    pub tls: Option<HttpTls>,
+}
+
+/// Files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpTls {
+    /// The certificate, and those between it and its authority.
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -232,6 +249,8 @@ pub enum LoadError {
     Nats(#[from] bus::SettingsError),
     #[error("model '{model}' is served by the pools '{one}' and '{two}'; give it to one of them")]
     TwoPools { model: String, one: Pool, two: Pool },
+    #[error("http.cors_origins has '{0}'; an origin is a scheme, a host and a port, such as https://app.example")]
+    Origin(String),
     #[error("default_pool '{0}' is not a configured pool")]
     NoSuchPool(Pool),
     #[error("retry.{}: {why}", class.as_str())]
@@ -316,9 +335,23 @@ impl Config {
         Self::read(add(config::Config::builder(), source)?)
     }
 
+    /// As browsers send them, or none would match.
+    fn check_origins(&self) -> Result<(), LoadError> {
+        let is_one = |origin: &&String| {
+            url::Url::parse(origin).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https") && url.origin().ascii_serialization() == origin.to_lowercase()
+            })
+        };
+        match self.http.cors_origins.iter().find(|origin| !is_one(origin)) {
+            Some(origin) => Err(LoadError::Origin(origin.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<(), LoadError> {
         self.nats.check()?;
         self.check_bounds()?;
+        self.check_origins()?;
         self.check_webhooks()?;
         self.check_tenants()?;
         let mut served: BTreeMap<&str, &Pool> = BTreeMap::new();
@@ -399,7 +432,16 @@ fn add(builder: Builder, source: impl config::Source + Send + Sync + 'static) ->
 impl Default for Http {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8800));
-        Self { listen, hosts: Vec::new(), json_bytes_max: 8 << 20, answer_s: 600, auth: Auth::Auto }
+        Self {
+            listen,
+            hosts: Vec::new(),
+            json_bytes_max: 8 << 20,
+            answer_s: 600,
+            auth: Auth::Auto,
+            connections_per_address: 0,
+            cors_origins: Vec::new(),
+            tls: None,
+        }
     }
 }
 

@@ -88,3 +88,21 @@ fn keys(source: &str) -> Vec<String> {
     let names = fields.map(|(name, _)| name.to_owned());
     names.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_')).collect()
 }
+
+/// As browsers send them, or none would ever match.
+#[test]
+fn an_origin_is_a_scheme_and_a_host() {
+    for (origin, is_one) in [
+        ("https://app.example", true),
+        ("http://localhost:3000", true),
+        ("https://App.Example:8443", true),
+        ("app.example", false),
+        ("https://app.example/", false),
+        ("https://app.example:443", false),
+        ("*", false),
+        ("null", false),
+    ] {
+        let parsed = Config::parse(&format!("[http]\ncors_origins = ['{origin}']"));
+        assert_eq!(parsed.is_ok(), is_one, "{origin}: {:?}", parsed.err().map(|error| error.to_string()));
+    }
+}

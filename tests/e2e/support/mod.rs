@@ -44,6 +44,8 @@ pub enum Need {
     Llama,
     /// OpenAI's own client.
     Openai,
+    /// What holds a door against its document.
+    Schemathesis,
     /// What renders a chart, and what holds it against Kubernetes.
     Helm,
     Kube,
@@ -60,13 +62,14 @@ pub enum Need {
 }
 
 impl Need {
-    const ALL: [(&str, Self); 13] = [
+    const ALL: [(&str, Self); 14] = [
         ("nats", Self::Nats),
         ("jaeger", Self::Jaeger),
         ("s3", Self::S3),
         ("curl", Self::Curl),
         ("llama", Self::Llama),
         ("openai", Self::Openai),
+        ("schemathesis", Self::Schemathesis),
         ("helm", Self::Helm),
         ("kube", Self::Kube),
         ("page", Self::Page),

@@ -133,6 +133,7 @@ pub struct PageQuery {
     pub after: Option<String>,
     /// 1 to 100; 20 where it is not given.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 100)]
     pub limit: Option<u32>,
 }
 

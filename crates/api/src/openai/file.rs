@@ -93,15 +93,18 @@ impl FilePage {
 #[into_params(parameter_in = Query)]
 pub struct FileQuery {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<Purpose>)]
     pub purpose: Option<String>,
     /// Those after this file: `last_id` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// 1 to 10,000, which is the default.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(minimum = 1, maximum = 10_000)]
     pub limit: Option<u32>,
     /// `desc` (default: newest first) or `asc`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[param(pattern = "^(asc|desc)$")]
     pub order: Option<String>,
 }
 

@@ -41,6 +41,7 @@ super::id::as_text!(UploadId, PartId);
 #[schema(as = OpenAiCreateUpload)]
 pub struct CreateUpload {
     pub filename: String,
+    #[schema(pattern = "^(batch|user_data)$")]
     pub purpose: String,
     /// Of all parts together.
     pub bytes: u64,

@@ -6,8 +6,6 @@ use strum::IntoStaticStr;
 
 /// Hooks on their way to one URL that answers well.
 pub const AT_ONCE_MAX: usize = 8;
-/// Hooks of one tenant on their way: URLs of its that hang leave room for others'.
-pub const TENANT_MAX: usize = 32;
 /// A URL that has rested so long and was not called since is forgotten, as the bucket forgets it.
 const FORGOTTEN_MS: u64 = 7 * 86_400_000;
 const LONGEST_MS: u64 = 3_600_000;
@@ -113,10 +111,10 @@ impl Turn {
         }
     }
 
-    /// The same where so many of its tenant's are on their way, to whatever URLs.
-    pub const fn beside(self, of_tenant: usize) -> Self {
+    /// The same where its tenant has its share of those on their way, to whatever URLs.
+    pub const fn beside(self, has_share: bool) -> Self {
         match self {
-            Self::Send if of_tenant >= TENANT_MAX => Self::Wait(TURN_MS),
+            Self::Send if !has_share => Self::Wait(TURN_MS),
             other => other,
         }
     }
@@ -155,9 +153,9 @@ mod tests {
 
     #[test]
     fn a_tenants_many_urls_leave_room_for_others() {
-        let turn = |of_tenant| Turn::of(None, 0, at(0), at(0), PACE).beside(of_tenant);
-        assert_eq!((turn(TENANT_MAX - 1), turn(TENANT_MAX)), (Turn::Send, Turn::Wait(TURN_MS)));
-        let over = Turn::of(None, 0, at(0), at(PACE.retry_ms), PACE).beside(TENANT_MAX);
+        let turn = |has_share| Turn::of(None, 0, at(0), at(0), PACE).beside(has_share);
+        assert_eq!((turn(true), turn(false)), (Turn::Send, Turn::Wait(TURN_MS)));
+        let over = Turn::of(None, 0, at(0), at(PACE.retry_ms), PACE).beside(false);
         assert_eq!(over, Turn::Drop(Dropped::GivenUp));
     }
 

@@ -38,6 +38,7 @@ pub fn half_way() -> (Status, Live) {
         error_file: None,
         reason: None,
         trace: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into()),
+        webhook_host: None,
     };
     let at = Timestamp::new(1_700_000_060_000);
     let eta = Some(Eta { p10: Timestamp::new(at.get() - 750), p50: at, p90: at.plus(1_500) });

@@ -81,6 +81,7 @@ fn config(data: &Path, pool: &str, served: PoolConfig) -> Result<Config, Error> 
     config.worker.drain_s = 2;
     // An engine in a process of its own is as quiet as this one.
     config.telemetry = quiet();
+    config.http.tls = None;
     config.http.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.pools.insert(pool, served);
     Ok(config)

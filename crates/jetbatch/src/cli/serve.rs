@@ -63,16 +63,17 @@ pub async fn serve(args: Serve) -> Result<(), Error> {
     let role = if args.roles == Roles::all() { "all".to_owned() } else { args.roles.to_string() };
     let _telemetry = telemetry::init(&config.telemetry, &role).map_err(Error::failed)?;
     let mut signals = Signals::new()?;
+    let scheme = if config.http.tls.is_some() { "https" } else { "http" };
     let running = tokio::select! {
         running = serve::start(config, args.roles.clone()) => running.map_err(Error::failed)?,
         () = signals.next() => return Ok(()),
     };
-    announce(&running, &args.roles)?;
+    announce(&running, scheme, &args.roles)?;
     until_told(running, &mut signals).await
 }
 
-fn announce(running: &Running, roles: &Roles) -> Result<(), Error> {
-    let door = running.http.map(|address| format!(" at http://{address}")).unwrap_or_default();
+fn announce(running: &Running, scheme: &str, roles: &Roles) -> Result<(), Error> {
+    let door = running.http.map(|address| format!(" at {scheme}://{address}")).unwrap_or_default();
     let nats = running.nats().map(|url| format!("; NATS at {url} ({WRITE}; {})", publish())).unwrap_or_default();
     out::line(format!("jetbatch is up{door} ({roles}){nats}"))
 }

@@ -4,7 +4,7 @@ use super::{
     auth::Caller,
     error::{Answer, Rejection},
     fields::clipped,
-    jobs, limits,
+    jobs, limits, params,
     state::AppState,
 };
 use crate::{audit, clock};
@@ -157,7 +157,7 @@ pub async fn many(app: App, RawQuery(text): RawQuery) -> Answer {
 fn query(now: Timestamp, text: Option<&str>) -> Result<audit::Query, Rejection> {
     let mut query = audit::Query { limit: limits::AUDIT_DEFAULT, ..Default::default() };
     let mut since = None;
-    for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+    for (name, value) in params::pairs(text)? {
         let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
         match &*name {
             "job" => query.job = Some(jobs::id(&value).map_err(|refusal| refusal.param("job"))?),
@@ -167,7 +167,7 @@ fn query(now: Timestamp, text: Option<&str>) -> Result<audit::Query, Rejection> 
                 since = Some(time::window(&value).ok_or_else(message)?);
             }
             "after" => {
-                let after = value.parse().ok().filter(|after| (1..u64::MAX).contains(after));
+                let after = value.parse().ok().filter(|after| (1..=limits::SEQ_MAX).contains(after));
                 query.after = after.ok_or_else(|| wrong("'after' must be a record's number".to_owned()))?;
             }
             "limit" => {

@@ -8,11 +8,15 @@ use axum::{
     http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
-use std::fmt;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use std::{fmt, io};
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt},
+    sync::OwnedSemaphorePermit,
+    time::timeout,
+};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 /// A JSON body, and the place in memory that it takes.
@@ -44,20 +48,45 @@ pub fn plain(headers: &HeaderMap) -> Result<(), Rejection> {
 /// A file may come compressed; it is kept as it was before that. Of many members each belongs to it.
 pub fn decoded(request: Request) -> Result<Request, Rejection> {
     let encoding = encoding(request.headers());
-    let reader = |body: Body| StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
+    let reader = |body: Body| StreamReader::new(body.into_data_stream().map_err(io::Error::other));
     match encoding.as_deref() {
         None | Some("identity") => Ok(request),
-        Some("gzip" | "x-gzip") => Ok(request.map(|plain| {
-            let mut decoder = GzipDecoder::new(reader(plain));
-            decoder.multiple_members(true);
-            Body::from_stream(ReaderStream::with_capacity(decoder, limits::READ_BYTES_MAX))
-        })),
+        Some("gzip" | "x-gzip") => Ok(request.map(|plain| Body::from_stream(gunzip(reader(plain))))),
         Some("zstd") => Ok(request.map(|plain| {
             let mut decoder = ZstdDecoder::new(reader(plain));
             decoder.multiple_members(true);
             Body::from_stream(ReaderStream::with_capacity(decoder, limits::READ_BYTES_MAX))
         })),
         Some(_) => Err(Rejection::media("this Content-Encoding", "gzip, zstd or none").param("Content-Encoding")),
+    }
+}
+
+/// Member by member. Zeros behind one are padding, as tapes and blocks of disks have it, and `gzip` passes them over.
+fn gunzip<R: AsyncBufRead + Unpin>(packed: R) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(GzipDecoder::new(packed), |mut member| async move {
+        loop {
+            let mut piece = BytesMut::with_capacity(limits::READ_BYTES_MAX);
+            if member.read_buf(&mut piece).await? > 0 {
+                return Ok(Some((piece.freeze(), member)));
+            }
+            let mut rest = member.into_inner();
+            if !skip_zeros(&mut rest).await? {
+                return Ok(None);
+            }
+            member = GzipDecoder::new(rest);
+        }
+    })
+}
+
+/// Whether anything else follows.
+async fn skip_zeros(rest: &mut (impl AsyncBufRead + Unpin)) -> io::Result<bool> {
+    loop {
+        let held = rest.fill_buf().await?;
+        let (count, zeros) = (held.len(), held.iter().take_while(|byte| **byte == 0).count());
+        rest.consume(zeros);
+        if zeros < count || count == 0 {
+            return Ok(count > 0);
+        }
     }
 }
 
@@ -123,6 +152,30 @@ fn broken(error: &serde_json::Error) -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `printf 'hi\n' | gzip -n`
+    const PACKED: &[u8] =
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\xc8\xe4\x02\x00\x7a\x7a\x6f\xed\x03\x00\x00\x00";
+
+    #[tokio::test]
+    async fn what_follows_a_packed_file_is_another_or_padding() {
+        async fn unpacked(parts: &[&[u8]]) -> Option<Vec<u8>> {
+            let pieces: io::Result<Vec<Bytes>> = gunzip(parts.concat().as_slice()).try_collect().await;
+            pieces.ok().map(|pieces| pieces.concat())
+        }
+        let zeros = vec![0; 10_240];
+        for (parts, want) in [
+            (&[PACKED] as &[&[u8]], Some(&b"hi\n"[..])),
+            (&[PACKED, PACKED], Some(b"hi\nhi\n")),
+            (&[PACKED, &zeros], Some(b"hi\n")),
+            (&[PACKED, &zeros, PACKED], Some(b"hi\nhi\n")),
+            (&[PACKED, b"tail"], None),
+            (&[&PACKED[..15]], None),
+            (&[b"" as &[u8]], None),
+        ] {
+            assert_eq!(unpacked(parts).await.as_deref(), want, "{parts:?}");
+        }
+    }
     use domain::submission::Submission;
 
     #[test]

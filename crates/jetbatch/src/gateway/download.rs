@@ -64,6 +64,9 @@ pub fn file(app: &App, file: Option<&File>, headers: &HeaderMap) -> Answer {
 /// The file of a job that has ended: it does not change, so that a download can be resumed.
 fn whole(store: &Store, file: Option<&File>, headers: &HeaderMap, place: impl Send + 'static) -> Answer {
     let (size, tag) = (file.map_or(0, |file| file.bytes), file.and_then(tag));
+    if range::is_other(headers, tag.as_ref()) {
+        return Err(another());
+    }
     if range::has(headers, tag.as_ref()) {
         return Ok((StatusCode::NOT_MODIFIED, tag.map(|tag| [(ETAG, tag)]), ()).into_response());
     }
@@ -103,6 +106,9 @@ async fn so_far(
     headers: &HeaderMap,
     place: impl Send + 'static,
 ) -> Answer {
+    if range::is_other(headers, None) {
+        return Err(another());
+    }
     let status = &stored.status;
     let partial = Partial::open(&app.shared.store, status.id, kind, status.archived_prefix, status.losses).await?;
     let size = partial.size;
@@ -124,6 +130,11 @@ async fn so_far(
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));
     }
     Ok(response)
+}
+
+fn another() -> Rejection {
+    let why = "the file is not the one that 'If-Match' names: it has another tag, or none while its job runs";
+    Rejection::new(ErrorCode::PreconditionFailed, why).param("If-Match")
 }
 
 fn beyond(size: u64) -> Response {

@@ -4,7 +4,7 @@ use super::{
     error::{Answer, Rejection},
     fields::clipped,
     index::{Kept, Query},
-    limits, row,
+    limits, params, row,
 };
 use api::{Job, JobPage, openai::BatchId};
 use axum::{
@@ -16,7 +16,6 @@ use domain::{JobId, status::State as Phase};
 use futures::{StreamExt, TryStreamExt, stream};
 use std::str::FromStr;
 use tokio::time::timeout;
-use url::form_urlencoded;
 use wire::StoredStatus;
 
 /// A job's id from a path, in either door's spelling.
@@ -80,7 +79,7 @@ async fn row(app: &App, job: JobId, kept: Kept) -> Result<Option<StoredStatus>, 
 
 pub fn query(text: Option<&str>) -> Result<Query, Rejection> {
     let mut query = Query { limit: limits::PAGE_JOBS_DEFAULT, ..Query::default() };
-    for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+    for (name, value) in params::pairs(text)? {
         let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
         match &*name {
             "state" => query.state = Some(state(&value).map_err(wrong)?),

@@ -86,11 +86,15 @@ pub const LIVE_WORKERS_EVERY: Duration = Duration::from_secs(3);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The keys are read by then.
 pub const KEYS_WITHIN: Duration = Duration::from_secs(5);
-/// A job that was let in counts so long, should the list of jobs never show it.
+/// A job that was let in counts so long at least, should the list of jobs go on without it.
 pub const TAKEN_KEPT: Duration = Duration::from_secs(60);
 /// How long it is believed what a tenant has in the store; and where that is too much, since files go.
 pub const STORED_KEPT: Duration = Duration::from_secs(60);
 pub const STORED_KEPT_FULL: Duration = Duration::from_secs(1);
+/// And so many times as long as it takes to list them.
+pub const STORED_LIST_SHARE: u32 = 20;
+/// A sequence of a stream that somebody asks for: what the document says of them, and JSON's readers keep.
+pub const SEQ_MAX: u64 = i64::MAX as u64;
 /// Records of who did what in one page.
 pub const AUDIT_DEFAULT: usize = 100;
 pub const AUDIT_MAX: usize = 1_000;

@@ -6,7 +6,9 @@ use super::{
     auth::Caller,
     commands,
     error::{Answer, Rejection, cut},
-    jobs, limits, quote, resubmit,
+    jobs, limits,
+    places::{Place, Places},
+    quote, resubmit,
     state::AppState,
     submit,
 };
@@ -23,7 +25,7 @@ use axum::{
 };
 use bytes::Bytes;
 use domain::{
-    JobId,
+    JobId, Tenant,
     audit::What,
     command::{CommandKind, JobCommand},
 };
@@ -31,10 +33,7 @@ use futures::{StreamExt, stream::SelectAll};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
-};
+use tokio::time::sleep;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use wire::{Ask, Asks, envelope};
 
@@ -60,23 +59,30 @@ async fn serve(app: &Arc<AppState>, stop: &CancellationToken) -> Result<(), asyn
         let endpoint = service.endpoint_builder().name(ask.as_str()).metadata(metadata(ask));
         asked.push(endpoint.add(Asks(None, ask)).await?.map(move |request| (ask, request)));
     }
-    let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(limits::MICRO_MAX)));
+    let (tasks, places) = (TaskTracker::new(), Arc::new(Places::new(limits::MICRO_MAX)));
     while let Some(Some((ask, request))) = stop.run_until_cancelled(asked.next()).await {
-        let place = places.clone().try_acquire_owned().map_err(|_| Rejection::busy("requests over NATS"));
-        tasks.spawn(respond(app.clone(), ask, request, place));
+        let asker = asker(&request.message, ask).and_then(|tenant| {
+            let place = places.take(tenant).ok_or_else(|| Rejection::busy("requests over NATS"))?;
+            Ok((tenant, place))
+        });
+        tasks.spawn(respond(app.clone(), ask, request, asker));
     }
     tasks.close();
     tasks.wait().await;
     service.stop().await
 }
 
-async fn respond(app: Arc<AppState>, ask: Ask, request: Request, place: Result<OwnedSemaphorePermit, Rejection>) {
+fn asker(message: &Message, ask: Ask) -> Result<Tenant, Rejection> {
+    Asks(None, ask).tenant(&message.subject).map_err(|error| Rejection::invalid(error.to_string()))
+}
+
+async fn respond(app: Arc<AppState>, ask: Ask, request: Request, asker: Result<(Tenant, Place<Tenant>), Rejection>) {
     if request.message.reply.as_ref().is_some_and(|reply| is_taken(reply)) {
         return;
     }
-    let said = match &place {
-        Ok(_) => answer(app, ask, &request.message).await,
-        Err(busy) => Err(busy.clone()),
+    let said = match &asker {
+        Ok((tenant, _place)) => answer(App::of(app, Caller::Tenant(*tenant)), ask, &request.message).await,
+        Err(refused) => Err(refused.clone()),
     };
     let said = said.map_err(|refused| Refusal { code: refused.status().as_u16().into(), status: words(refused) });
     if let Err(error) = request.respond(said).await {
@@ -96,9 +102,8 @@ fn words(refused: Rejection) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-async fn answer(state: Arc<AppState>, ask: Ask, message: &Message) -> Result<Bytes, Rejection> {
-    let tenant = Asks(None, ask).tenant(&message.subject).map_err(|error| Rejection::invalid(error.to_string()))?;
-    let app = App::of(state, Caller::Tenant(tenant));
+async fn answer(app: App, ask: Ask, message: &Message) -> Result<Bytes, Rejection> {
+    app.count_request()?;
     let response = match ask {
         Ask::Submit => submit(app, message).await,
         Ask::Quote => quote::quote(app, None, posted(message)?).await,

@@ -7,6 +7,7 @@ mod audit;
 mod auth;
 mod body;
 mod commands;
+mod cors;
 mod dead;
 mod download;
 mod early;
@@ -27,7 +28,9 @@ mod min_rate;
 mod observe;
 mod openai;
 mod page;
+mod params;
 mod partial;
+mod places;
 mod quota;
 mod quote;
 mod range;
@@ -42,6 +45,7 @@ mod status_watch;
 mod submit;
 mod tenant_limits;
 mod timeline;
+mod tls;
 mod upload;
 mod usage;
 mod workers;
@@ -52,26 +56,43 @@ use auth::Demand;
 use nix::sys::resource::{Resource, getrlimit};
 pub use server::{Doors, serve};
 use state::AppState;
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
+use tls::Tls;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Nothing ends the door but `stop`: what it stands on may be away for a while, and it says so meanwhile.
-pub type Error = Infallible;
+/// Nothing ends a door that stands but `stop`: what it stands on may be away for a while, and it says so meanwhile.
+pub type Error = tls::Error;
 
 /// Serves until `stop`, and then what is being answered.
 pub async fn run(shared: Shared, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    let tls = match &shared.config.http.tls {
+        Some(files) => Some(Arc::new(Tls::open(files).await?)),
+        None => None,
+    };
     let connections = limits::connections(descriptors());
     let app = Arc::new(AppState::new(shared, connections, stop.clone()));
     let watch = app.status_watch.run(app.status.clone(), stop.clone());
-    let doors = Doors { connections, all: routes::routes(app.clone()), probes: routes::probes(app.clone()) };
+    let doors = Doors {
+        connections,
+        tls: tls.clone(),
+        per_address: app.shared.config.http.connections_per_address,
+        crowded: routes::crowded(app.clone()),
+        all: routes::routes(app.clone()),
+        probes: routes::probes(app.clone()),
+    };
     let catalog = app.catalog.run(app.files.clone(), stop.clone());
     let gate = app.gate.run(&app.shared, &app.status_watch, stop.clone());
     let ring = app.keys.run(store::bucket(&app.shared.bus), stop.clone());
     let rules = app.quota.rules.run(limited::bucket(&app.shared.bus), stop.clone());
     let first = stop.run_until_cancelled(tell_first(&app));
     let micro = micro::run(&app, stop.clone());
-    tokio::join!(watch, catalog, gate, ring, rules, first, micro, serve(listener, doors, stop.clone()));
+    let renewed = async {
+        if let Some(tls) = &tls {
+            tls.follow(stop.clone()).await;
+        }
+    };
+    tokio::join!(renewed, watch, catalog, gate, ring, rules, first, micro, serve(listener, doors, stop.clone()));
     Ok(())
 }
 

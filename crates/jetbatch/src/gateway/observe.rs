@@ -1,5 +1,5 @@
 //! Around every handler: a span under the caller's, a measure, and a look at who sent it.
-use super::{error::Rejection, state::AppState};
+use super::{cors, error::Rejection, state::AppState};
 use crate::telemetry::{self, names::kind};
 use api::ErrorCode;
 use axum::{
@@ -22,10 +22,18 @@ pub async fn observe(State(app): State<Arc<AppState>>, request: Request, next: N
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let (span, began) = (span(&request, &route), Instant::now());
     let has_body = !request.body().is_end_stream();
-    let mut response = match admit(&app, &request) {
-        Ok(()) => next.run(request).instrument(span.clone()).await,
+    let origins = &app.shared.config.http.cors_origins;
+    let origin = cors::origin(origins, request.headers());
+    let mut response = match admit(&app, &request, origin.is_some()) {
+        Ok(()) => match cors::preflight(request.method(), request.headers()).filter(|_| origin.is_some()) {
+            Some(response) => response,
+            None => next.run(request).instrument(span.clone()).await,
+        },
         Err(refused) => refused.into_response(),
     };
+    if !origins.is_empty() {
+        cors::tell(&mut response, origin);
+    }
     let id = format!("req_{}", Uuid::now_v7().simple());
     response.headers_mut().insert(api::REQUEST_ID, HeaderValue::try_from(id).expect("an id is ASCII"));
     let code = response.status();
@@ -64,12 +72,13 @@ fn context(headers: &HeaderMap) -> Option<String> {
     Some(trace::join(parent, &states.join(",")))
 }
 
-fn admit(app: &AppState, request: &Request) -> Result<(), Rejection> {
+/// `is_listed`: it comes from a page that may call this door.
+fn admit(app: &AppState, request: &Request, is_listed: bool) -> Result<(), Rejection> {
     app.names.check(request.version(), request.uri(), request.headers())?;
     if !is_text(request.uri().path()) {
         return Err(Rejection::invalid("the path is no text: its percent signs spell no UTF-8").param("id"));
     }
-    if is_foreign(request.method(), request.headers()) { Err(foreign()) } else { Ok(()) }
+    if !is_listed && is_foreign(request.method(), request.headers()) { Err(foreign()) } else { Ok(()) }
 }
 
 /// Whether a path is UTF-8 once its percent signs are read.

@@ -1,6 +1,6 @@
 //! What tenants have here, held against their limits. Jobs and bytes are counted for all doors alike; HTTP requests and
 //! uploads by each door for itself.
-use super::{app::App, error::Rejection, limits, status_watch::StatusWatch};
+use super::{app::App, error::Rejection, index::Index, limits, status_watch::StatusWatch};
 use crate::{
     clock,
     config::Config,
@@ -14,6 +14,7 @@ use domain::{
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use store::{Store, StoreError};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -37,6 +38,17 @@ struct Tenancy {
 struct Taken {
     requests: u64,
     at: Instant,
+    /// The last event that the list of jobs had seen by then.
+    seen: u64,
+}
+
+impl Taken {
+    /// Whether the list is still to show it with all its requests. A list that stands still, as while no projector writes,
+    /// shows none, and that is no reason to let others in.
+    fn is_owed(&self, job: &JobId, index: &Index) -> bool {
+        let may_come = index.has(job) || index.most() <= self.seen || self.at.elapsed() < limits::TAKEN_KEPT;
+        !index.is_counted(job) && may_come
+    }
 }
 
 /// Bytes of a tenant's uploads.
@@ -45,6 +57,10 @@ struct Stored {
     listed: u64,
     /// When that list was begun.
     at: Option<Instant>,
+    /// How long it took.
+    took: Duration,
+    /// One list at a time: whoever waits for it takes what it says.
+    looks: Arc<tokio::sync::Mutex<()>>,
     /// All that was ever kept here, and so much of it before the list was begun.
     kept: u64,
     before: u64,
@@ -55,6 +71,11 @@ struct Stored {
 impl Stored {
     const fn bytes(&self) -> u64 {
         self.listed.saturating_add(self.kept.saturating_sub(self.before)).saturating_add(self.underway)
+    }
+
+    /// How long a list is believed that refuses: a store that lists slowly is not asked all the time.
+    fn kept_full(&self) -> Duration {
+        (self.took * limits::STORED_LIST_SHARE).clamp(limits::STORED_KEPT_FULL, limits::STORED_KEPT)
     }
 
     /// What was kept while it was listed may be in the list, too: it is counted twice until the next list. Of lists that
@@ -94,7 +115,7 @@ impl Quota {
     /// Jobs and requests of a tenant: those that are listed, and those that are not yet.
     fn load(tenancy: &mut Tenancy, tenant: Tenant, statuses: &StatusWatch) -> (u64, u64) {
         let index = statuses.index();
-        tenancy.taken.retain(|job, taken| !index.is_counted(job) && taken.at.elapsed() < limits::TAKEN_KEPT);
+        tenancy.taken.retain(|job, taken| taken.is_owed(job, &index));
         let listed = index.of(tenant);
         // Of those that are validated, the list has the job and not its requests.
         let unseen = tenancy.taken.keys().filter(|job| !index.has(job)).count() as u64;
@@ -113,7 +134,8 @@ impl Quota {
         limits.allow(Limit::RunningJobs, jobs, 1)?;
         limits.allow(Limit::QueuedRequests, queued, requests.max(1))?;
         let Some((job, requests)) = more else { return Ok(None) };
-        tenancy.taken.insert(job, Taken { requests, at: Instant::now() });
+        let seen = app.status_watch.index().most();
+        tenancy.taken.insert(job, Taken { requests, at: Instant::now(), seen });
         Ok(Some(Job { quota: self.clone(), tenant, job, is_kept: false }))
     }
 
@@ -131,14 +153,23 @@ impl Quota {
         let mut tenants = self.lock();
         let stored = &tenants.entry(tenant).or_default().stored;
         let is_full = limits.allow(Limit::StoredBytes, stored.bytes(), 1).is_err();
-        let kept = if is_full { limits::STORED_KEPT_FULL } else { limits::STORED_KEPT };
+        let kept = if is_full { stored.kept_full() } else { limits::STORED_KEPT };
         stored.at.is_none_or(|at| at.elapsed() >= kept)
     }
 
-    async fn look(&self, store: &Store, tenant: Tenant) -> Result<(), StoreError> {
+    /// Looks at the store, where what is known is old once it is our turn.
+    async fn look(&self, store: &Store, tenant: Tenant, limits: &Limits) -> Result<(), StoreError> {
+        let looks = self.lock().entry(tenant).or_default().stored.looks.clone();
+        let _one = looks.lock().await;
+        if !self.is_stale(tenant, limits) {
+            return Ok(());
+        }
         let (began, before) = (Instant::now(), self.lock().entry(tenant).or_default().stored.kept);
         let listed = listed(store, tenant).await?;
-        self.lock().entry(tenant).or_default().stored.list(listed, began, before);
+        let mut tenants = self.lock();
+        let stored = &mut tenants.entry(tenant).or_default().stored;
+        stored.list(listed, began, before);
+        stored.took = began.elapsed();
         Ok(())
     }
 
@@ -260,7 +291,7 @@ impl App {
     pub async fn upload_place(&self) -> Result<UploadPlace, Rejection> {
         let (tenant, limits) = (self.tenant(), self.limits());
         if limits.bounds(Limit::StoredBytes) && self.quota.is_stale(tenant, &limits) {
-            self.quota.look(&self.shared.store, tenant).await?;
+            self.quota.look(&self.shared.store, tenant, &limits).await?;
         }
         let claim = self.quota.upload(tenant, limits).map_err(|exceeded| self.limited(exceeded))?;
         Ok(UploadPlace { app: self.clone(), claim, _place: self.any_upload_place()? })
@@ -271,6 +302,27 @@ impl App {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn a_list_that_stands_still_forgets_no_job() {
+        let (job, other) = (JobId::keyed("t", "k"), JobId::keyed("t", "other"));
+        let long_ago = Instant::now().checked_sub(2 * limits::TAKEN_KEPT).unwrap();
+        let status = |seq: u64, job: JobId, state: &str| {
+            let status =
+                serde_json::json!({"id": job, "state": state, "submitted_at": 1, "requests": {"remaining": 3}});
+            serde_json::json!({"v": 1, "seq": seq, "status": status}).to_string()
+        };
+        let mut index = Index::default();
+        index.put(other, status(7, other, "completed").as_bytes(), 1);
+        let taken = Taken { requests: 3, at: long_ago, seen: 7 };
+        assert!(taken.is_owed(&job, &index), "nothing was shown since");
+        index.put(other, status(8, other, "completed").as_bytes(), 2);
+        assert!(!taken.is_owed(&job, &index), "the list went on without it");
+        index.put(job, status(9, job, "validating").as_bytes(), 3);
+        assert!(taken.is_owed(&job, &index), "its requests are not counted yet");
+        index.put(job, status(10, job, "in_progress").as_bytes(), 4);
+        assert!(!taken.is_owed(&job, &index), "it is counted there");
+    }
 
     #[test]
     fn lists_that_are_made_beside_each_other_lose_no_upload() {

@@ -2,7 +2,7 @@
 //! allows; and so does a part of a file that is not this one (`If-Range`).
 use axum::http::{
     HeaderMap, HeaderValue,
-    header::{IF_NONE_MATCH, IF_RANGE, RANGE},
+    header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE},
 };
 use std::ops::Range;
 
@@ -33,6 +33,14 @@ pub fn has(headers: &HeaderMap, tag: Option<&HeaderValue>) -> bool {
     let told = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = told.flat_map(|value| value.split(',')).map(str::trim);
     tags.any(|told| told == "*" || told.strip_prefix("W/").unwrap_or(told) == tag)
+}
+
+/// Whether the client means another file: `If-Match` names tags, none of which is this one's. What has no tag is no other.
+pub fn is_other(headers: &HeaderMap, tag: Option<&HeaderValue>) -> bool {
+    let tag = tag.and_then(|tag| tag.to_str().ok());
+    let told = headers.get_all(IF_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut tags = told.flat_map(|value| value.split(',')).map(str::trim);
+    headers.contains_key(IF_MATCH) && !tags.any(|told| told == "*" || Some(told) == tag)
 }
 
 /// Of what still grows, and has no tag: `bytes=N-` alone.
@@ -71,6 +79,18 @@ fn number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_not_meant_is_told_from_the_one_that_is() {
+        let is_other = |told: &'static str, tag: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_MATCH, HeaderValue::from_static(told));
+            super::is_other(&headers, tag.map(HeaderValue::from_static).as_ref())
+        };
+        assert!(!is_other("\"a\"", Some("\"a\"")) && !is_other("\"b\", \"a\"", Some("\"a\"")) && !is_other("*", None));
+        assert!(is_other("\"b\"", Some("\"a\"")) && is_other("W/\"a\"", Some("\"a\"")) && is_other("\"a\"", None));
+        assert!(!super::is_other(&HeaderMap::new(), None));
+    }
 
     /// A part of another file would be put to what a client has of this one.
     #[test]

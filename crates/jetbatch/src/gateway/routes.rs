@@ -40,10 +40,20 @@ pub fn routes(app: Arc<AppState>) -> Router {
 
 /// What is answered when there is no room for more.
 pub fn probes(app: Arc<AppState>) -> Router {
+    only_probes(app, Rejection::busy("connections"))
+}
+
+/// What is answered to an address that has as many connections as one may.
+pub fn crowded(app: Arc<AppState>) -> Router {
+    let why = "your address has as many connections as one may have (http.connections_per_address); use them again, or close some";
+    only_probes(app, Rejection::new(ErrorCode::RateLimitExceeded, why).param("connections_per_address"))
+}
+
+fn only_probes(app: Arc<AppState>, refused: Rejection) -> Router {
     let probes = [Route::Alive, Route::Ready, Route::Metrics];
     let open = |router: Router<_>, route: Route| router.route(route.path(), guarded(&app, route));
     let router = probes.into_iter().fold(Router::new(), open);
-    let router = router.fallback(|| async { Rejection::busy("connections") });
+    let router = router.fallback(move || std::future::ready(refused.clone()));
     router.layer(from_fn_with_state(app.clone(), observe::observe)).with_state(app)
 }
 

@@ -43,6 +43,7 @@ struct Row {
     error_file: Option<File>,
     reason: Option<String>,
     trace: Option<String>,
+    webhook_host: Option<String>,
     live: LiveRow,
 }
 
@@ -130,6 +131,7 @@ impl Row {
             error_file: status.error_file,
             reason: status.reason,
             trace: status.trace,
+            webhook_host: status.webhook_host,
             live: live.into(),
         }
     }
@@ -165,6 +167,7 @@ impl Row {
             error_file: self.error_file,
             reason: self.reason,
             trace: self.trace,
+            webhook_host: self.webhook_host,
         };
         StoredStatus { v: self.v, seq: self.seq, status, live: self.live.into() }
     }

@@ -3,6 +3,7 @@ use super::{
     app::App,
     error::{Answer, Rejection},
     fields::clipped,
+    params,
 };
 use crate::{ask, clock};
 use api::{ErrorCode, UsageDays};
@@ -13,7 +14,6 @@ use domain::{
     key::Role,
     usage::{Asked, Day, NoDay, ROWS_MAX, Told},
 };
-use url::form_urlencoded;
 
 /// Of all tenants.
 const ALL: &str = "*";
@@ -33,7 +33,7 @@ pub async fn days(app: App, RawQuery(text): RawQuery) -> Answer {
 
 fn query(own: Tenant, today: Day, text: Option<&str>) -> Result<Asked, Rejection> {
     let (mut from, mut to, mut tenant) = (None, None, Some(own));
-    for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+    for (name, value) in params::pairs(text)? {
         let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
         let day = || value.parse().map_err(|why: NoDay| wrong(why.to_string()));
         match &*name {

@@ -49,7 +49,14 @@ pub async fn run(listener: TcpListener, shared: Shared, loading: Loading, stop: 
     let ready = move || async move { ready(loading.count()) };
     let app = Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready));
     let app = app.route("/metrics", get(metrics)).with_state(shared);
-    let doors = Doors { connections: CONNECTIONS_MAX, all: app.clone(), probes: app };
+    let doors = Doors {
+        connections: CONNECTIONS_MAX,
+        tls: None,
+        per_address: 0,
+        crowded: app.clone(),
+        all: app.clone(),
+        probes: app,
+    };
     gateway::serve(listener, doors, stop).await;
     Ok(())
 }

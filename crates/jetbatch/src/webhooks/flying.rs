@@ -18,6 +18,10 @@ impl Flying {
         self.of.get(&tenant).copied().unwrap_or_default()
     }
 
+    pub fn all(&self) -> usize {
+        self.of.values().sum()
+    }
+
     pub fn start(&mut self, place: Place, tenant: Tenant) {
         *self.to.entry(place).or_default() += 1;
         *self.of.entry(tenant).or_default() += 1;

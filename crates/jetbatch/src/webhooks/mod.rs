@@ -6,13 +6,16 @@ mod secrets;
 mod send;
 mod standings;
 mod tell;
+mod turns;
 
-use crate::{bus::PullError, config::Config, shared::Shared};
-use domain::trouble::{Kind, Scope};
+use crate::{bus::PullError, clock, config::Config, shared::Shared};
+use domain::trouble::{Kind, Scope, Trouble};
 use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+/// Before streams that cannot be pulled from are tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 const CONSUMER: &str = "webhooks";
 /// Less than a room is given to stop, and than one whose lease is lost.
 const END_WITHIN: Duration = Duration::from_secs(5);
@@ -48,7 +51,24 @@ pub async fn run(shared: Shared, stop: CancellationToken) -> Result<(), Error> {
     ended
 }
 
+/// Without a stream, or with one that is another's, there are no webhooks: no reason for the head to end.
 async fn work(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
+    loop {
+        match session(shared, stop).await {
+            Err(Error::Pull(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "webhooks cannot be pulled; trying again");
+                let cause = format!("webhooks cannot be pulled: {error}");
+                let mend = "`jetbatch streams apply` makes a stream again that is gone";
+                let trouble = Trouble::new(Kind::Webhooks, cause, mend, clock::now());
+                shared.troubles.tell(Scope::Installation, trouble);
+                stop.run_until_cancelled(sleep(AGAIN)).await;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+async fn session(shared: &Shared, stop: &CancellationToken) -> Result<(), Error> {
     let sender = send::Sender::open(shared).await?;
     tokio::try_join!(
         tell::run(shared, tell::Source::Events, stop),

@@ -6,6 +6,7 @@ use super::{
     post::Poster,
     secrets::Secrets,
     standings::{Place, Standings},
+    turns::Turns,
 };
 use crate::{
     bus::{AckError, Delivery},
@@ -14,8 +15,9 @@ use crate::{
 };
 use domain::{
     Timestamp,
+    quota::has_share,
     trouble::{Kind, Scope, Trouble},
-    webhook::{Dropped, Pace, TENANT_MAX, Target, Turn, Verdict},
+    webhook::{Dropped, Pace, Target, Turn, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
@@ -34,7 +36,6 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 /// Less than the room takes to stop.
 const END_WITHIN: Duration = Duration::from_secs(4);
 
-const _: () = assert!(TENANT_MAX < AT_ONCE);
 const _: () = assert!(END_WITHIN.as_secs() < super::END_WITHIN.as_secs());
 
 pub struct Sender {
@@ -43,6 +44,7 @@ pub struct Sender {
     secrets: Arc<Secrets>,
     standings: Standings,
     flying: Flying,
+    turns: Turns,
     tasks: JoinSet<Done>,
     pace: Pace,
 }
@@ -68,6 +70,7 @@ impl Sender {
             secrets: Arc::new(Secrets::open(&shared.config)?),
             standings: Standings::open(&shared.bus).await,
             flying: Flying::default(),
+            turns: Turns::default(),
             tasks: JoinSet::new(),
             pace: settings.pace(),
             shared: shared.clone(),
@@ -105,9 +108,13 @@ impl Sender {
         let Some((hook, target)) = read(&delivery) else { return self.pass(delivery, now) };
         let place = Place::of(&target);
         let turn = Turn::of(self.standings.of(&place), self.flying.to(&place), queued(&delivery), now, self.pace);
-        match turn.beside(self.flying.of(hook.tenant)) {
+        let has_share = has_share(self.flying.of(hook.tenant), self.flying.all(), AT_ONCE);
+        match turn.beside(has_share) {
             Turn::Send => self.send(delivery, hook, target, place),
-            Turn::Wait(ms) => self.answer(delivery.nak(Some(Duration::from_millis(ms)))),
+            Turn::Wait(ms) => {
+                let ms = self.turns.give(place, now, ms);
+                self.answer(delivery.nak(Some(Duration::from_millis(ms))));
+            }
             Turn::Drop(why) => self.give_up(delivery, &hook, &target, why),
         }
     }
@@ -191,6 +198,7 @@ impl Sender {
     /// Says how many URLs are switched off, again while it lasts. Their hosts are in the log: they may be a tenant's secret.
     fn tell(&mut self) {
         self.standings.forget(clock::now());
+        self.turns.forget(clock::now());
         let off = self.standings.off();
         self.shared.metrics.webhooks_off(off);
         if off == 0 {

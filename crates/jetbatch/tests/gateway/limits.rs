@@ -147,3 +147,16 @@ async fn a_limit_is_set_for_every_door_at_once() {
     let put = stand.request(Method::PUT, "/limits/A").json(&json!({})).send().await.unwrap();
     assert_eq!(refusal(put).await, (400, "invalid_request".into(), Some("id".into())));
 }
+
+/// The service on NATS is a door, too.
+#[tokio::test]
+async fn requests_over_nats_are_counted_alike() {
+    let stand = limited(Limit::RequestsPerS, 0).await;
+    let nats = async_nats::connect(stand.server.url()).await.unwrap();
+    let asked = wire::Asks(Some(domain::Tenant::DEFAULT), wire::Ask::Status).to_string();
+    let ask = || async { nats.request(asked.clone(), JobId::keyed("a", "b").to_string().into()).await.ok() };
+    let answer = testkit::wait_for("the service", WAIT, ask).await;
+    let headers = answer.headers.unwrap();
+    assert_eq!(headers.get("Nats-Service-Error-Code").unwrap().as_str(), "429");
+    assert!(headers.get("Nats-Service-Error").unwrap().as_str().contains("requests_per_s"), "{headers:?}");
+}

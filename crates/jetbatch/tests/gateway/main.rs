@@ -219,6 +219,7 @@ fn status(id: JobId, state: State) -> Status {
         error_file: None,
         reason: None,
         trace: None,
+        webhook_host: None,
     }
 }
 

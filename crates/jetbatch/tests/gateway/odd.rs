@@ -51,6 +51,76 @@ async fn a_part_is_of_the_file_that_is_meant_and_a_known_file_is_not_sent() {
         assert_eq!((known.status().as_u16(), &known.headers()["etag"]), (304, &tag));
         assert_eq!(known.text().await.unwrap(), "");
     }
+    for (meant, status) in [(tag.to_str().unwrap(), 200), ("*", 200), ("\"other\"", 412)] {
+        let got = stand.request(Method::GET, &results).header("If-Match", meant).send().await.unwrap();
+        assert_eq!(got.status().as_u16(), status, "{meant}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_given_twice_is_refused() {
+    let stand = stand().await;
+    for path in ["/jobs", "/dead", "/audit", "/v1/files", "/v1/batches"] {
+        let twice = refusal(stand.get(&format!("{path}?limit=1&limit=2")).await).await;
+        assert_eq!(twice, (400, "invalid_request".into(), Some("limit".into())), "{path}");
+    }
+    assert_eq!(stand.get("/v1/files?include[]=a&include[]=b").await.status(), 200, "a list may go on");
+}
+
+#[tokio::test]
+async fn records_behind_the_last_are_none_and_nobody_waits_for_them() {
+    let stand = stand().await;
+    for after in ["1", "100", "9223372036854775807"] {
+        let page = json(stand.get(&format!("/audit?after={after}")).await).await;
+        assert_eq!(page["data"], json!([]), "{page}");
+    }
+    for path in ["/audit", "/dead"] {
+        assert_eq!(refusal(stand.get(&format!("{path}?after=9223372036854775808")).await).await.0, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_listed_origins_may_call_the_door_and_no_others() {
+    let stand = stand_with(|config| config.http.cors_origins = vec!["https://app.example".into()]).await;
+    let ask = async |method: Method, origin: &str| {
+        let asked = stand.request(method, "/jobs").header("Origin", origin);
+        asked.header("Access-Control-Request-Method", "POST").send().await.unwrap()
+    };
+    let may = ask(Method::OPTIONS, "https://app.example").await;
+    let told = may.headers();
+    assert_eq!(
+        (may.status().as_u16(), &told["access-control-allow-origin"]),
+        (204, &"https://app.example".parse().unwrap())
+    );
+    assert!(told["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
+    assert!(!told.contains_key("access-control-allow-credentials"), "a cookie is no page's of another site");
+    assert_eq!(ask(Method::POST, "https://app.example").await.status(), 415, "it is read as any other");
+    let read = ask(Method::GET, "https://app.example").await;
+    assert_eq!((&read.headers()["vary"], read.status().as_u16()), (&"origin".parse().unwrap(), 200));
+    for (method, status) in [(Method::OPTIONS, 405), (Method::POST, 403), (Method::GET, 200)] {
+        let other = ask(method, "https://evil.example").await;
+        assert_eq!(other.status().as_u16(), status);
+        assert!(!other.headers().contains_key("access-control-allow-origin"));
+    }
+}
+
+/// An idle connection is a place, and there are few.
+#[tokio::test]
+async fn an_address_has_so_many_connections() {
+    let stand = stand_with(|config| config.http.connections_per_address = 2).await;
+    let connect = || tokio::net::TcpStream::connect(&stand.address);
+    let held = [connect().await.unwrap(), connect().await.unwrap()];
+    let told = || async {
+        let refused = stand.get("/jobs").await;
+        (refused.status() == 429).then_some(refused)
+    };
+    let refused = testkit::wait_for("the address to have its own", WAIT, told).await;
+    assert_eq!(refused.headers()["connection"], "close");
+    assert_eq!(refusal(refused).await.2.as_deref(), Some("connections_per_address"));
+    assert_eq!(stand.get("/healthz").await.status(), 200, "a probe is answered");
+    drop(held);
+    let free = || async { (stand.get("/jobs").await.status() == 200).then_some(()) };
+    testkit::wait_for("a place to be free again", WAIT, free).await;
 }
 
 fn ids(page: &Value) -> Vec<String> {

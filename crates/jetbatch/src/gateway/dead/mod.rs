@@ -143,7 +143,7 @@ fn read(raw: &Raw) -> Option<Entry> {
 }
 
 fn seq(text: &str) -> Result<u64, Rejection> {
-    let seq = text.parse().ok().filter(|seq| *seq > 0);
+    let seq = text.parse().ok().filter(|seq| (1..=limits::SEQ_MAX).contains(seq));
     seq.ok_or_else(|| Rejection::invalid("an entry's id is its number in GET /dead, such as 17").param("id"))
 }
 

@@ -2,11 +2,10 @@
 //! its end in windows, each larger than the one before it, without the payloads.
 use crate::{
     bus::{Bus, ReadError},
-    gateway::{error::Rejection, fields::clipped, jobs, limits},
+    gateway::{error::Rejection, fields::clipped, jobs, limits, params},
 };
 use domain::{JobId, Pool, Tenant, event::FaultClass};
 use std::{ops::Range, str::FromStr};
-use url::form_urlencoded;
 use wire::{Filter, stream::DEAD};
 
 const WINDOW_MIN: u64 = 256;
@@ -25,7 +24,7 @@ pub struct Query {
 impl Query {
     pub fn parse(text: Option<&str>) -> Result<Self, Rejection> {
         let mut query = Self { limit: limits::PAGE_JOBS_DEFAULT, ..Self::default() };
-        for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+        for (name, value) in params::pairs(text)? {
             let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
             match &*name {
                 "pool" => query.pool = Some(value.parse().map_err(|e: domain::id::Invalid| wrong(e.to_string()))?),

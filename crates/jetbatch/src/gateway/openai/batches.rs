@@ -5,7 +5,7 @@ use super::{
         body, commands,
         error::{Answer, Rejection},
         fields::clipped,
-        index, jobs, limits,
+        index, jobs, limits, params,
         submit::{self, Offer},
     },
     files,
@@ -27,7 +27,6 @@ use domain::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use std::str::FromStr;
-use url::form_urlencoded;
 use wire::StoredStatus;
 
 /// `POST /v1/batches`.
@@ -110,7 +109,7 @@ fn submission(create: CreateBatch, input: Option<String>) -> Result<Submission, 
 
 fn query(text: Option<&str>) -> Result<index::Query, Rejection> {
     let mut query = index::Query { limit: limits::PAGE_JOBS_DEFAULT, ..index::Query::default() };
-    for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+    for (name, value) in params::pairs(text)? {
         let wrong = |message: String| Rejection::invalid(message).param(clipped(&name));
         match &*name {
             "after" => {

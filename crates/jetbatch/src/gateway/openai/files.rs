@@ -4,7 +4,7 @@ use super::{
         app::App,
         download,
         error::{Answer, Rejection},
-        index, limits, row,
+        index, limits, params, row,
         upload::Upload,
     },
     catalog::{self, Told, told},
@@ -24,7 +24,6 @@ use axum::{
 use domain::{JobId, Timestamp, event};
 use std::{cmp::Reverse, str::FromStr};
 use tokio::time::timeout;
-use url::form_urlencoded;
 use uuid::Uuid;
 use wire::{FileRecord, StoredStatus};
 
@@ -190,7 +189,7 @@ struct Query {
 
 fn query(text: Option<&str>) -> Result<Query, Rejection> {
     let mut query = Query { purpose: None, after: None, limit: LIMIT_MAX, oldest_first: false };
-    for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
+    for (name, value) in params::pairs(text)? {
         let wrong = |message: String| Rejection::invalid(message).param(&*name);
         match &*name {
             "purpose" => {
