@@ -141,7 +141,7 @@ async fn a_huge_job_is_a_trace_that_can_be_read() {
     let find = || async { answer(client.get(format!("http://127.0.0.1:{}/api/traces/{TRACE}", ports[2]))).await.body };
     let telemetry = format!(
         "[telemetry]\notlp_endpoint = 'http://127.0.0.1:{}'\n[pools.tiny]\nchunk_requests = 2\n[pools.tiny.engine]\nkind = 'echo'\nslots = 8\n\
-         echo = {{ delay_ms = 20, hang_while = 'hang', fail_containing = 'boom' }}",
+         echo = {{ delay_ms = 20, hang_while = 'hang', fail_containing = 'boom' }}\n",
         ports[0]
     );
     let soon = "[retry]\ninternal = { max = 3, split_from = 2 }";
