@@ -1,4 +1,5 @@
 //! Files that lie elsewhere give the same requests as files of this machine, and rows are known by where they stand.
+#![allow(clippy::unwrap_used)]
 use bytes::Bytes;
 use std::{collections::BTreeSet, fs, io, ops::Range, path::Path, sync::Arc};
 use tables::{Asked, Files, Pick, Remote, Said, Source, Spec};

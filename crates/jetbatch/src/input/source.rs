@@ -42,7 +42,7 @@ pub struct Content {
     /// The input itself.
     pub requests: Option<Vec<RawRequest>>,
     /// What is to be made of it; else it holds request lines.
-    pub mapped: Option<Mapped>,
+    pub mapped: Option<Box<Mapped>>,
 }
 
 impl Content {
@@ -52,7 +52,7 @@ impl Content {
         let none = Map::default();
         let is_many = input.as_ref().is_some_and(|given| many(given.url()).is_some());
         let map = input.as_ref().and_then(Given::map).or_else(|| is_many.then_some(&none));
-        let mapped = map.map(|map| Mapped::of(map, model.as_deref(), endpoint.as_deref())).transpose()?;
+        let mapped = map.map(|map| Mapped::of(map, model.as_deref(), endpoint.as_deref()).map(Box::new)).transpose()?;
         Ok(Self { requests, mapped })
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn refused(code: Code, message: impl Into<String>) -> LineError {
 impl Source {
     pub async fn open(shared: &Shared, id: JobId, input: &Input, content: Content) -> Result<Self, SourceError> {
         if let Some(mapped) = content.mapped {
-            return Self::table(shared, id, input, mapped).await;
+            return Self::table(shared, id, input, *mapped).await;
         }
         match input {
             Input::Inline => Ok(Self::inline(id, content.requests.unwrap_or_default())),
