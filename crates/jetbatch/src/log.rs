@@ -115,7 +115,7 @@ pub struct Log {
 
 /// Where a log's events come from: from a reader of its own until it has caught up, then from the one of all rooms.
 enum Source {
-    Own(Reader),
+    Own(Box<Reader>),
     Fed(Cursor),
     /// A reader of its own is opened again, behind the feed that it fell out of.
     Opening(BoxFuture<'static, Result<Reader, ReadError>>),
@@ -156,7 +156,7 @@ impl Log {
 
     fn new(reader: Reader, keep: Keep, jobs: HashMap<JobId, Arc<Folded>>, seq: u64, resumed: Option<Resumed>) -> Self {
         let mark = Mark::new(reader.born(), seq);
-        Self { source: Source::Own(reader), mark, pending: 0, feed: None, keep, jobs, seq, read: 0, resumed }
+        Self { source: Source::Own(Box::new(reader)), mark, pending: 0, feed: None, keep, jobs, seq, read: 0, resumed }
     }
 
     fn from(reader: Reader, keep: Keep, snapshot: Snapshot) -> Self {
@@ -195,7 +195,7 @@ impl Log {
                     None => self.source = self.alone(),
                 },
                 Source::Opening(opening) => match opening.await {
-                    Ok(reader) => self.source = Source::Own(reader),
+                    Ok(reader) => self.source = Source::Own(Box::new(reader)),
                     Err(error) => {
                         self.source = self.alone();
                         return Err(error.into());

@@ -3,9 +3,11 @@ use super::{error::Rejection, fields::clipped};
 use std::borrow::Cow;
 use url::form_urlencoded;
 
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Names and values in their order. A list's name ends in `[]`, as OpenAI's clients write it, and may come again.
-pub fn pairs(text: Option<&str>) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, Rejection> {
-    let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
+pub fn pairs(text: Option<&str>) -> Result<Vec<Pair<'_>>, Rejection> {
+    let mut pairs: Vec<Pair<'_>> = Vec::new();
     for (name, value) in form_urlencoded::parse(text.unwrap_or_default().as_bytes()) {
         if pairs.len() >= super::limits::FIELDS_MAX {
             return Err(Rejection::invalid(format!("more than {} parameters", super::limits::FIELDS_MAX)));
