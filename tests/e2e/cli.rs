@@ -89,7 +89,8 @@ async fn a_run_tells_what_became_of_it() {
     asks.truncate(10);
     crate::support::answers_in(&run.stdout(), &asks);
     assert!(std::fs::read_to_string(&errors).unwrap().contains("\"no\""), "{}", run.story());
-    jetbatch(&["run", "s3://bucket/x.jsonl", "--limit", "3", "--url", url], 2).await;
+    let elsewhere = jetbatch(&["run", "s3://bucket/x.jsonl", "--limit", "3", "--url", url], 3).await;
+    assert!(elsewhere.stderr().contains("intake.url_prefixes"), "{}", elsewhere.story());
 }
 
 #[tokio::test]

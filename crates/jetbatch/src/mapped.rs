@@ -87,7 +87,7 @@ pub fn wrong(field: &str, why: impl AsRef<str>) -> LineError {
         }
     }
     let message = said.chars().take(REASON_CHARS_MAX).collect();
-    LineError { code: Code::InvalidSubmission, line: None, param: Some(format!("input.{field}")), message }
+    LineError { code: Code::InvalidSubmission, line: None, param: Some(["input", field].join(".")), message }
 }
 
 #[cfg(test)]

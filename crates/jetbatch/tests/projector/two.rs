@@ -29,6 +29,9 @@ async fn a_late_status_is_refused() {
     let stale = rig.project_as(gated(&rig, &gate).await);
     rig.plan(job, 1).await;
     rig.agrees(job).await;
+    // Who has caught up reads on with others, and what opens that read goes up, too: once more is heard of, it stands.
+    rig.plan(id("two"), 1).await;
+    rig.agrees(id("two")).await;
 
     gate.up.shut();
     rig.tell(job, &done(0, 0)).await;
