@@ -40,6 +40,8 @@ pub enum Action {
 /// A chunk that speaks against nobody waits no longer than this, milliseconds: a bad worker has pauses of its own, and a good
 /// one may be there.
 const SPARED_LONGEST_MS: u64 = 5_000;
+/// Nor does one that others are still to be asked of, milliseconds: who takes it next is chance.
+const ASKED_LONGEST_MS: u64 = 15_000;
 
 /// The policies of a job. A class that is not named has its default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,10 +202,13 @@ impl Policies {
         let (seen, says) = if policy.counts { seen.hear(failed.witness) } else { (seen, Says::Enough) };
         let counts = policy.counts && says != Says::Nothing;
         let failures = Failures { tries: tries + 1, counted: counted + u32::from(counts), alone, seen };
-        // Nobody else is there any more: the one that is left tells soon.
-        let is_last = failed.witness.is_none() && says == Says::More;
-        let policy =
-            if is_last { Policy { longest_ms: policy.longest_ms.min(SPARED_LONGEST_MS), ..policy } } else { policy };
+        let longest_ms = match (says, failed.witness) {
+            (Says::Enough, _) => policy.longest_ms,
+            // Nobody else is there any more: the one that is left tells soon.
+            (Says::More, None) => SPARED_LONGEST_MS,
+            (Says::More | Says::Nothing, _) => ASKED_LONGEST_MS,
+        };
+        let policy = Policy { longest_ms: policy.longest_ms.min(longest_ms), ..policy };
         // Each kind of failure has pauses that grow by themselves: what was not the chunk's fault makes it wait no longer.
         let nth = match (policy.counts, counts) {
             (true, true) => failures.counted,
@@ -391,7 +396,7 @@ mod tests {
             prop_assert_eq!(policy.fault(), None);
             let policies = Policies::new([(class, policy)].into());
             let (mut before, mut requests) = (Failures::default(), requests);
-            for turn in 0..2_000 {
+            for turn in 0..8_000 {
                 let witness = Witness::of(&format!("w{}", turn * turn % crew), crew - 1);
                 match policies.judge(class, Failed { witness, ..failed(index, requests, before) }) {
                     Verdict::GiveUp => {
@@ -409,7 +414,7 @@ mod tests {
                         before = failures;
                     }
                 }
-                prop_assert!(turn < 1_000 || !policy.counts, "it never ends: {:?}", before);
+                prop_assert!(turn < 4_000 || !policy.counts, "it never ends: {:?}", before);
             }
         }
     }

@@ -179,9 +179,9 @@ impl Still<'_> {
         Trouble::new(Kind::Chunk, cause, mend, self.since)
     }
 
-    /// Where all that is owed failed, and waits to be tried again.
+    /// Where all that is owed failed, and waits to be tried again, or was to be sent a moment ago.
     fn retry(&self, pool: &Pool, now: Timestamp) -> Option<Trouble> {
-        if self.owed(pool).any(|(_, _, not_before)| not_before <= now) {
+        if self.owed(pool).any(|(_, tries, not_before)| tries == 0 || not_before.plus(STILL_MS) <= now) {
             return None;
         }
         let (id, tries, _) = self.owed(pool).min_by_key(|(_, _, not_before)| *not_before)?;

@@ -148,6 +148,6 @@ fn a_job_that_waits_to_be_tried_again_says_so() {
     let found = stall(&still, &idle, &BTreeMap::new()).unwrap();
     assert_eq!((found.pool, found.trouble.what), (None, Kind::Chunk));
     assert!(found.trouble.cause.ends_with("failed 1 times, and waits to be tried again"), "{}", found.trouble.cause);
-    let later = World { now: NOW.plus(1_000), ..idle };
+    let later = World { now: NOW.plus(1_000 + STILL_MS), ..idle };
     assert_eq!(find(&job, &later, &[]), Some((Kind::Queue, true)), "it could be tried by now");
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Workers that a failure is asked of, where the pool has as many.
 pub const WITNESSES: usize = 3;
 /// Failures on workers that are known already, after which another one counts: a request always comes to an end.
-pub const AGAIN_MAX: u32 = 24;
+pub const AGAIN_MAX: u32 = 96;
 /// As many of those is a failure of which nobody knows whose it was, or after which nobody else is there any more.
-const UNNAMED: u32 = 8;
+const UNNAMED: u32 = 32;
 
 /// The worker on which a chunk failed, where others could have taken it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn it_comes_to_an_end() {
-        let says = said(&[("a", 1); 30]);
+        let says = said(&[("a", 1); AGAIN_MAX as usize + 5]);
         assert_eq!(says.iter().filter(|says| **says == Says::Nothing).count(), AGAIN_MAX as usize);
         assert_eq!(says.last(), Some(&Says::Enough));
     }
