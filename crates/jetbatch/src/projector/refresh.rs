@@ -79,12 +79,14 @@ impl Projector {
             let Some(entry) = self.table.peek(&job) else { continue };
             let is_fresh = entry.write.began.is_some_and(|began| began.elapsed() < REFRESH / 2);
             if !is_fresh && entry.live.as_ref() != Some(&live) {
-                stale.push((entry.write.began, job));
+                stale.push((entry.stalled.is_none(), entry.write.began, job));
             }
         }
         stale.sort_unstable();
-        let refreshes = self.pace.left(Instant::now()).max(REFRESHES_MIN);
-        for (_, job) in stale.into_iter().take(refreshes) {
+        // That a job stands still is told in time, however many others change.
+        let stalled = stale.iter().take_while(|(goes_on, ..)| !goes_on).count();
+        let refreshes = self.pace.left(Instant::now()).max(REFRESHES_MIN).max(stalled);
+        for (_, _, job) in stale.into_iter().take(refreshes) {
             self.table.entry(job).write.dirty = true;
             self.queue(job, None);
         }

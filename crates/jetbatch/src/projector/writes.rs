@@ -73,7 +73,7 @@ impl Projector {
     }
 
     /// Puts a job that has something to write into the queue: at once after a rest, else when its pause is over. Where
-    /// many jobs wait they wait for their turn ([`super::pace`]), but for their ends.
+    /// many jobs wait they wait for their turn ([`super::pace`]), but for their ends and for what stands still.
     pub fn queue(&mut self, job: JobId, pause: Option<Duration>) {
         let is_over = self.log.job(&job).is_some_and(|folded| folded.job.is_terminal());
         let Some(entry) = self.table.get(&job) else { return };
@@ -85,7 +85,8 @@ impl Projector {
         (write.queued, write.last) = (true, is_over);
         let now = Instant::now();
         let rest = Duration::from_millis(self.shared.config.projector.write_ms);
-        let turn = if is_over || entry.gone { now } else { self.pace.take(now) };
+        let is_urgent = is_over || entry.gone || entry.stalled.is_some();
+        let turn = if is_urgent { now } else { self.pace.take(now) };
         let at = match (pause, write.began) {
             (Some(pause), _) => now + pause,
             (None, Some(began)) => turn.max(began + rest),
