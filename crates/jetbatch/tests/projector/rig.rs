@@ -178,19 +178,15 @@ pub fn within(window_ms: u64) -> Event {
 }
 
 pub fn plan(segment: u32) -> Event {
+    plan_in(pool(), segment)
+}
+
+pub fn plan_in(pool: Pool, segment: u32) -> Event {
     let chunks =
         (0..10).map(|n| ChunkPlan { pool: 0, runs: vec![(n * CHUNK, CHUNK)], bytes: 100, load: None }).collect();
     let requests = 10 * CHUNK;
     let first = u64::from(segment * requests);
-    Event::SegmentPlanned(SegmentPlan {
-        segment,
-        offset: 0,
-        bytes: 1_000,
-        first,
-        requests,
-        pools: vec![pool()],
-        chunks,
-    })
+    Event::SegmentPlanned(SegmentPlan { segment, offset: 0, bytes: 1_000, first, requests, pools: vec![pool], chunks })
 }
 
 pub fn planned(segments: u32) -> Event {

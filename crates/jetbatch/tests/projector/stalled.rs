@@ -1,12 +1,13 @@
 //! A job that cannot go on says so, in words, and goes on by itself.
-use crate::rig::{LONG, Rig, done, id, pool};
+use crate::rig::{LONG, Rig, done, id, plan_in, pool, submitted};
 use domain::{
-    Event, JobId,
+    Event, JobId, Pool,
     eta::Sla,
     event::At,
     status::Live,
     trouble::{Kind, Scope, Trouble},
 };
+use futures::{StreamExt, stream as each};
 use jetbatch::{clock, troubles};
 use std::time::{Duration, Instant};
 use testkit::wait_for;
@@ -22,9 +23,14 @@ fn waits_for(kind: Option<Kind>) -> impl Fn(&Live) -> bool {
 }
 
 async fn beat(rig: &Rig, busy: u32) {
+    beat_in(rig, pool(), busy).await;
+}
+
+async fn beat_in(rig: &Rig, pool: Pool, busy: u32) {
+    let key = format!("{pool}.w");
     let beat = Heartbeat {
         worker: "w".into(),
-        pool: pool(),
+        pool,
         model: "tiny".into(),
         engine: "echo".into(),
         device: "cpu".into(),
@@ -44,7 +50,7 @@ async fn beat(rig: &Rig, busy: u32) {
         why: None,
         servers: Vec::new(),
     };
-    rig.bus.bucket(bucket::WORKERS).put("tiny.w", serde_json::to_vec(&beat).unwrap()).await.unwrap();
+    rig.bus.bucket(bucket::WORKERS).put(&key, serde_json::to_vec(&beat).unwrap()).await.unwrap();
     let lease = Lease { holder: "h".into(), at: clock::now() };
     rig.bus.bucket(bucket::LEASES).put("scheduler", serde_json::to_vec(&lease).unwrap()).await.unwrap();
 }
@@ -106,6 +112,47 @@ async fn a_first_chunk_that_does_not_come_back_is_told_of_within_ten_seconds() {
     assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     let words = stalled.stalled.unwrap();
     assert!(words.cause.contains("have chunks in hand, and none answers"), "{words:?}");
+    projector.stop().await;
+}
+
+async fn tell_all(rig: &Rig, jobs: &[JobId], event: &Event) {
+    each::iter(jobs).for_each_concurrent(32, |job| rig.tell(*job, event)).await;
+}
+
+/// Jobs that all come further, again and again, as fast as the log takes it.
+async fn bustle(rig: &Rig, jobs: &[JobId]) {
+    let pool: Pool = "busy".parse().unwrap();
+    tell_all(rig, jobs, &submitted()).await;
+    for segment in 0.. {
+        tell_all(rig, jobs, &plan_in(pool.clone(), segment)).await;
+        for chunk in 0..10 {
+            beat_in(rig, pool.clone(), 1).await;
+            tell_all(rig, jobs, &done(segment, chunk)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_jobs_that_wait_are_all_told_of_while_a_thousand_others_change() {
+    let rig = Rig::start().await;
+    let projector = rig.project();
+    let ids = |name: &str| (0..1_000).map(|n| id(&format!("{name}-{n}"))).collect::<Vec<_>>();
+    let (waiting, busy) = (ids("waits"), ids("busy"));
+    let told = async {
+        let changes = || async { rig.stored(busy[999]).await.filter(|stored| stored.live.eta.is_some()).map(drop) };
+        wait_for("the others to change", LONG, changes).await;
+        each::iter(&waiting).for_each_concurrent(32, |job| rig.plan(*job, 1)).await;
+        let since = Instant::now();
+        for job in &waiting {
+            live(&rig, *job, waits_for(Some(Kind::Pool))).await;
+        }
+        since.elapsed()
+    };
+    let took = tokio::select! {
+        took = told => took,
+        () = bustle(&rig, &busy) => unreachable!("they come further for ever"),
+    };
+    assert!(took < Duration::from_secs(10), "{took:?}");
     projector.stop().await;
 }
 
