@@ -51,6 +51,20 @@ async fn a_job_from_submit_to_results() {
     crate::support::answers_in(&printed.stdout(), &asks);
     let errors = jetbatch(&["errors", &id, "--url", url], 0).await;
     assert!(lines(&errors.stdout()).is_empty());
+
+    // A link stays one, and a pipe a pipe.
+    let (link, pipe, piped) = (stand.path("link.jsonl"), stand.path("pipe"), stand.path("piped.jsonl"));
+    std::fs::write(&output, "").unwrap();
+    std::os::unix::fs::symlink(&output, &link).unwrap();
+    jetbatch(&["results", &id, "--url", url, "-o", text(&link)], 0).await;
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    crate::support::answers_in(&std::fs::read_to_string(&output).unwrap(), &asks);
+    let script = format!("mkfifo {0} && cat {0} > {1}", text(&pipe), text(&piped));
+    let mut reader = Start::new("sh").args(["-c", &script]).spawn();
+    wait_for("the pipe", LONG, || async { pipe.exists().then_some(()) }).await;
+    jetbatch(&["results", &id, "--url", url, "-o", text(&pipe)], 0).await;
+    assert_eq!(reader.exit(LONG).await.code(), Some(0), "{}", reader.story());
+    crate::support::answers_in(&std::fs::read_to_string(&piped).unwrap(), &asks);
 }
 
 /// The answers stand in the file before the job has ended, and at the end each once, over a restart of the server.
@@ -138,6 +152,44 @@ async fn exit_codes_mean_something() {
 }
 
 /// As a debugger reads it: every event of the job, in order, from the first to the last.
+/// As where `tee` was killed, or a disk is full.
+#[tokio::test]
+async fn a_command_goes_on_where_nobody_reads_what_it_says() {
+    let stand = Plan::echo("", 8).start().await;
+    let asks = [Ask::echo("a".to_owned(), "say a".to_owned())];
+    let (input, output) = (stand.path("batch.jsonl"), stand.path("answers.jsonl"));
+    std::fs::write(&input, jsonl(&asks)).unwrap();
+    let unheard = |words: String| {
+        let script = format!("exec {} {words} --url {} 2> /dev/full", binary().display(), stand.http.base);
+        Start::new("sh").args(["-c", &script])
+    };
+    end(unheard("status 018f4e2a-7c1b-7000-8000-0123456789ab".to_owned()), 5).await;
+    end(unheard(format!("run {} > {}", text(&input), text(&output))), 0).await;
+    crate::support::answers_in(&std::fs::read_to_string(&output).unwrap(), &asks);
+}
+
+#[tokio::test]
+async fn what_the_server_would_refuse_is_found_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("batch.jsonl");
+    let asks = ["a", "b", "a"].map(|id| Ask::echo(id.to_owned(), format!("say {id}")));
+    std::fs::write(&file, jsonl(&asks)).unwrap();
+    let twice = jetbatch(&["validate", text(&file)], 1).await;
+    assert!(twice.stdout().contains("row 3: its custom_id is row 1's, too"), "{}", twice.story());
+    let table = dir.path().join("table.csv");
+    std::fs::write(&table, "id,text\na,1\nb,2\na,3\n").unwrap();
+    let twice = jetbatch(&["validate", text(&table), "--prompt-column", "text", "--id-column", "id"], 1).await;
+    assert!(twice.stdout().contains("row 3: its custom_id is row 1's, too"), "{}", twice.story());
+    jetbatch(&["validate", text(&table), "--prompt-column", "text"], 0).await;
+    let piped = format!("exec {} validate - < {}", binary().display(), text(&file));
+    let piped = end(Start::new("sh").args(["-c", &piped]), 1).await;
+    assert!(piped.stdout().contains("rows       3"), "{}", piped.story());
+    assert!(piped.stdout().contains("row 3: its custom_id is row 1's, too"), "{}", piped.story());
+    std::fs::write(&file, "").unwrap();
+    let empty = jetbatch(&["validate", text(&file)], 2).await;
+    assert!(empty.stderr().contains("batch.jsonl has no row that names a column"), "{}", empty.story());
+}
+
 #[tokio::test]
 async fn the_log_is_saved_event_by_event() {
     let stand = Plan::echo("", 8).start().await;

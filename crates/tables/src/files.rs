@@ -51,6 +51,11 @@ impl Files {
         }
     }
 
+    /// Standard input, which is kept in this file.
+    pub fn stdin(kept: &Path) -> Self {
+        Self(vec![Named { path: kept.to_owned(), name: STDIN.to_owned(), remote: None }])
+    }
+
     /// Files that lie elsewhere, by their paths there.
     pub fn elsewhere(files: Vec<(String, Remote)>) -> Result<Self, Error> {
         if files.is_empty() {

@@ -157,7 +157,7 @@ pub fn join<R: BufRead>(
     [good, bad]: [R; 2],
     to: &Path,
 ) -> Result<Counts, Error> {
-    let first = read::named(&input.files.all()[0], &Options { said: input.said, columns: None })?;
+    let (_, first) = read::first(&input.files, &Options { said: input.said, columns: None })?;
     let id_column = input.id_column.clone().or_else(|| own_id(&first));
     let kept = kept(wanted, &first)?;
     let ids = Ids::new(id_column);

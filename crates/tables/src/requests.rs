@@ -37,17 +37,22 @@ impl Asked {
     /// Every file must have the columns that the requests are made of.
     pub fn new(files: Files, spec: &Spec, said: Said, pick: Pick) -> Result<Self, Error> {
         let all = Options { said, columns: None };
-        let first = read::named(&files.all()[0], &all)?;
+        let (named, first) = read::first(&files, &all)?;
+        if first.is_empty() {
+            return Err(Error::Asked(format!("{} has no row that names a column", files.all()[named].path.display())));
+        }
         let mapping = mapping(spec, &first)?;
         let ids = Ids::new(spec.id_column.clone());
         let columns = mapping.as_ref().filter(|mapping| !mapping.reads_all()).map(|mapping| needed(mapping, &ids));
         let options = Options { said, columns };
         if let Some(mapping) = &mapping {
-            let named = |error| Error::Asked(format!("{}: {error}", files.all()[0].path.display()));
-            fits(&first, mapping, &ids).map_err(named)?;
-            for file in &files.all()[1..] {
+            let said = |error| Error::Asked(format!("{}: {error}", files.all()[named].path.display()));
+            fits(&first, mapping, &ids).map_err(said)?;
+            for file in &files.all()[named + 1..] {
                 let reader = read::named(file, &options)?;
-                fits(&reader, mapping, &ids).map_err(|error| Error::broken(&file.path, error))?;
+                if !reader.is_empty() {
+                    fits(&reader, mapping, &ids).map_err(|error| Error::broken(&file.path, error))?;
+                }
             }
         }
         Ok(Self { files, mapping, ids, pick, options, first })
@@ -293,5 +298,33 @@ impl Plain {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn lines(names: &[(&str, &str)], spec: &Spec) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        names.iter().for_each(|(name, text)| fs::write(dir.path().join(name), text).unwrap());
+        let files = Files::find(&[dir.path().to_owned()]).unwrap();
+        let asked = Asked::new(files, spec, Said::default(), Pick::All).unwrap();
+        asked.requests().unwrap().map(|request| String::from_utf8(request.unwrap().line).unwrap()).collect()
+    }
+
+    /// As Spark leaves them.
+    #[test]
+    fn files_without_rows_stand_among_others() {
+        let line = r#"{"custom_id":"a","body":{}}"#;
+        let plain = [("0.jsonl", ""), ("1.jsonl", line), ("2.jsonl", "")];
+        assert_eq!(lines(&plain, &Spec::default()), [line]);
+        let spec = Spec { prompt_column: Some("text".to_owned()), ..Spec::default() };
+        let mapped = lines(&[("0.csv", ""), ("1.csv", "text\nx\n"), ("2.csv", ""), ("3.csv", "text\ny\n")], &spec);
+        assert!(
+            matches!(&mapped[..], [x, y] if x.contains(r#""1.csv:1""#) && y.contains(r#""3.csv:1""#)),
+            "{mapped:?}"
+        );
     }
 }

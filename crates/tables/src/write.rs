@@ -1,12 +1,14 @@
 //! Tables out: what is kept of the rows, and the answers beside them. A file bears its name when it is whole.
 mod columns;
 mod fields;
+mod place;
 mod sheet;
 
 use crate::{Answer, Error, Format, walk::Piece};
 pub(crate) use columns::Found;
 use columns::Target;
 pub use fields::Fields;
+pub use place::place;
 use sheet::Sheet;
 use std::{
     fs::{self, File},
@@ -40,11 +42,14 @@ impl Writer {
     /// By the name's end. `kept` are the input's columns, `fields` those of the answers' schema.
     pub fn create(path: &Path, kept: Target, fields: &Fields, prefix: &str) -> Result<Self, Error> {
         let format = format(path)?;
+        let whole = place(path).map_err(Error::file("write", path))?;
+        let path = whole
+            .ok_or_else(|| Error::broken(path, "no file that can be replaced: a table is written to a new one"))?;
         let part = PathBuf::from(format!("{}.part", path.display()));
         let file = File::create(&part).map_err(Error::file("create", &part))?;
         let sheet = Sheet::new(format, BufWriter::new(file), kept, fields.clone(), prefix)
             .map_err(|why| Error::broken(&part, why))?;
-        Ok(Self { path: path.to_owned(), part: Part(part), sheet })
+        Ok(Self { path, part: Part(part), sheet })
     }
 
     pub(crate) fn write(&mut self, piece: &Piece, answers: &[Answer]) -> Result<(), Error> {

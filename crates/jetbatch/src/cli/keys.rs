@@ -115,7 +115,7 @@ fn told(made: Made, is_json: bool) -> Result<(), Error> {
     if is_json {
         return json(&MadeKey { key: shown(key), secret: token.reveal() });
     }
-    eprintln!("key {} of tenant {}: {}. It is shown this once:", key.id, key.tenant, key.roles);
+    out::note(format_args!("key {} of tenant {}: {}. It is shown this once:", key.id, key.tenant, key.roles));
     out::line(token.reveal())
 }
 

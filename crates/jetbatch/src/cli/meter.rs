@@ -1,6 +1,6 @@
 //! Progress: a bar on a terminal, a line now and then elsewhere, nothing where a script asked for JSON.
 //! It goes to standard error, so that results on standard output stay clean.
-use super::{job::rates, text};
+use super::{job::rates, out, text};
 use crate::clock;
 use api::Job;
 use domain::status::State;
@@ -71,7 +71,7 @@ impl Meter {
             }
             Self::Lines { said } if is_news(said.as_ref(), job.state) => {
                 *said = Some((job.state, Instant::now()));
-                eprintln!("{}", plain(job));
+                out::note(plain(job));
             }
             Self::Lines { .. } | Self::Quiet => {}
         }
@@ -81,7 +81,7 @@ impl Meter {
     pub fn say(&self, line: &str) {
         match self {
             Self::Bar(bar) => bar.println(line),
-            Self::Lines { .. } => eprintln!("{line}"),
+            Self::Lines { .. } => out::note(line),
             Self::Quiet => {}
         }
     }

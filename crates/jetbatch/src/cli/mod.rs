@@ -148,7 +148,7 @@ fn end(outcome: Result<(), Error>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jetbatch: {error}");
+            out::note(format_args!("jetbatch: {error}"));
             error.code()
         }
     }

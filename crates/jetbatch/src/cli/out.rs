@@ -2,7 +2,7 @@
 use super::error::Error;
 use std::{
     fmt::Display,
-    io::{Write, stdin, stdout},
+    io::{Write, stderr, stdin, stdout},
     os::fd::AsFd,
     path::Path,
 };
@@ -13,6 +13,16 @@ pub fn line(text: impl Display) -> Result<(), Error> {
 
 pub fn page(text: impl Display) -> Result<(), Error> {
     write!(stdout(), "{text}").map_err(Error::file("write to", Path::new("standard output")))
+}
+
+/// A line for whoever looks on, on standard error. What is done goes on where nobody looks any more.
+pub fn note(text: impl Display) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// The same with no line's end.
+pub fn ask(text: impl Display) {
+    let _ = write!(stderr(), "{text}");
 }
 
 /// Standard output for a stream of bytes.

@@ -16,7 +16,10 @@ use clap::{
 use domain::{JobId, command::CommandKind, event, status::State};
 use reqwest::Response;
 use std::path::{Path, PathBuf};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::{
+    fs::File,
+    io::{AsyncWrite, AsyncWriteExt},
+};
 
 /// Where the server is, and how to answer.
 #[derive(Debug, Args)]
@@ -268,19 +271,25 @@ pub async fn download(args: Download, which: Route) -> Result<(), Error> {
 /// A job whose input failed validation has neither answers nor error lines, which must not look like none of either.
 pub async fn never_ran(client: &Client, id: JobId) -> Result<(), Error> {
     let job = client.job(id).await?;
-    errors(&job).iter().for_each(|line| eprintln!("{line}"));
+    errors(&job).iter().for_each(out::note);
     verdict(&job)
 }
 
-/// Under another name first: a file that bears its name is whole.
+/// Under another name first: a file that bears its name is whole. A device or a pipe takes the bytes as they come.
 pub async fn save(client: &Client, response: Response, path: &Path, is_quiet: bool) -> Result<(), Error> {
-    let part = PathBuf::from(format!("{}.part", path.display()));
-    let mut file = tokio::fs::File::create(&part).await.map_err(Error::file("create", &part))?;
     let meter = Meter::bytes(is_quiet, "download", None);
+    let Some(path) = tables::write::place(path).map_err(Error::file("write", path))? else {
+        let mut device = File::options().write(true).open(path).await.map_err(Error::file("write", path))?;
+        copy(client, response, &mut device, &meter, path).await?;
+        meter.clear();
+        return Ok(());
+    };
+    let part = PathBuf::from(format!("{}.part", path.display()));
+    let mut file = File::create(&part).await.map_err(Error::file("create", &part))?;
     copy(client, response, &mut file, &meter, &part).await?;
     meter.clear();
     file.sync_all().await.map_err(Error::file("write", &part))?;
-    tokio::fs::rename(&part, path).await.map_err(Error::file("write", path))
+    tokio::fs::rename(&part, &path).await.map_err(Error::file("write", &path))
 }
 
 async fn copy(
@@ -312,10 +321,10 @@ async fn hint(client: &Client, id: JobId, read_in: Option<State>) -> Result<(), 
     let state = read_in.unwrap_or(job.state);
     if !state.is_terminal() {
         let (done, total) = (text::count(job.answered()), text::count(job.requests.total));
-        eprintln!(
+        out::note(format_args!(
             "the job was {} when this was read: it is what was archived; {done} of {total} requests are answered now",
             state.as_str()
-        );
+        ));
     }
     Ok(())
 }

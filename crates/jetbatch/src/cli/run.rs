@@ -63,20 +63,20 @@ pub async fn run(args: Run) -> Result<(), Error> {
     }
     let accepted = args.batch.send(&client, args.server.json).await?;
     let Accepted { id, .. } = client.read(&accepted)?;
-    eprintln!("job {id}");
+    out::note(format_args!("job {id}"));
     let job = answers(&client, id, args.server.json).await?;
     if job.state == State::Failed {
-        errors(&job).iter().for_each(|line| eprintln!("{line}"));
+        errors(&job).iter().for_each(out::note);
         return verdict(&job);
     }
     if let Some(path) = &args.errors {
         save(&client, client.file(id, Route::Errors).await?, path, true).await?;
     }
     if !args.server.json {
-        eprint!("{}", job::page(&job, clock::now().get()));
+        out::ask(job::page(&job, clock::now().get()));
     }
     if job.requests.failed > 0 && args.errors.is_none() {
-        eprintln!("the error lines: `jetbatch errors {id}`");
+        out::note(format_args!("the error lines: `jetbatch errors {id}`"));
     }
     verdict(&job)
 }
@@ -114,7 +114,7 @@ async fn to_the_end(
 /// Where nobody can be asked, the job runs on.
 async fn leave_or_cancel(client: &Client, id: JobId) -> Result<(), Error> {
     if stdin().is_terminal() {
-        eprint!("\ncancel job {id}? What is answered is kept. [y: cancel; Enter: it runs on] ");
+        out::ask(format_args!("\ncancel job {id}? What is answered is kept. [y: cancel; Enter: it runs on] "));
         let told = tokio::select! {
             told = tokio::task::spawn_blocking(|| stdin().lines().next()) => told.ok().flatten(),
             _ = ctrl_c() => None,

@@ -75,7 +75,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
 pub async fn submit(args: Submit) -> Result<(), Error> {
     let client = args.server.client()?;
     let Some(accepted) = sent(&client, &args).await? else {
-        eprintln!("every row has an answer: there is nothing to submit");
+        out::note("every row has an answer: there is nothing to submit");
         return Ok(());
     };
     let Accepted { id, .. } = client.read(&accepted)?;
@@ -83,7 +83,7 @@ pub async fn submit(args: Submit) -> Result<(), Error> {
         (false, true) => out::line(accepted)?,
         (false, false) => out::line(id)?,
         (true, true) => {}
-        (true, false) => eprintln!("job {id}"),
+        (true, false) => out::note(format_args!("job {id}")),
     }
     if args.watch { follow(&client, id, args.server.json).await } else { tell(&client, id).await }
 }
@@ -105,14 +105,14 @@ async fn sent(client: &Client, args: &Submit) -> Result<Option<Raw>, Error> {
 /// What validation finds within seconds is said at once. A job that failed it is an exit code of its own.
 async fn tell(client: &Client, id: JobId) -> Result<(), Error> {
     let Some(job) = validated(client, id).await else {
-        eprintln!("the input is still being validated; `jetbatch status {id}` tells what is found");
+        out::note(format_args!("the input is still being validated; `jetbatch status {id}` tells what is found"));
         return Ok(());
     };
     if job.state == State::Failed {
-        errors(&job).iter().for_each(|line| eprintln!("{line}"));
+        errors(&job).iter().for_each(out::note);
         return verdict(&job);
     }
-    warnings(&job).iter().for_each(|line| eprintln!("{line}"));
+    warnings(&job).iter().for_each(out::note);
     Ok(())
 }
 

@@ -135,14 +135,23 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Rejection> {
         // Of broken JSON the path is no more than where the reader stood.
         match error.inner().classify() {
             Category::Data if path != "." => {
-                Rejection::invalid(format!("'{path}' is not valid: {}", error.inner())).param(path)
+                Rejection::invalid(format!("'{path}' is not valid: {}", said(error.inner()))).param(path)
             }
-            Category::Data => Rejection::invalid(format!("the body is not what is expected: {}", error.inner())),
+            Category::Data => Rejection::invalid(format!("the body is not what is expected: {}", said(error.inner()))),
             _ => broken(error.inner()),
         }
     })?;
     json.end().map_err(|error| broken(&error))?;
     Ok(value)
+}
+
+/// Without the names that types have here.
+fn said(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once("expected struct ") {
+        Some((before, rest)) => format!("{before}expected an object{}", rest.trim_start_matches(char::is_alphanumeric)),
+        None => text,
+    }
 }
 
 fn broken(error: &serde_json::Error) -> Rejection {
@@ -196,6 +205,8 @@ mod tests {
             assert_eq!(parse::<Submission>(bad.as_bytes()).unwrap_err().code, code, "{bad}");
         }
         assert!(parse::<Submission>(b"\xff").is_err());
+        let refusal = parse::<api::openai::CreateBatch>(b"null").unwrap_err();
+        assert!(refusal.message.contains("null, expected an object at line 1"), "{}", refusal.message);
     }
 
     /// Of what `printf` can pack: one block as it is.

@@ -58,6 +58,36 @@ async fn a_part_is_of_the_file_that_is_meant_and_a_known_file_is_not_sent() {
 }
 
 #[tokio::test]
+async fn a_download_of_what_is_deleted_meanwhile_breaks_off_and_is_not_taken_for_whole() {
+    let stand = stand().await;
+    let (path, bytes) = (paths::file(job("a"), Kind::Output, 0), 64 << 20);
+    stand.store.put(&path, Bytes::from(vec![b'x'; bytes])).await.unwrap();
+    let output = Some(File { path: path.clone(), bytes: bytes as u64 });
+    stand.put(Status { output, ..status(job("a"), State::Completed) }).await;
+    let mut got = stand.get(&format!("/jobs/{}/results", job("a"))).await;
+    assert_eq!(got.content_length(), Some(bytes as u64));
+    let mut read = got.chunk().await.unwrap().unwrap().len();
+    stand.store.delete(&path).await.unwrap();
+    let broken = loop {
+        match got.chunk().await {
+            Ok(Some(piece)) => read += piece.len(),
+            end => break end,
+        }
+    };
+    assert!(broken.is_err() && read < bytes, "{read} bytes, then {broken:?}");
+}
+
+#[tokio::test]
+async fn a_head_of_an_event_stream_ends_at_once() {
+    let stand = stand().await;
+    stand.put(status(job("a"), State::InProgress)).await;
+    let head = stand.request(Method::HEAD, &format!("/jobs/{}/events", job("a"))).send().await.unwrap();
+    assert_eq!((head.status().as_u16(), &head.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+    let text = tokio::time::timeout(WAIT, head.text()).await.expect("it ends").unwrap();
+    assert_eq!(text, "");
+}
+
+#[tokio::test]
 async fn a_parameter_that_is_given_twice_is_refused() {
     let stand = stand().await;
     for path in ["/jobs", "/dead", "/audit", "/v1/files", "/v1/batches"] {

@@ -34,7 +34,7 @@ fn header(path: &Path, records: &mut Records) -> Result<Vec<String>, Error> {
     let found = records.next().map_err(Error::file("read", path))?;
     let broken = |why: &str| Error::broken(path, format!("line {}: {why}", records.line()));
     match found {
-        Found::End => return Err(Error::broken(path, "there is no line of column names")),
+        Found::End => return Ok(Vec::new()),
         Found::Broken(why) => return Err(broken(why)),
         Found::Record => {}
     }

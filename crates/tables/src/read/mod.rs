@@ -5,7 +5,7 @@ mod json;
 mod parquet;
 mod text;
 
-use crate::{Error, Format, Named, Packing, open as unpack, value};
+use crate::{Error, Files, Format, Named, Packing, open as unpack, value};
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use serde_json::{Map, Value};
@@ -116,6 +116,11 @@ impl Reader {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())
     }
+
+    /// Whether it has neither columns nor rows that name some.
+    pub const fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
 }
 
 impl Iterator for Reader {
@@ -134,6 +139,18 @@ pub fn columns_of(path: &Path, options: &Options) -> Result<Vec<Column>, Error> 
 /// Opens a file of this machine.
 pub fn open(path: &Path, options: &Options) -> Result<Reader, Error> {
     named(&path.into(), options)
+}
+
+/// The first file that names columns, and which it is: tools leave files without rows among others. None does: the last.
+pub fn first(files: &Files, options: &Options) -> Result<(usize, Reader), Error> {
+    let last = files.all().len() - 1;
+    for (at, file) in files.all()[..last].iter().enumerate() {
+        let reader = named(file, options)?;
+        if !reader.is_empty() {
+            return Ok((at, reader));
+        }
+    }
+    Ok((last, named(&files.all()[last], options)?))
 }
 
 /// Opens a file. What is broken in the middle of it is told as rows.

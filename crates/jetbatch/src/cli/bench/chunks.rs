@@ -2,7 +2,7 @@
 //! on an echo engine that takes as long for each as a model would.
 use super::{chance::Chance, cpus, engine::through, scratch::Scratch};
 use crate::{
-    cli::{error::Error, local::Local, text},
+    cli::{error::Error, local::Local, out, text},
     config::PoolConfig,
 };
 use clap::Args;
@@ -66,7 +66,7 @@ pub async fn chunks(args: Chunks) -> Result<(), Error> {
     for round in 0..args.rounds {
         for (at, size) in args.sizes.iter().copied().enumerate() {
             let rate = turn(&args, size, &scratch.path().join(format!("{round}-{size}")), &file).await?;
-            eprintln!("{size} requests a chunk: {} tokens/s", text::rate(rate));
+            out::note(format_args!("{size} requests a chunk: {} tokens/s", text::rate(rate)));
             match rows.get_mut(at) {
                 Some(row) => row.tokens_per_s = row.tokens_per_s.max(rate),
                 None => rows.push(Row { chunk_requests: size, tokens_per_s: rate, of_best: 0.0 }),

@@ -4,7 +4,7 @@ use crate::cli::{
     error::Error,
     local::Local,
     meter::Meter,
-    text,
+    out, text,
     watch::{Pace, follow, verdict},
 };
 use crate::{clock, config::PoolConfig};
@@ -114,11 +114,11 @@ async fn rounds(alone: &Bare, local: &mut Local, file: &Path, calls: &[Bytes], a
     let mut rounds = Vec::new();
     for number in 1..=args.rounds {
         let round = Round { alone: directly(alone, calls).await?, jetbatch: through(local, file).await? };
-        eprintln!(
+        out::note(format_args!(
             "round {number}: alone {}, jetbatch {} tokens/s",
             text::rate(round.alone),
             text::rate(round.jetbatch)
-        );
+        ));
         rounds.push(round);
     }
     Ok(Report { requests: calls.len(), cpus: cpus(), median_ratio: median(&rounds), rounds })

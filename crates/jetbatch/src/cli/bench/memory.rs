@@ -1,5 +1,5 @@
 use super::throughput::Report;
-use crate::cli::{error::Error, text};
+use crate::cli::{error::Error, out, text};
 use clap::Args;
 use serde::Serialize;
 use std::{fmt, path::PathBuf, process::Stdio};
@@ -29,7 +29,7 @@ struct Comparison {
 pub async fn memory(args: Memory) -> Result<(), Error> {
     let mut runs = Vec::new();
     for requests in &args.requests {
-        eprintln!("running {}", text::plural(*requests, "request"));
+        out::note(format_args!("running {}", text::plural(*requests, "request")));
         runs.push(run(*requests, &args).await?);
     }
     let peak = |run: Option<&Report>| run.and_then(|run| run.memory.jetbatch).map(|bytes| bytes as f64);

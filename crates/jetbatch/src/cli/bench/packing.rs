@@ -2,7 +2,7 @@
 //! against a pool's real servers. No text is given twice, so that no cache is warm from an earlier turn.
 use super::{chance::Chance, cpus, engine::through, scratch::Scratch};
 use crate::{
-    cli::{error::Error, local::Local, text},
+    cli::{error::Error, local::Local, out, text},
     config::PoolConfig,
 };
 use clap::Args;
@@ -107,7 +107,7 @@ async fn measure(arrival: &mut Local, packed: &mut Local, args: &Packing, folder
             }
         }
         row.median_ratio = median(row.arrival.iter().zip(&row.packed).map(|(a, p)| p / a).collect());
-        eprintln!("{shared_percent} % shared: {:.3}", row.median_ratio);
+        out::note(format_args!("{shared_percent} % shared: {:.3}", row.median_ratio));
         rows.push(row);
     }
     Ok(rows)

@@ -5,7 +5,7 @@ use crate::{
     cli::{
         client::Client,
         error::Error,
-        job,
+        job, out,
         remote::save,
         table::{
             Ledger, results,
@@ -40,7 +40,7 @@ pub async fn run(client: &Client, args: &Run, path: &Path) -> Result<(), Error> 
         None => None,
     };
     if let Some(job) = job.as_ref().filter(|job| job.state == State::Failed) {
-        errors(job).iter().for_each(|line| eprintln!("{line}"));
+        errors(job).iter().for_each(out::note);
         ledger.forget(job.id)?;
         return verdict(job);
     }
@@ -64,7 +64,7 @@ fn sources(args: &Run, path: &Path, ledger: &Ledger) -> Result<Vec<Source>, Erro
 
 async fn done(client: &Client, id: JobId, ledger: &Ledger, quiet: bool) -> Result<Job, Error> {
     ledger.add(id)?;
-    eprintln!("job {id}");
+    out::note(format_args!("job {id}"));
     unprinted(client, id, quiet).await
 }
 
@@ -74,10 +74,10 @@ async fn end(client: &Client, args: &Run, job: &Job, is_part: bool) -> Result<()
         save(client, client.file(job.id, Route::Errors).await?, path, true).await?;
     }
     if !args.server.json {
-        eprint!("{}", job::page(job, clock::now().get()));
+        out::ask(job::page(job, clock::now().get()));
     }
     if job.requests.failed > 0 && args.errors.is_none() {
-        eprintln!("the error lines: `jetbatch errors {}`", job.id);
+        out::note(format_args!("the error lines: `jetbatch errors {}`", job.id));
     }
     match verdict(job) {
         Err(Error::AllFailed { .. }) if is_part => Ok(()),

@@ -189,16 +189,25 @@ impl Input {
         self.pick.limit
     }
 
+    pub fn is_stdin(&self) -> bool {
+        self.files.iter().any(|file| file == Path::new("-"))
+    }
+
     pub fn asked(&self) -> Result<Asked, Error> {
+        self.asked_of(Files::find(&self.files)?)
+    }
+
+    /// The same of other files.
+    pub fn asked_of(&self, files: Files) -> Result<Asked, Error> {
         let mapped = Mapped::of(&self.map()?, self.model.as_deref(), self.endpoint.as_deref());
         let mapped = mapped.map_err(|error| Error::Usage(error.message))?;
-        Ok(Asked::new(Files::find(&self.files)?, &mapped.spec, mapped.said, self.pick.pick())?)
+        Ok(Asked::new(files, &mapped.spec, mapped.said, self.pick.pick())?)
     }
 
     /// The same input, to hold answers against.
     pub fn joined(&self) -> Result<tables::join::Input, Error> {
         self.is_here("-o")?;
-        if self.files.iter().any(|file| file == Path::new("-")) {
+        if self.is_stdin() {
             return Err(Error::Usage(
                 "-o reads the input twice, which standard input is not; save it as a file".to_owned(),
             ));

@@ -8,6 +8,7 @@ use super::{
 use crate::cli::{
     client::Client,
     error::Error,
+    out,
     remote::{self, Download, Server},
     text,
 };
@@ -106,7 +107,9 @@ async fn asked(client: &Client, job: &Job, dir: &Path) -> Result<Option<Plan>, E
             apart(move || Plan::of_job(input, &defaults, &dir)).await.map(Some)
         }
         Err(error @ Error::Refused { .. }) => {
-            eprintln!("the table will not say what was asked, since the job's input is not to be had: {error}");
+            out::note(format_args!(
+                "the table will not say what was asked, since the job's input is not to be had: {error}"
+            ));
             Ok(None)
         }
         Err(error) => Err(error),
@@ -131,7 +134,7 @@ pub async fn whole(
         });
     }
     let [good, bad] = files.try_into().expect("both files");
-    let target = Target::of(path);
+    let target = Target::of(path)?;
     let (wanted, to) = (Wanted { missing: missing(job), ..wanted }, target.file().to_owned());
     let written = apart(move || match input {
         Some(input) => join::join(input, &wanted, plan, [good, bad], &to),
@@ -178,8 +181,12 @@ fn tell(job: Option<&Job>, counts: Counts) {
     if counts.failed > 0 {
         said += &format!(", {} of them with an error", text::count(counts.failed));
     }
-    eprintln!("{said}");
+    out::note(said);
     if let Some(job) = job.filter(|job| !job.state.is_terminal()) {
-        eprintln!("the job is {}: {} had no answer yet", job.state.as_str(), text::plural(counts.missing, "row"));
+        out::note(format_args!(
+            "the job is {}: {} had no answer yet",
+            job.state.as_str(),
+            text::plural(counts.missing, "row")
+        ));
     }
 }

@@ -1,6 +1,6 @@
 //! Answers that are there already: in the table that is to be written anew, in others, and with jobs.
 use super::apart;
-use crate::cli::{client::Client, error::Error, meter::Meter, text, watch::watch};
+use crate::cli::{client::Client, error::Error, meter::Meter, out, text, watch::watch};
 use api::{Job, Route};
 use clap::Args;
 use domain::{JobId, limits::METADATA_VALUE_CHARS_MAX};
@@ -61,11 +61,14 @@ pub fn table(path: &Path) -> Option<Source> {
     match tables::resume::has_answers(path) {
         Ok(true) => Some(Source::Table(path.to_owned())),
         Ok(false) => {
-            eprintln!("{} is no table of answers that can be taken over: it will be written anew", path.display());
+            out::note(format_args!(
+                "{} is no table of answers that can be taken over: it will be written anew",
+                path.display()
+            ));
             None
         }
         Err(error) => {
-            eprintln!("nothing can be taken over: {error}");
+            out::note(format_args!("nothing can be taken over: {error}"));
             None
         }
     }
@@ -122,7 +125,7 @@ async fn ended(client: &Client, id: JobId, running: Running) -> Result<Job, Erro
             job.state.as_str()
         ))),
         Running::Await { quiet } => {
-            eprintln!("job {id}, which was begun before, is {}", job.state.as_str());
+            out::note(format_args!("job {id}, which was begun before, is {}", job.state.as_str()));
             let mut meter = Meter::job(quiet);
             let (_, job) = watch(client, id, &mut meter).await?;
             meter.done();
@@ -195,7 +198,7 @@ pub fn tell(sorted: tables::resume::Sorted) {
         told(sorted.asked, "to run"),
     ];
     let said: Vec<String> = said.into_iter().flatten().collect();
-    eprintln!("{}", if said.is_empty() { "no rows".to_owned() } else { said.join(", ") });
+    out::note(if said.is_empty() { "no rows".to_owned() } else { said.join(", ") });
 }
 
 #[cfg(test)]

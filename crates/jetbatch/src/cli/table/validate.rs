@@ -6,10 +6,14 @@ use crate::cli::{
     out, text,
 };
 use clap::Args;
-use domain::line::{Reader, check_for};
+use domain::{
+    dedup::{Candidates, Seen},
+    line::{Reader, check_for},
+};
 use serde::Serialize;
-use std::fmt::Write as _;
-use tables::{Asked, Format};
+use std::{fmt::Write as _, io};
+use tables::{Asked, Files, Format};
+use tempfile::NamedTempFile;
 
 /// Requests that are shown.
 const SHOWN: usize = 3;
@@ -48,8 +52,17 @@ struct Column {
 }
 
 pub async fn validate(args: Validate) -> Result<(), Error> {
-    let asked = args.input.asked()?;
-    let found = apart(move || look(asked)).await?;
+    let kept = if args.input.is_stdin() { Some(apart(keep).await?) } else { None };
+    let asked = || match &kept {
+        Some(kept) => args.input.asked_of(Files::stdin(kept.path())),
+        None => args.input.asked(),
+    };
+    let first = asked()?;
+    let (mut found, twice) = apart(move || look(first)).await?;
+    if !twice.is_empty() {
+        let second = asked()?;
+        found = apart(move || again(second, found, twice)).await?;
+    }
     match args.json {
         true => out::line(serde_json::to_string(&found).map_err(Error::failed)?)?,
         false => out::page(page(&found))?,
@@ -64,8 +77,16 @@ pub async fn validate(args: Validate) -> Result<(), Error> {
     }
 }
 
-fn look(asked: Asked) -> Result<Found, tables::Error> {
-    let mut found = about(&asked);
+/// What can be read once only, in a file of its own.
+fn keep() -> Result<NamedTempFile, tables::Error> {
+    let failed = |source| tables::Error::File { verb: "keep", path: "standard input".into(), source };
+    let mut kept = NamedTempFile::new().map_err(failed)?;
+    io::copy(&mut io::stdin().lock(), &mut kept).map_err(failed)?;
+    Ok(kept)
+}
+
+fn look(asked: Asked) -> Result<(Found, Candidates), tables::Error> {
+    let (mut found, mut seen) = (about(&asked), Seen::default());
     for request in asked.requests()? {
         let request = request?;
         found.rows += 1;
@@ -75,7 +96,19 @@ fn look(asked: Asked) -> Result<Found, tables::Error> {
         {
             found.first.push(line);
         }
-        found.judge(&request);
+        found.judge(&request, &mut seen);
+    }
+    Ok((found, seen.candidates()))
+}
+
+/// The second pass: which of the ids whose hashes repeat are the same.
+fn again(asked: Asked, mut found: Found, mut twice: Candidates) -> Result<Found, tables::Error> {
+    for (request, row) in asked.requests()?.zip(1..) {
+        let line = request?.line;
+        let Ok(read) = check_for(&line, row, None, |_| Reader::Server) else { continue };
+        if let Some(first) = twice.check(&read.custom_id, row) {
+            found.refused(format!("row {row}: its custom_id is row {first}'s, too; give each request its own"));
+        }
     }
     Ok(found)
 }
@@ -91,28 +124,36 @@ fn about(asked: &Asked) -> Found {
 
 impl Found {
     /// Who will read the body is not known here: what an engine will not take, `quote` tells.
-    fn judge(&mut self, request: &tables::Request) {
-        if let Some(why) = &request.bad {
-            self.bad += 1;
-            return self.told(why.clone());
+    fn judge(&mut self, request: &tables::Request, seen: &mut Seen) {
+        let read = check_for(&request.line, self.rows, None, |_| Reader::Server);
+        if let Ok(read) = &read {
+            seen.add(&read.custom_id);
         }
-        match check_for(&request.line, self.rows, None, |_| Reader::Server) {
-            Ok(read) => {
+        let row = self.rows;
+        match (&request.bad, read) {
+            (Some(why), _) => self.bad(format!("row {row}: {why}")),
+            (None, Err(error)) => self.refused(format!("row {row}: {}", error.message)),
+            (None, Ok(read)) => {
                 if let Err(refusal) = read.body {
-                    self.bad += 1;
-                    self.told(refusal.message);
+                    self.bad(format!("row {row}: {}", refusal.message));
                 }
-            }
-            Err(error) => {
-                self.wrong += 1;
-                self.told(error.message);
             }
         }
     }
 
+    fn bad(&mut self, why: String) {
+        self.bad += 1;
+        self.told(why);
+    }
+
+    fn refused(&mut self, why: String) {
+        self.wrong += 1;
+        self.told(why);
+    }
+
     fn told(&mut self, why: String) {
         if self.errors.len() < TOLD {
-            self.errors.push(format!("row {}: {why}", self.rows));
+            self.errors.push(why);
         }
     }
 }
