@@ -1,6 +1,11 @@
 //! Which files an input is: some files, folders, globs. In the order of their names, so that the same words give the same
 //! rows in the same order.
-use crate::{Error, open::STDIN, source::Remote};
+use crate::{
+    Error,
+    open::STDIN,
+    parts::{self, Parts},
+    source::Remote,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -15,6 +20,8 @@ pub struct Named {
     pub name: String,
     /// Where it lies if not on this machine; then its path is but what it is called.
     pub remote: Option<Remote>,
+    /// Columns that its folders name; all files of an input have the same.
+    pub parts: Parts,
 }
 
 impl Named {
@@ -25,7 +32,7 @@ impl Named {
 
 impl From<&Path> for Named {
     fn from(path: &Path) -> Self {
-        Self { path: path.to_owned(), name: path.to_string_lossy().into_owned(), remote: None }
+        Self { path: path.to_owned(), name: path.to_string_lossy().into_owned(), remote: None, parts: Parts::new() }
     }
 }
 
@@ -59,7 +66,10 @@ impl Files {
         let mut files: BTreeMap<PathBuf, Remote> =
             files.into_iter().map(|(path, remote)| (path.into(), remote)).collect();
         let named = named(files.keys().cloned().collect());
-        let found = |Named { path, name, .. }| Named { remote: files.remove(&path), path: name.clone().into(), name };
+        let found = |Named { path, name, parts, .. }| {
+            let remote = files.remove(&path);
+            Named { remote, path: name.clone().into(), name, parts }
+        };
         Ok(Self(named.into_iter().map(found).collect()))
     }
 
@@ -74,7 +84,13 @@ fn named(paths: Vec<PathBuf>) -> Vec<Named> {
         let rest: PathBuf = path.components().skip(shared).collect();
         rest.to_string_lossy().into_owned()
     };
-    paths.into_iter().map(|path| Named { name: name(&path), path, remote: None }).collect()
+    let own: Vec<Parts> = paths.iter().map(|path| parts::of(path)).collect();
+    let level = parts::level(own.iter());
+    let all = paths.into_iter().zip(own).map(|(path, own)| {
+        let parts = level.clone().into_iter().chain(own).collect();
+        Named { name: name(&path), path, remote: None, parts }
+    });
+    all.collect()
 }
 
 /// How many components all folders begin with. Paths are sorted, so the first and the last tell.

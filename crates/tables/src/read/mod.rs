@@ -5,7 +5,11 @@ mod json;
 mod parquet;
 mod text;
 
-use crate::{Error, Format, Named, Packing, open as unpack, value};
+use crate::{
+    Error, Format, Named, Packing, open as unpack,
+    parts::{self, Parts},
+    value,
+};
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use serde_json::{Map, Value};
@@ -148,7 +152,23 @@ pub fn named(file: &Named, options: &Options) -> Result<Reader, Error> {
         Format::Jsonl => json::open(path, bytes),
         Format::Text => text::open(path, bytes),
     };
-    Ok(Reader { format, packing, columns, total, groups, schema, rows })
+    let reader = Reader { format, packing, columns, total, groups, schema, rows };
+    Ok(with_parts(reader, &file.parts, options))
+}
+
+/// The file's own columns win over those of its path.
+fn with_parts(reader: Reader, parts: &Parts, options: &Options) -> Reader {
+    let mut parts = parts.clone();
+    parts.retain(|name, _| !reader.names().any(|own| own == name));
+    if parts.is_empty() {
+        return reader;
+    }
+    let Reader { mut columns, schema, rows, .. } = reader;
+    columns.extend(parts.keys().map(|name| Column { name: name.clone(), kind: "string".to_owned() }));
+    let schema = schema.map(|schema| parts::schema(&schema, &parts));
+    parts.retain(|name, _| options.wants(name));
+    let rows = Box::new(rows.map(move |rows| parts::beside(rows, &parts)));
+    Reader { columns, schema, rows, ..reader }
 }
 
 /// What a format's reader knows of a file.
