@@ -1,6 +1,11 @@
 //! Which files an input is: some files, folders, globs. In the order of their names, so that the same words give the same
 //! rows in the same order.
-use crate::{Error, open::STDIN, source::Remote};
+use crate::{
+    Error,
+    open::STDIN,
+    parts::{self, Parts},
+    source::Remote,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -15,6 +20,8 @@ pub struct Named {
     pub name: String,
     /// Where it lies if not on this machine; then its path is but what it is called.
     pub remote: Option<Remote>,
+    /// Columns that its folders name; all files of an input have the same.
+    pub parts: Parts,
 }
 
 impl Named {
@@ -25,7 +32,7 @@ impl Named {
 
 impl From<&Path> for Named {
     fn from(path: &Path) -> Self {
-        Self { path: path.to_owned(), name: path.to_string_lossy().into_owned(), remote: None }
+        Self { path: path.to_owned(), name: path.to_string_lossy().into_owned(), remote: None, parts: Parts::new() }
     }
 }
 
@@ -38,13 +45,15 @@ impl Files {
     pub fn find(given: &[PathBuf]) -> Result<Self, Error> {
         let mut paths = Vec::new();
         for one in given {
-            expand(one, &mut paths)?;
+            let (mut found, root) = (Vec::new(), root(one));
+            expand(one, &mut found)?;
+            paths.extend(found.into_iter().map(|path| (path, root)));
         }
         paths.sort();
-        paths.dedup();
+        paths.dedup_by(|one, before| one.0 == before.0);
         match paths.len() {
             0 => Err(Error::Asked("no file is given".to_owned())),
-            2.. if paths.iter().any(|path| path == Path::new(STDIN)) => {
+            2.. if paths.iter().any(|(path, _)| path == Path::new(STDIN)) => {
                 Err(Error::Asked("standard input cannot be read together with files".to_owned()))
             }
             _ => Ok(Self(named(paths))),
@@ -53,7 +62,7 @@ impl Files {
 
     /// Standard input, which is kept in this file.
     pub fn stdin(kept: &Path) -> Self {
-        Self(vec![Named { path: kept.to_owned(), name: STDIN.to_owned(), remote: None }])
+        Self(vec![Named { name: STDIN.to_owned(), ..Named::from(kept) }])
     }
 
     /// Files that lie elsewhere, by their paths there.
@@ -63,8 +72,11 @@ impl Files {
         }
         let mut files: BTreeMap<PathBuf, Remote> =
             files.into_iter().map(|(path, remote)| (path.into(), remote)).collect();
-        let named = named(files.keys().cloned().collect());
-        let found = |Named { path, name, .. }| Named { remote: files.remove(&path), path: name.clone().into(), name };
+        let named = named(files.keys().map(|path| (path.clone(), 0)).collect());
+        let found = |Named { path, name, parts, .. }| {
+            let remote = files.remove(&path);
+            Named { remote, path: name.clone().into(), name, parts }
+        };
         Ok(Self(named.into_iter().map(found).collect()))
     }
 
@@ -73,13 +85,33 @@ impl Files {
     }
 }
 
-fn named(paths: Vec<PathBuf>) -> Vec<Named> {
+/// How many of its components stand above what its files are looked for in.
+fn root(given: &Path) -> usize {
+    if given.is_dir() {
+        return parts::steps(given).count();
+    }
+    let fixed = |step: &Component<'_>| !step.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    match given.is_file() {
+        true => usize::MAX,
+        false => parts::steps(given).take_while(fixed).count(),
+    }
+}
+
+/// With how many components of each stand above the input.
+fn named(found: Vec<(PathBuf, usize)>) -> Vec<Named> {
+    let own: Vec<Parts> = found.iter().map(|(path, root)| parts::of(path, *root)).collect();
+    let paths: Vec<PathBuf> = found.into_iter().map(|(path, _)| path).collect();
     let shared = shared(&paths);
     let name = |path: &Path| {
         let rest: PathBuf = path.components().skip(shared).collect();
         rest.to_string_lossy().into_owned()
     };
-    paths.into_iter().map(|path| Named { name: name(&path), path, remote: None }).collect()
+    let level = parts::level(own.iter());
+    let all = paths.into_iter().zip(own).map(|(path, own)| {
+        let parts = level.clone().into_iter().chain(own).collect();
+        Named { name: name(&path), path, remote: None, parts }
+    });
+    all.collect()
 }
 
 /// How many components all folders begin with. Paths are sorted, so the first and the last tell.

@@ -10,6 +10,7 @@ pub mod join;
 mod lines;
 pub mod map;
 mod open;
+mod parts;
 mod pick;
 mod read;
 mod requests;

@@ -38,7 +38,7 @@ impl Asked {
     pub fn new(files: Files, spec: &Spec, said: Said, pick: Pick) -> Result<Self, Error> {
         let all = Options { said, columns: None };
         let (named, first) = read::first(&files, &all)?;
-        if first.is_empty() {
+        if first.is_empty {
             return Err(Error::Asked(format!("{} has no row that names a column", files.all()[named].path.display())));
         }
         let mapping = mapping(spec, &first)?;
@@ -50,7 +50,7 @@ impl Asked {
             fits(&first, mapping, &ids).map_err(said)?;
             for file in &files.all()[named + 1..] {
                 let reader = read::named(file, &options)?;
-                if !reader.is_empty() {
+                if !reader.is_empty {
                     fits(&reader, mapping, &ids).map_err(|error| Error::broken(&file.path, error))?;
                 }
             }
@@ -308,7 +308,10 @@ mod tests {
 
     fn lines(names: &[(&str, &str)], spec: &Spec) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
-        names.iter().for_each(|(name, text)| fs::write(dir.path().join(name), text).unwrap());
+        for (name, text) in names {
+            fs::create_dir_all(dir.path().join(name).parent().unwrap()).unwrap();
+            fs::write(dir.path().join(name), text).unwrap();
+        }
         let files = Files::find(&[dir.path().to_owned()]).unwrap();
         let asked = Asked::new(files, spec, Said::default(), Pick::All).unwrap();
         asked.requests().unwrap().map(|request| String::from_utf8(request.unwrap().line).unwrap()).collect()
@@ -321,9 +324,10 @@ mod tests {
         let plain = [("0.jsonl", ""), ("1.jsonl", line), ("2.jsonl", "")];
         assert_eq!(lines(&plain, &Spec::default()), [line]);
         let spec = Spec { prompt_column: Some("text".to_owned()), ..Spec::default() };
-        let mapped = lines(&[("0.csv", ""), ("1.csv", "text\nx\n"), ("2.csv", ""), ("3.csv", "text\ny\n")], &spec);
+        let mapped =
+            lines(&[("0.csv", ""), ("1.csv", "text\nx\n"), ("k=v/2.csv", ""), ("k=v/3.csv", "text\ny\n")], &spec);
         assert!(
-            matches!(&mapped[..], [x, y] if x.contains(r#""1.csv:1""#) && y.contains(r#""3.csv:1""#)),
+            matches!(&mapped[..], [x, y] if x.contains(r#""1.csv:1""#) && y.contains(r#""k=v/3.csv:1""#)),
             "{mapped:?}"
         );
     }

@@ -5,7 +5,11 @@ mod json;
 mod parquet;
 mod text;
 
-use crate::{Error, Files, Format, Named, Packing, open as unpack, value};
+use crate::{
+    Error, Files, Format, Named, Packing, open as unpack,
+    parts::{self, Parts},
+    value,
+};
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use serde_json::{Map, Value};
@@ -109,17 +113,14 @@ pub struct Reader {
     pub groups: Vec<u64>,
     /// The types of all columns, where the format has types.
     pub schema: Option<SchemaRef>,
+    /// It has neither columns nor rows that name some.
+    pub is_empty: bool,
     rows: Box<dyn Iterator<Item = Rows> + Send>,
 }
 
 impl Reader {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|column| column.name.as_str())
-    }
-
-    /// Whether it has neither columns nor rows that name some.
-    pub const fn is_empty(&self) -> bool {
-        self.columns.is_empty()
     }
 }
 
@@ -146,7 +147,7 @@ pub fn first(files: &Files, options: &Options) -> Result<(usize, Reader), Error>
     let last = files.all().len() - 1;
     for (at, file) in files.all()[..last].iter().enumerate() {
         let reader = named(file, options)?;
-        if !reader.is_empty() {
+        if !reader.is_empty {
             return Ok((at, reader));
         }
     }
@@ -165,7 +166,24 @@ pub fn named(file: &Named, options: &Options) -> Result<Reader, Error> {
         Format::Jsonl => json::open(path, bytes),
         Format::Text => text::open(path, bytes),
     };
-    Ok(Reader { format, packing, columns, total, groups, schema, rows })
+    let is_empty = columns.is_empty();
+    let reader = Reader { format, packing, columns, total, groups, schema, is_empty, rows };
+    Ok(with_parts(reader, &file.parts, options))
+}
+
+/// The file's own columns win over those of its path.
+fn with_parts(reader: Reader, parts: &Parts, options: &Options) -> Reader {
+    let mut parts = parts.clone();
+    parts.retain(|name, _| !reader.names().any(|own| own == name));
+    if parts.is_empty() {
+        return reader;
+    }
+    let Reader { mut columns, schema, rows, .. } = reader;
+    columns.extend(parts.keys().map(|name| Column { name: name.clone(), kind: "string".to_owned() }));
+    let schema = schema.map(|schema| parts::schema(&schema, &parts));
+    parts.retain(|name, _| options.wants(name));
+    let rows = Box::new(rows.map(move |rows| parts::beside(rows, &parts)));
+    Reader { columns, schema, rows, ..reader }
 }
 
 /// What a format's reader knows of a file.
