@@ -13,6 +13,7 @@
 mod answers;
 mod audit;
 mod bad_input;
+mod bench;
 mod boundaries;
 mod caches;
 mod cancels;

@@ -73,7 +73,8 @@ fn only_what_stands_below_the_input_is_columns() {
         (dir.path().join("*/*/a.csv"), vec!["text", "lang", "model"]),
     ] {
         let spec = Spec { prompt_column: Some("text".into()), ..Spec::default() };
-        let asked = Asked::new(Files::find(&[named.clone()]).unwrap(), &spec, Said::default(), Pick::All).unwrap();
+        let asked =
+            Asked::new(Files::find(std::slice::from_ref(&named)).unwrap(), &spec, Said::default(), Pick::All).unwrap();
         assert_eq!(asked.first().names().collect::<Vec<_>>(), columns, "{}", named.display());
     }
 }

@@ -38,12 +38,8 @@ pub struct Upload {
 pub type Raw = Box<RawValue>;
 
 impl Client {
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Self::with_key(url, None)
-    }
-
-    /// One who sends a key with each request.
-    pub fn with_key(url: &str, key: Option<&str>) -> Result<Self, Error> {
+    /// The key is sent with each request.
+    pub fn new(url: &str, key: Option<&str>) -> Result<Self, Error> {
         let bad = |why: String| {
             Error::Usage(format!("--url '{url}' is no address ({why}); use one like http://127.0.0.1:8800"))
         };
@@ -71,6 +67,11 @@ impl Client {
     /// A submission whose file is to follow as its body.
     pub fn submission(&self) -> RequestBuilder {
         self.uploads.request(method(Route::Submit), self.url(Route::Submit, ""))
+    }
+
+    /// A file that is to follow as a form.
+    pub fn file_upload(&self) -> RequestBuilder {
+        self.uploads.request(method(Route::CreateFile), self.url(Route::CreateFile, ""))
     }
 
     fn url(&self, route: Route, id: &str) -> Url {
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn paths_are_escaped_and_added_to_the_base() {
-        let client = Client::new("http://host:1/prefix/").unwrap();
+        let client = Client::new("http://host:1/prefix/", None).unwrap();
         let request = client.request_of(Route::Job, "a/b").build().unwrap();
         assert_eq!(request.url().as_str(), "http://host:1/prefix/jobs/a%2Fb");
     }
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn what_is_no_address_is_a_mistake_of_usage() {
         for bad in ["", "localhost:8800", "ftp://x", "nats://x:1"] {
-            let error = Client::new(bad).err().unwrap();
+            let error = Client::new(bad, None).err().unwrap();
             assert_eq!(error.number(), 2, "{bad}: {error}");
         }
     }

@@ -3,11 +3,15 @@ use super::{client::Client, error::Error, meter::Meter, submit::upload, watch::w
 use crate::{
     bus::Bus,
     chain::chain,
-    config::{Config, PoolConfig},
+    config::{Auth, Config, PoolConfig},
+    keys,
     serve::{self, Roles, Running},
 };
 use api::Job;
-use domain::Pool;
+use domain::{
+    Pool, Tenant,
+    key::{self, Draft},
+};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -17,6 +21,7 @@ pub struct Local {
     running: Running,
     pub client: Client,
     pub data: PathBuf,
+    config: Config,
 }
 
 impl Local {
@@ -25,11 +30,31 @@ impl Local {
     }
 
     pub async fn serve(data: &Path, pool: &str, served: PoolConfig) -> Result<Self, Error> {
-        let config = config(data, pool, served)?;
-        let running = serve::start(config, Roles::all()).await.map_err(Error::failed)?;
+        Self::open(data, config(data, pool, served)?, Roles::all(), None).await
+    }
+
+    async fn open(data: &Path, config: Config, roles: Roles, key: Option<&str>) -> Result<Self, Error> {
+        let running = serve::start(config.clone(), roles).await.map_err(Error::failed)?;
         let address = running.http.ok_or_else(|| Error::Failed("the gateway has no address".to_owned()))?;
-        let client = Client::new(&format!("http://{address}"))?;
-        Ok(Self { running, client, data: data.to_owned() })
+        let client = Client::new(&format!("http://{address}"), key)?;
+        Ok(Self { running, client, data: data.to_owned(), config })
+    }
+
+    /// Another door to the same rooms, where nobody is let in without a key, and a client that has one.
+    pub async fn keyed(&self) -> Result<Self, Error> {
+        let draft = Draft {
+            name: "bench".to_owned(),
+            tenant: Tenant::default(),
+            roles: [key::Role::Read].into_iter().collect(),
+            pools: Vec::new(),
+            expires_in: None,
+        };
+        let bus = self.bus("bench").await?;
+        let made = keys::create(&keys::bucket(&bus), draft).await.map_err(Error::failed)?;
+        let mut config = Config { nats: self.running.link(), ..self.config.clone() };
+        config.http.auth = Auth::Required;
+        let gateway = "gateway".parse().map_err(Error::failed)?;
+        Self::open(&self.data, config, gateway, Some(&made.token.reveal())).await
     }
 
     /// Does `work`, unless a room fails first, or the user ends it: then that is the answer, and the rooms can stop.

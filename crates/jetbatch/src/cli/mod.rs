@@ -251,6 +251,7 @@ mod tests {
             "jetbatch doctor --engine --json",
             "jetbatch rebuild --compare --keep",
             "jetbatch bench throughput --requests 10 --json",
+            "jetbatch bench http --requests 10 --upload-mb 1 --connections 2 --seconds 1 --json",
             "jetbatch bench memory --requests 1,2",
             "jetbatch config check x.toml",
         ] {

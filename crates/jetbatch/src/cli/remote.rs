@@ -37,7 +37,7 @@ pub struct Server {
 
 impl Server {
     pub fn client(&self) -> Result<Client, Error> {
-        Client::with_key(&self.url, self.api_key.as_ref().map(|Secret(key)| key.as_str()))
+        Client::new(&self.url, self.api_key.as_ref().map(|Secret(key)| key.as_str()))
     }
 }
 

@@ -4,8 +4,10 @@ mod chunks;
 mod delay;
 mod engine;
 mod foresight;
+mod http;
 mod input;
 mod jobs;
+mod latency;
 mod memory;
 mod packing;
 mod process;
@@ -31,6 +33,8 @@ enum What {
     Throughput(throughput::Throughput),
     /// From many small submissions over NATS to jobs that read completed: jobs/s, CPU a job (echo engine)
     Jobs(jobs::Jobs),
+    /// The HTTP door: an upload, status reads while a large job runs, and what keys cost (echo engine)
+    Http(http::Http),
     /// Peak memory at 100,000 and at 1,000,000 requests, each in a process of its own, and their ratio
     Memory(memory::Memory),
     /// Tokens/s of the bundled model, or of another pool: the engine alone and through jetbatch, in turns, in one run
@@ -48,6 +52,7 @@ pub async fn bench(args: Bench) -> Result<(), Error> {
     match args.what {
         What::Throughput(args) => throughput::throughput(args).await,
         What::Jobs(args) => jobs::jobs(args).await,
+        What::Http(args) => http::http(args).await,
         What::Memory(args) => memory::memory(args).await,
         What::Engine(args) => engine::bench(args).await,
         What::Packing(args) => packing::packing(args).await,
